@@ -1,0 +1,2 @@
+//! The wire between the eBPF probes and user space: plain records, no behaviour.
+#![no_std]

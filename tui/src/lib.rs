@@ -1,0 +1,1 @@
+//! ipcscope: inter-process communication made visible.

@@ -1,0 +1,2 @@
+//! The `ipcscope` binary.
+fn main() {}
