@@ -1,1 +1,8 @@
 //! ipcscope: inter-process communication made visible.
+//!
+//! Data flows one way: probe → wire → event → model → view. Each module may use only those listed above it:
+//! `event` (domain types) → `decode` (bytes to events) → `model` (events to a world) → `analyze` → `trace` (recordings)
+//! → `source` and `sys` → `ui` → `app` and `cli`.
+
+pub mod event;
+pub mod model;

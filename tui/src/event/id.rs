@@ -1,0 +1,114 @@
+//! Names of things: threads, calls, signal instances, channels, moments.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Serialize, Serializer};
+
+use super::text;
+
+/// Nanoseconds since the trace began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Nanos(pub u64);
+
+impl Nanos {
+    /// From the other moment to this one; zero if it lies ahead.
+    pub fn since(self, earlier: Nanos) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// As seconds, for people.
+    pub fn seconds(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
+}
+
+/// A system call instance; numbered at the call's entry, unique in the trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct OpId(pub u64);
+
+/// A signal instance, unique in the trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct SignalId(pub u64);
+
+/// A thread, named as the tracer sees it: process id (thread group) and thread id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Task {
+    /// The thread group's id: the process.
+    pub pid: u32,
+    /// The thread's own id.
+    pub tid: u32,
+}
+
+/// A thread's name as the kernel keeps it (`task_struct.comm`, 15 bytes and a NUL); printed escaped.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Comm(pub [u8; 16]);
+
+impl Comm {
+    /// From bytes up to the first NUL; what does not fit is cut, as the kernel does.
+    pub fn new(name: &[u8]) -> Self {
+        let mut comm = [0; 16];
+        for (to, from) in comm.iter_mut().take(15).zip(name.iter().take_while(|b| **b != 0)) {
+            *to = *from;
+        }
+        Self(comm)
+    }
+
+    /// The bytes before the NUL.
+    pub fn bytes(&self) -> &[u8] {
+        self.0.split(|b| *b == 0).next().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Comm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&text::escape(self.bytes()))
+    }
+}
+
+impl fmt::Debug for Comm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl Serialize for Comm {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+/// What a channel is called in this trace, e.g. `pipe:[8124]`; one for both ends, escaped.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct ChannelId(pub Arc<str>);
+
+impl fmt::Display for ChannelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl From<&str> for ChannelId {
+    fn from(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+/// The mechanism behind a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelType {
+    /// An anonymous pipe, pipe(7).
+    Pipe,
+    /// A named pipe, fifo(7).
+    Fifo,
+}
+
+impl ChannelType {
+    /// As in the contract.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pipe => "pipe",
+            Self::Fifo => "fifo",
+        }
+    }
+}

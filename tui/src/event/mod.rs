@@ -1,0 +1,134 @@
+//! Events: what happened, in the terms of the contract.
+//!
+//! An [`Event`] is one line of `--json`. It is produced by `decode`, folded by `model`, printed by `line` and drawn by
+//! `ui`; nothing here knows where it came from.
+//!
+//! Invariants: events leave `decode` in order of `t`, `seq` has no gap, and a field that is unknown is `None`: nothing
+//! is made up. Absent on purpose: file handles, clocks, kernel addresses.
+
+mod call;
+mod channel;
+mod header;
+mod id;
+mod json;
+mod signal;
+mod state;
+pub mod text;
+mod transfer;
+
+pub use call::{Call, Via};
+pub use channel::{ChannelChange, ChannelEvent, End, PeerPid};
+pub use header::{Ending, Header};
+pub use id::{ChannelId, ChannelType, Comm, Nanos, OpId, SignalId, Task};
+pub use signal::{Action, Delivery, Destination, Interrupted, Phase, Scope, Sender, SenderKind, SignalEvent, Verdict};
+pub use state::{Blocked, Cause, StateChange, ThreadState, WokenBy};
+pub use transfer::{FromUnknown, Origin, Transfer};
+
+use serde::Serialize;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Event {
+    /// When: ns since the start of the trace. For a system call, when it returned.
+    pub t: Nanos,
+    /// Place in the trace, without gaps, from 0.
+    pub seq: u64,
+    /// Who: absent where nobody did it (a signal of the kernel, a loss).
+    #[serde(flatten)]
+    pub task: Option<Task>,
+    /// The name of that thread at that moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comm: Option<Comm>,
+    /// The process id that the process sees for itself, where it differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ns_pid: Option<u32>,
+    /// What.
+    #[serde(flatten)]
+    pub kind: Kind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Kind {
+    /// A process or thread was created (fork(2), clone(2)).
+    Fork {
+        /// The new thread.
+        child: Task,
+        /// It shares the process of its creator.
+        thread: bool,
+    },
+    /// A process started another program (execve(2)).
+    Exec {
+        /// The path of the program, escaped.
+        exe: String,
+        /// Its arguments, escaped.
+        argv: Vec<String>,
+        /// The arguments were longer than what is kept.
+        cut: bool,
+    },
+    /// A thread, or with its last thread the process, ended.
+    Exit(Exit),
+    /// A thread changed its state.
+    State(StateChange),
+    /// A channel, or a descriptor of it, changed.
+    Channel(ChannelEvent),
+    /// Bytes or a message went into a channel.
+    Send(Transfer),
+    /// Bytes or a message came out of a channel.
+    Recv(Transfer),
+    /// A step in the life of a signal instance.
+    Signal(SignalEvent),
+    /// Events are missing here.
+    Lost(Lost),
+}
+
+/// How a thread or process ended.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Exit {
+    /// Only a thread ended; its process lives on.
+    pub thread: bool,
+    /// The exit code, if it was not killed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<i32>,
+    /// The signal that killed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
+    /// A core was dumped.
+    pub core: bool,
+}
+
+/// Events that the kernel side could not hand over.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Lost {
+    /// How many records.
+    pub count: u64,
+    /// What they were: a class of records.
+    #[serde(rename = "where")]
+    pub class: String,
+    /// After this time, ns since start.
+    pub t_from: Nanos,
+    /// Before this time, ns since start.
+    pub t_to: Nanos,
+}
+
+impl Event {
+    /// The call this event tells of, if it is a call's.
+    pub fn call(&self) -> Option<&Call> {
+        match &self.kind {
+            Kind::Channel(c) => c.call.as_ref(),
+            Kind::Send(t) | Kind::Recv(t) => Some(&t.call),
+            _ => None,
+        }
+    }
+
+    /// The channel it concerns, if any.
+    pub fn channel(&self) -> Option<&ChannelId> {
+        match &self.kind {
+            Kind::Channel(c) => Some(&c.channel),
+            Kind::Send(t) | Kind::Recv(t) => Some(&t.channel),
+            Kind::State(s) => s.on.as_ref().and_then(|on| on.channel.as_ref()),
+            _ => None,
+        }
+    }
+}

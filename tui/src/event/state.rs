@@ -1,0 +1,129 @@
+//! Thread states, as the scheduler has them.
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+use super::{ChannelId, OpId, Task};
+
+/// The state of a thread in the words of the lecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ThreadState {
+    /// Created, not yet runnable.
+    New,
+    /// Runnable, waiting for a CPU.
+    Ready,
+    /// On a CPU.
+    Running,
+    /// Waiting for something other than a CPU.
+    Blocked,
+    /// Stopped by a signal or a tracer.
+    Stopped,
+    /// Ended, not yet reaped.
+    Zombie,
+    /// Reaped.
+    Dead,
+}
+
+impl ThreadState {
+    /// All, in the order of a life.
+    pub const ALL: [Self; 7] =
+        [Self::New, Self::Ready, Self::Running, Self::Blocked, Self::Stopped, Self::Zombie, Self::Dead];
+
+    /// As in the contract.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::New => "NEW",
+            Self::Ready => "READY",
+            Self::Running => "RUNNING",
+            Self::Blocked => "BLOCKED",
+            Self::Stopped => "STOPPED",
+            Self::Zombie => "ZOMBIE",
+            Self::Dead => "DEAD",
+        }
+    }
+}
+
+/// A thread went from one state to another.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StateChange {
+    /// The state it left; absent where the trace begins with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<ThreadState>,
+    /// The state it is in now.
+    pub to: ThreadState,
+    /// RUNNING: on which CPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<u32>,
+    /// BLOCKED: on what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on: Option<Blocked>,
+    /// READY: who made it so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub woken_by: Option<WokenBy>,
+    /// READY: it could run on but had to yield the CPU.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub preempted: bool,
+    /// STOPPED: by a tracer (ptrace(2)).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub traced: bool,
+}
+
+/// What a BLOCKED thread waits for.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Blocked {
+    /// The call, if it has a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub op: Option<OpId>,
+    /// The call's name; absent outside a system call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub syscall: Option<&'static str>,
+    /// The channel the call is on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ChannelId>,
+    /// The descriptor the call is on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fd: Option<i32>,
+    /// The child it waits for, if a certain one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<u32>,
+    /// Why.
+    pub cause: Cause,
+    /// Signals do not wake it (TASK_UNINTERRUPTIBLE).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub uninterruptible: bool,
+}
+
+/// The kind of waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cause {
+    /// A system call waits.
+    Call,
+    /// A page has to be brought in, outside any call.
+    Fault,
+    /// A device.
+    Io,
+}
+
+/// Who made a thread READY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WokenBy {
+    /// A thread, by something it did.
+    Task(Task),
+    /// An interrupt or timer.
+    Kernel,
+}
+
+impl Serialize for WokenBy {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Kernel => s.serialize_str("kernel"),
+            Self::Task(task) => {
+                let mut map = s.serialize_map(Some(2))?;
+                map.serialize_entry("pid", &task.pid)?;
+                map.serialize_entry("tid", &task.tid)?;
+                map.end()
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Sends and receives: bytes through a channel, and whose they are.
+
+use serde::{Serialize, Serializer};
+
+use super::{Call, ChannelId, ChannelType, OpId, text};
+
+/// A send or a receive.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Transfer {
+    /// Through which channel.
+    pub channel: ChannelId,
+    /// Its mechanism.
+    #[serde(rename = "type")]
+    pub mechanism: ChannelType,
+    /// By which descriptor.
+    pub fd: i32,
+    /// The call.
+    #[serde(flatten)]
+    pub call: Call,
+    /// Bytes asked for; absent where the vector was too long to read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requested: Option<u64>,
+    /// Bytes moved, if the call succeeded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// The errno name, if it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<&'static str>,
+    /// The descriptor (or the call) would not block.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub nonblocking: bool,
+    /// Place of the first byte in the byte stream since the channel was created.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    /// Bytes in the channel right after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fill: Option<u64>,
+    /// Buffers in use right after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slots_used: Option<u32>,
+    /// Buffers there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u32>,
+    /// The first bytes, escaped, up to the payload limit.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "escaped")]
+    pub payload: Option<Vec<u8>>,
+    /// For a receive: the sends whose bytes these are, in order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Vec<Origin>>,
+    /// For a receive: why `from` cannot be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_unknown: Option<FromUnknown>,
+    /// A receive of nothing because nobody holds the other end any more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub eof: bool,
+    /// The bytes stayed in the channel (tee(2)).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub peek: bool,
+    /// Bytes of a packet that were cut off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discarded: Option<u64>,
+}
+
+fn escaped<S: Serializer>(payload: &Option<Vec<u8>>, s: S) -> Result<S::Ok, S::Error> {
+    match payload {
+        Some(bytes) => s.serialize_str(&text::escape(bytes)),
+        None => s.serialize_none(),
+    }
+}
+
+/// One send that a receive got bytes of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Origin {
+    /// The sending call.
+    pub op: OpId,
+    /// Its process.
+    pub pid: u32,
+    /// How many of its bytes.
+    pub bytes: u64,
+}
+
+/// Why the senders of bytes are not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FromUnknown {
+    /// Sends overlapped in time and nothing told their order.
+    Overlap,
+    /// The sender is not traced.
+    External,
+    /// They were in the channel before the trace began.
+    BeforeStart,
+    /// What went in is not what came out (a terminal).
+    Transformed,
+    /// Events are missing.
+    Lost,
+}
+
+impl FromUnknown {
+    /// As in the contract.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Overlap => "overlap",
+            Self::External => "external",
+            Self::BeforeStart => "before-start",
+            Self::Transformed => "transformed",
+            Self::Lost => "lost",
+        }
+    }
+}
