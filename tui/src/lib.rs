@@ -4,5 +4,7 @@
 //! `event` (domain types) → `decode` (bytes to events) → `model` (events to a world) → `analyze` → `trace` (recordings)
 //! → `source` and `sys` → `ui` → `app` and `cli`.
 
+pub mod analyze;
 pub mod event;
 pub mod model;
+pub mod source;

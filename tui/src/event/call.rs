@@ -30,6 +30,7 @@ pub struct Call {
     pub unfinished: bool,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
 fn is_zero(n: &u32) -> bool {
     *n == 0
 }

@@ -61,6 +61,7 @@ pub struct Transfer {
     pub discarded: Option<u64>,
 }
 
+#[expect(clippy::ref_option, reason = "the signature serde asks for")]
 fn escaped<S: Serializer>(payload: &Option<Vec<u8>>, s: S) -> Result<S::Ok, S::Error> {
     match payload {
         Some(bytes) => s.serialize_str(&text::escape(bytes)),

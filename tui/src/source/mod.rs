@@ -1,0 +1,40 @@
+//! Where events come from: live, from a recording, from a script.
+
+use std::process::ExitStatus;
+
+use crate::event::{Ending, Event, Header};
+
+/// What a source tells the application.
+#[derive(Debug)]
+pub enum Update {
+    /// First of all: what is traced.
+    Started(Header),
+    /// Events, in order of time and `seq`.
+    Events(Vec<Event>),
+    /// Bytes the command wrote to its terminal.
+    Output(Vec<u8>),
+    /// The command has ended; its descendants may live on.
+    CommandEnded(ExitStatus),
+    /// The last: nothing more will come.
+    Ended(Ending),
+    /// Tracing had to stop.
+    Failed(String),
+}
+
+/// What the application asks of a live source.
+#[derive(Debug)]
+pub enum Request {
+    /// Bytes typed into the command's terminal.
+    Input(Vec<u8>),
+    /// The command's terminal has a new size.
+    Resize {
+        /// Lines.
+        rows: u16,
+        /// Columns.
+        columns: u16,
+    },
+    /// Stop tracing and let the command live on.
+    Detach,
+    /// End the command: SIGTERM to its process group, then SIGKILL after a while.
+    EndCommand,
+}
