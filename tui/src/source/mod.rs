@@ -1,5 +1,7 @@
 //! Where events come from: live, from a recording, from a script.
 
+pub mod live;
+
 use std::process::ExitStatus;
 
 use crate::event::{Ending, Event, Header};

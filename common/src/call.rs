@@ -1,0 +1,75 @@
+//! System calls: classes, and how calls that have no family of their own ended.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::{Header, kinds};
+
+kinds! {
+    /// [`CallEnd`]
+    CALL_END = 0x28;
+}
+
+/// How many system call numbers the class table knows.
+pub const NUMBERS: usize = 512;
+
+/// What the probes do about a system call; user space fills a table by number.
+pub mod class {
+    /// Nothing.
+    pub const NONE: u8 = 0;
+    /// read(2): descriptor, buffer, count.
+    pub const READ: u8 = 1;
+    /// write(2).
+    pub const WRITE: u8 = 2;
+    /// readv(2), preadv2(2): descriptor, vector, count of vectors.
+    pub const READV: u8 = 3;
+    /// writev(2), pwritev2(2).
+    pub const WRITEV: u8 = 4;
+    /// splice(2): descriptors in argument 0 and 2.
+    pub const SPLICE: u8 = 5;
+    /// tee(2): descriptors in argument 0 and 1.
+    pub const TEE: u8 = 6;
+    /// vmsplice(2).
+    pub const VMSPLICE: u8 = 7;
+    /// sendfile(2): to argument 0, from argument 1.
+    pub const SENDFILE: u8 = 8;
+    /// pipe(2), pipe2(2): an array of two descriptors.
+    pub const PIPE: u8 = 16;
+    /// dup(2): returns the copy.
+    pub const DUP: u8 = 17;
+    /// dup2(2), dup3(2): argument 1 becomes the copy.
+    pub const DUP_TO: u8 = 18;
+    /// close(2).
+    pub const CLOSE: u8 = 19;
+    /// close_range(2).
+    pub const CLOSE_RANGE: u8 = 20;
+    /// fcntl(2).
+    pub const FCNTL: u8 = 21;
+    /// open(2) and its kin, pidfd_getfd(2): return a descriptor.
+    pub const OPEN: u8 = 22;
+    /// recvmsg(2): may bring descriptors.
+    pub const RECVMSG: u8 = 23;
+    /// kill(2) and its kin: nothing but the moment of entry, which names the call.
+    pub const KILL: u8 = 32;
+    /// wait4(2), waitid(2).
+    pub const WAIT: u8 = 33;
+    /// rt_sigreturn(2).
+    pub const SIGRETURN: u8 = 34;
+}
+
+/// A call ended in a way that matters to somebody: interrupted, reaped a child, returned from a handler.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct CallEnd {
+    /// Common part.
+    pub header: Header,
+    /// When it was entered; 0: unknown.
+    pub entered: u64,
+    /// What the kernel's function returned: restart codes (-512 to -516) included.
+    pub ret: i64,
+    /// Its first three arguments.
+    pub args: [u64; 3],
+    /// Its number.
+    pub nr: i32,
+    /// Keeps the size a multiple of 8.
+    pub reserved: u32,
+}

@@ -1,0 +1,99 @@
+//! Descriptors of channels: who gets, copies and closes which end.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::{Header, kinds};
+
+kinds! {
+    /// [`Descriptor`]: a call made or changed it.
+    DESCRIPTOR = 0x30;
+    /// [`Descriptor`]: it is there after an exec.
+    HELD = 0x31;
+    /// [`Descriptor`]: it was there when tracing began (a BPF iterator's row), in whosever hands.
+    FOUND_HELD = 0x33;
+    /// [`CloseRange`]
+    CLOSED_RANGE = 0x32;
+}
+
+/// Open for reading (`FMODE_READ`).
+pub const END_READ: u16 = 1;
+/// Open for writing (`FMODE_WRITE`).
+pub const END_WRITE: u16 = 2;
+
+/// What the object behind a descriptor is.
+pub mod object {
+    /// An anonymous pipe.
+    pub const PIPE: u16 = 1;
+    /// A named pipe.
+    pub const FIFO: u16 = 2;
+}
+
+/// What happened to the descriptor.
+pub mod change {
+    /// pipe(2) made it.
+    pub const CREATED: u32 = 1;
+    /// It is a copy of `other`.
+    pub const DUPLICATED: u32 = 2;
+    /// It was opened by path, or taken by pidfd_getfd(2).
+    pub const OPENED: u32 = 3;
+    /// It came in a message.
+    pub const PASSED: u32 = 4;
+    /// It was closed.
+    pub const CLOSED: u32 = 5;
+    /// Its pipe's capacity was changed, or not: see `ret`.
+    pub const RESIZED: u32 = 6;
+}
+
+/// A descriptor of a channel.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Descriptor {
+    /// Common part.
+    pub header: Header,
+    /// When the call was entered.
+    pub entered: u64,
+    /// What it returned.
+    pub ret: i64,
+    /// The object's inode number.
+    pub ino: u64,
+    /// The kernel's object (`pipe_inode_info`): to tell reused inode numbers apart.
+    pub address: u64,
+    /// Which descriptor table.
+    pub files: u64,
+    /// The inode's file system.
+    pub dev: u32,
+    /// [`change`].
+    pub change: u32,
+    /// The descriptor.
+    pub fd: i32,
+    /// The one it was copied from, or -1.
+    pub other: i32,
+    /// The call's number, or -1.
+    pub nr: i32,
+    /// [`object`].
+    pub object: u16,
+    /// [`END_READ`] and [`END_WRITE`].
+    pub end: u16,
+    /// The pipe's buffers.
+    pub slots: u32,
+    /// `O_*` flags of the file.
+    pub flags: u32,
+}
+
+/// A range of descriptors was closed (close_range(2)).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct CloseRange {
+    /// Common part.
+    pub header: Header,
+    /// When the call was entered.
+    pub entered: u64,
+    /// Which descriptor table.
+    pub files: u64,
+    /// The first.
+    pub first: u32,
+    /// The last.
+    pub last: u32,
+}
+
+const _: () = assert!(size_of::<Descriptor>() == 96);

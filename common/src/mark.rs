@@ -1,0 +1,46 @@
+//! Records that user space adds to those of the probes, so that a recording holds all there is to know.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::{Header, kinds};
+
+kinds! {
+    /// [`Start`]
+    START = 0xf0;
+    /// [`Lost`]
+    LOST = 0xf1;
+    /// [`End`]
+    END = 0xf2;
+}
+
+/// Tracing begins; the header's time is the trace's zero.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Start {
+    /// Common part.
+    pub header: Header,
+}
+
+/// Records are missing somewhere between the header's time and `until`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Lost {
+    /// Common part.
+    pub header: Header,
+    /// The end of the span.
+    pub until: u64,
+    /// How many.
+    pub count: u64,
+    /// Which: [`crate::settings::lost`].
+    pub class: u32,
+    /// 0 at the beginning of the span, 1 when it is over.
+    pub over: u32,
+}
+
+/// Tracing ended.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct End {
+    /// Common part.
+    pub header: Header,
+}

@@ -1,0 +1,90 @@
+//! Where the running kernel keeps the fields the probes read: user space takes the places from the kernel's BTF at start.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The place of a field that the running kernel does not have.
+pub const ABSENT: u32 = u32::MAX;
+
+macro_rules! offsets {
+    ($($name:ident: $of:literal . $member:literal;)*) => {
+        /// Byte offsets, one per field.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+        pub struct Offsets {
+            $(#[doc = concat!("`", $of, ".", $member, "`")] pub $name: u32,)*
+        }
+
+        impl Offsets {
+            /// No field is known.
+            pub const NONE: Self = Self { $($name: ABSENT),* };
+        }
+
+        /// For each field of [`Offsets`], in order: the structure and the member's path.
+        pub const FIELDS: &[(&str, &str)] = &[$(($of, $member)),*];
+    };
+}
+
+offsets! {
+    task_state: "task_struct"."__state";
+    task_exit_state: "task_struct"."exit_state";
+    task_pid: "task_struct"."pid";
+    task_tgid: "task_struct"."tgid";
+    task_comm: "task_struct"."comm";
+    task_real_parent: "task_struct"."real_parent";
+    task_files: "task_struct"."files";
+    task_signal: "task_struct"."signal";
+    task_sighand: "task_struct"."sighand";
+    task_blocked: "task_struct"."blocked";
+    task_real_blocked: "task_struct"."real_blocked";
+    task_ptrace: "task_struct"."ptrace";
+    task_exit_code: "task_struct"."exit_code";
+    task_mm: "task_struct"."mm";
+    task_thread_pid: "task_struct"."thread_pid";
+    task_flags: "task_struct"."flags";
+    task_status: "task_struct"."thread_info.status";
+    mm_arg_start: "mm_struct"."arg_start";
+    mm_arg_end: "mm_struct"."arg_end";
+    bprm_filename: "linux_binprm"."filename";
+    pid_level: "pid"."level";
+    pid_numbers: "pid"."numbers";
+    upid_nr: "upid"."nr";
+    upid_ns: "upid"."ns";
+    signal_live: "signal_struct"."live";
+    signal_flags: "signal_struct"."flags";
+    signal_group_exit_code: "signal_struct"."group_exit_code";
+    signal_tty: "signal_struct"."tty";
+    tty_name: "tty_struct"."name";
+    sighand_action: "sighand_struct"."action";
+    files_count: "files_struct"."count";
+    files_fdt: "files_struct"."fdt";
+    fdtable_max_fds: "fdtable"."max_fds";
+    fdtable_fd: "fdtable"."fd";
+    file_inode: "file"."f_inode";
+    file_flags: "file"."f_flags";
+    file_mode: "file"."f_mode";
+    inode_mode: "inode"."i_mode";
+    inode_ino: "inode"."i_ino";
+    inode_sb: "inode"."i_sb";
+    inode_pipe: "inode"."i_pipe";
+    super_block_dev: "super_block"."s_dev";
+    super_block_magic: "super_block"."s_magic";
+    pipe_owner: "pipe_inode_info"."mutex.owner";
+    pipe_head: "pipe_inode_info"."head";
+    pipe_tail: "pipe_inode_info"."tail";
+    pipe_max_usage: "pipe_inode_info"."max_usage";
+    pipe_ring_size: "pipe_inode_info"."ring_size";
+    pipe_readers: "pipe_inode_info"."readers";
+    pipe_writers: "pipe_inode_info"."writers";
+    pipe_bufs: "pipe_inode_info"."bufs";
+    buffer_offset: "pipe_buffer"."offset";
+    buffer_len: "pipe_buffer"."len";
+    buffer_flags: "pipe_buffer"."flags";
+    regs_di: "pt_regs"."di";
+    regs_si: "pt_regs"."si";
+    regs_dx: "pt_regs"."dx";
+    regs_r10: "pt_regs"."r10";
+    regs_ax: "pt_regs"."ax";
+    regs_orig_ax: "pt_regs"."orig_ax";
+}
+
+const _: () = assert!(size_of::<Offsets>() == 4 * FIELDS.len());

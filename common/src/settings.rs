@@ -1,0 +1,54 @@
+//! What user space tells the probes before they are loaded; frozen read-only data, so constants to the verifier.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The settings.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Settings {
+    /// Payload bytes to keep of each message; one of 0, 16, 64, 256, 1024, 4096 or between.
+    pub payload_limit: u32,
+    /// 1: children are traced too.
+    pub follow: u32,
+    /// Which argument of `sched_switch` is `prev_state`: 1, 3 or 0 for none (before 5.18).
+    pub prev_state_argument: u32,
+    /// 1: capture signals.
+    pub signals: u32,
+    /// 1: capture pipes and FIFOs.
+    pub pipes: u32,
+    /// 1: capture the scheduler.
+    pub sched: u32,
+}
+
+impl Settings {
+    /// Nothing is captured.
+    pub const NONE: Self =
+        Self { payload_limit: 0, follow: 0, prev_state_argument: 0, signals: 0, pipes: 0, sched: 0 };
+}
+
+/// Why a record is missing; index of the counters.
+pub mod lost {
+    /// A process record.
+    pub const PROCESS: u32 = 0;
+    /// A scheduler record.
+    pub const SCHED: u32 = 1;
+    /// A descriptor record.
+    pub const DESCRIPTOR: u32 = 2;
+    /// A pipe call.
+    pub const PIPE: u32 = 3;
+    /// A sample of a contended pipe.
+    pub const PIPE_SAMPLE: u32 = 4;
+    /// A signal record.
+    pub const SIGNAL: u32 = 5;
+    /// The end of another call.
+    pub const CALL: u32 = 6;
+    /// A thread that could not be followed: the table of threads is full.
+    pub const TASK_TABLE: u32 = 7;
+    /// A pipe whose users could not be followed: the table of pipes is full.
+    pub const PIPE_TABLE: u32 = 8;
+    /// How many classes there are.
+    pub const COUNT: u32 = 9;
+    /// Their names, in order.
+    pub const NAMES: [&str; COUNT as usize] =
+        ["process", "sched", "descriptor", "pipe", "pipe-sample", "signal", "call", "task-table", "pipe-table"];
+}

@@ -1,0 +1,144 @@
+//! Reading the kernel: field offsets and settings as frozen constants, and the two ways to load a field.
+//!
+//! [`field!`] loads directly from a pointer whose type the verifier knows (an argument of the tracepoint, the current
+//! task, or one hop from there): one instruction, and a fault reads as 0. Everything else goes through
+//! `bpf_probe_read_kernel` ([`peek`]).
+
+use aya_ebpf::{
+    bindings::task_struct,
+    helpers::{bpf_probe_read_kernel, bpf_probe_read_user, generated},
+};
+use core::ffi::c_void;
+use ipcscope_common::{call::NUMBERS, offsets::Offsets, settings::Settings};
+
+/// Places of the fields, set by user space before loading.
+#[unsafe(no_mangle)]
+pub static OFFSETS: Offsets = Offsets::NONE;
+/// What to capture, set by user space before loading.
+#[unsafe(no_mangle)]
+pub static SETTINGS: Settings = Settings::NONE;
+/// What to do about each system call, set by user space before loading.
+#[unsafe(no_mangle)]
+pub static CLASSES: [u8; NUMBERS] = [0; NUMBERS];
+
+/// The offset of a field.
+macro_rules! offset {
+    ($field:ident) => {
+        $crate::kernel::frozen(&$crate::kernel::OFFSETS.$field)
+    };
+}
+pub(crate) use offset;
+
+/// Reads what user space has set. Volatile, so that the compiler does not take the value from the source.
+#[inline(always)]
+pub fn frozen(value: &u32) -> u32 {
+    // SAFETY: a plain read.
+    unsafe { core::ptr::read_volatile(value) }
+}
+
+/// A setting.
+macro_rules! setting {
+    ($field:ident) => {
+        $crate::kernel::frozen(&$crate::kernel::SETTINGS.$field)
+    };
+}
+pub(crate) use setting;
+
+/// Loads a field directly, through a pointer whose type the verifier knows.
+macro_rules! field {
+    ($base:expr, $field:ident as $type:ty) => {
+        $crate::kernel::load::<$type>($base as *const u8, $crate::kernel::offset!($field))
+    };
+}
+pub(crate) use field;
+
+/// What [`field!`] does.
+#[inline(always)]
+pub fn load<T>(base: *const u8, offset: u32) -> T {
+    // SAFETY: the verifier proves that base is a kernel structure of that type; faults read as zero.
+    unsafe { core::ptr::read_volatile(base.add(offset as usize).cast::<T>()) }
+}
+
+/// A kernel structure's address, with a type known to the verifier where it came from a tracepoint.
+pub type Ptr = *const c_void;
+
+/// What a system call is, by number.
+#[inline(always)]
+pub fn class_of(nr: u64) -> u8 {
+    if nr >= NUMBERS as u64 {
+        return 0;
+    }
+    // SAFETY: in bounds by the test above.
+    unsafe { core::ptr::read_volatile((&raw const CLASSES).cast::<u8>().add(nr as usize)) }
+}
+
+/// Reads kernel memory at any address; 0 where it cannot be read.
+#[inline(always)]
+pub fn peek<T: Copy + Default>(address: u64) -> T {
+    // SAFETY: the helper tolerates any address.
+    unsafe { bpf_probe_read_kernel(address as *const T) }.unwrap_or_default()
+}
+
+/// Reads memory of the current process.
+#[inline(always)]
+pub fn peek_user<T: Copy>(address: u64) -> Option<T> {
+    // SAFETY: the helper tolerates any address.
+    unsafe { bpf_probe_read_user(address as *const T) }.ok()
+}
+
+/// Copies `len` bytes of the current process, at most `N` (a power of two); false: they cannot be read.
+#[inline(always)]
+pub fn copy_user<const N: usize>(to: *mut [u8; N], from: u64, len: u32) -> bool {
+    let to = to.cast::<c_void>();
+    let from = from as *const c_void;
+    // SAFETY: the helper tolerates any address; the length is N or masked below it.
+    unsafe {
+        if len as usize >= N {
+            return generated::bpf_probe_read_user(to, N as u32, from) == 0;
+        }
+        // The verifier wants to see a mask, and the compiler would see that it changes nothing.
+        let mut masked = u64::from(len);
+        core::arch::asm!("{0} &= {1}", inout(reg) masked, const N - 1, options(nomem, nostack));
+        generated::bpf_probe_read_user(to, masked as u32, from) == 0
+    }
+}
+
+/// The current thread.
+#[inline(always)]
+pub fn current() -> Ptr {
+    // SAFETY: always allowed in tracing programs.
+    unsafe { generated::bpf_get_current_task_btf() as Ptr }
+}
+
+/// The registers a thread entered the kernel with.
+#[inline(always)]
+pub fn registers(task: Ptr) -> Ptr {
+    // SAFETY: task is a task_struct to the verifier.
+    unsafe { generated::bpf_task_pt_regs(task as *mut task_struct) as Ptr }
+}
+
+/// The clock of all records.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: always allowed.
+    unsafe { generated::bpf_ktime_get_ns() }
+}
+
+/// The system call a thread is in by its registers, or a negative number.
+#[inline(always)]
+pub fn syscall_of(task: Ptr) -> i32 {
+    // Kernel threads (PF_KTHREAD) have no registers of their own.
+    if field!(task, task_flags as u32) & 0x0020_0000 != 0 {
+        return -1;
+    }
+    field!(registers(task), regs_orig_ax as u64) as i32
+}
+
+/// A thread's ids in its own pid namespace: (thread id, process id).
+#[inline(always)]
+pub fn namespaced_tid(task: Ptr) -> u32 {
+    let pid = field!(task, task_thread_pid as u64);
+    let level: u32 = peek(pid + offset!(pid_level) as u64);
+    // struct upid { int nr; struct pid_namespace *ns; }: 16 bytes each.
+    peek(pid + offset!(pid_numbers) as u64 + (level as u64 & 31) * 16 + offset!(upid_nr) as u64)
+}

@@ -1,0 +1,236 @@
+//! Descriptors of channels: who gets, copies and closes which end.
+//!
+//! A descriptor is followed to its kernel object at every call (`files_struct` → `fdtable` → `file` → `inode`), so copied,
+//! inherited, passed and reopened descriptors need no bookkeeping.
+
+use ipcscope_common::{
+    Header,
+    call::class,
+    descriptor::{CLOSED_RANGE, CloseRange, DESCRIPTOR, Descriptor, END_READ, END_WRITE, HELD, change, object},
+    pipe,
+    settings::lost,
+};
+
+use crate::{
+    emit::{emit, header},
+    kernel::{Ptr, field, now, offset, peek, peek_user, setting},
+    task::{End, Task},
+};
+
+/// `S_IFMT` and `S_IFIFO`.
+const FORMAT: u16 = 0o170_000;
+const FIFO: u16 = 0o010_000;
+/// `PIPEFS_MAGIC`: an anonymous pipe; any other file system: a named one.
+const PIPEFS_MAGIC: u64 = 0x5049_5045;
+/// `F_DUPFD`, `F_DUPFD_CLOEXEC`, `F_SETPIPE_SZ`.
+const F_DUPFD: u64 = 0;
+const F_DUPFD_CLOEXEC: u64 = 1030;
+const F_SETPIPE_SZ: u64 = 1031;
+/// `O_NONBLOCK` and `O_DIRECT` on x86-64.
+const O_NONBLOCK: u32 = 0o4000;
+const O_DIRECT: u32 = 0o40000;
+/// `CLOSE_RANGE_CLOEXEC`: only marks them.
+const CLOSE_RANGE_CLOEXEC: u64 = 4;
+/// `SOL_SOCKET` and `SCM_RIGHTS`, as a `cmsghdr` has them.
+const SCM_RIGHTS: u64 = 1 | 1 << 32;
+/// Descriptors looked at after an exec, and in one message (`SCM_MAX_FD` is 253).
+const TABLE: u64 = 256;
+const MESSAGE: u64 = 64;
+
+/// The `file` behind a descriptor of `task`; 0: none.
+#[inline(always)]
+pub fn file_of(task: Ptr, fd: u64) -> u64 {
+    let files = field!(task, task_files as Ptr);
+    let table = field!(files, files_fdt as Ptr);
+    let fd = fd & 0xffff_ffff;
+    if fd >= u64::from(field!(table, fdtable_max_fds as u32)) {
+        return 0;
+    }
+    peek(field!(table, fdtable_fd as u64) + fd * 8)
+}
+
+/// Fills `end` if the file is a pipe or FIFO; else its `pipe` is 0.
+#[inline(always)]
+pub fn channel(file: u64, fd: i32, end: &mut End) {
+    end.pipe = 0;
+    if file == 0 || setting!(pipes) == 0 {
+        return;
+    }
+    let inode: u64 = peek(file + offset!(file_inode) as u64);
+    let mode: u16 = peek(inode + offset!(inode_mode) as u64);
+    if mode & FORMAT != FIFO {
+        return;
+    }
+    let super_block: u64 = peek(inode + offset!(inode_sb) as u64);
+    let magic: u64 = peek(super_block + offset!(super_block_magic) as u64);
+    let flags: u32 = peek(file + offset!(file_flags) as u64);
+    end.file = file;
+    end.fd = fd;
+    end.ino = peek(inode + offset!(inode_ino) as u64);
+    end.dev = peek(super_block + offset!(super_block_dev) as u64);
+    end.object = if magic == PIPEFS_MAGIC { object::PIPE } else { object::FIFO };
+    end.flags = 0;
+    if flags & O_NONBLOCK != 0 {
+        end.flags |= pipe::flag::NONBLOCK;
+    }
+    if flags & O_DIRECT != 0 {
+        end.flags |= pipe::flag::PACKET;
+    }
+    end.pipe = peek(inode + offset!(inode_pipe) as u64);
+}
+
+/// Follows a descriptor of `task`.
+#[inline(always)]
+pub fn resolve(task: Ptr, fd: u64, end: &mut End) {
+    channel(file_of(task, fd), fd as i32, end);
+}
+
+/// Tells of a descriptor, if it is one of a channel.
+#[inline(never)]
+fn tell(task: &Task, me: Ptr, fd: u64, other: i32, change: u32) {
+    let mut end = End::NONE;
+    resolve(me, fd, &mut end);
+    if end.pipe != 0 {
+        emit_one(task, me, &end, other, change);
+    }
+}
+
+#[inline(always)]
+fn emit_one(task: &Task, me: Ptr, end: &End, other: i32, change: u32) {
+    let header = header(DESCRIPTOR, task.returned, task.tid, task.tgid);
+    emit(
+        lost::DESCRIPTOR,
+        Descriptor { other, change, ret: task.ret, nr: task.nr, entered: task.entered, ..record(header, me, end) },
+    );
+}
+
+/// The record of a descriptor that no call is about.
+#[inline(always)]
+pub fn record(header: Header, task: Ptr, end: &End) -> Descriptor {
+    let mode: u32 = peek(end.file + offset!(file_mode) as u64);
+    Descriptor {
+        header,
+        entered: 0,
+        ret: 0,
+        ino: end.ino,
+        address: end.pipe,
+        files: field!(task, task_files as u64),
+        dev: end.dev,
+        change: 0,
+        fd: end.fd,
+        other: -1,
+        nr: -1,
+        object: end.object,
+        end: mode as u16 & (END_READ | END_WRITE),
+        slots: peek(end.pipe + offset!(pipe_max_usage) as u64),
+        flags: peek(end.file + offset!(file_flags) as u64),
+    }
+}
+
+/// A call that makes or changes descriptors returned.
+#[inline(always)]
+pub fn finish(task: &Task, me: Ptr, regs: Ptr) {
+    let ret = task.ret;
+    let arg0 = field!(regs, regs_di as u64);
+    let arg1 = field!(regs, regs_si as u64);
+    match task.class {
+        class::PIPE if ret == 0 => {
+            let Some(fds) = peek_user::<[i32; 2]>(arg0) else { return };
+            tell(task, me, fds[0] as u64, fds[1], change::CREATED);
+            tell(task, me, fds[1] as u64, fds[0], change::CREATED);
+        }
+        class::DUP if ret >= 0 => tell(task, me, ret as u64, arg0 as i32, change::DUPLICATED),
+        class::DUP_TO if ret >= 0 && arg0 as i32 != arg1 as i32 => {
+            if task.ends[0].pipe != 0 {
+                emit_one(task, me, &task.ends[0], arg0 as i32, change::CLOSED);
+            }
+            tell(task, me, ret as u64, arg0 as i32, change::DUPLICATED);
+        }
+        // A close that reports an error has closed the descriptor all the same, unless it was none (close(2)).
+        class::CLOSE if ret != -9 && task.ends[0].pipe != 0 => {
+            emit_one(task, me, &task.ends[0], -1, change::CLOSED);
+        }
+        class::CLOSE_RANGE if ret == 0 && field!(regs, regs_dx as u64) & CLOSE_RANGE_CLOEXEC == 0 => {
+            let header = header(CLOSED_RANGE, task.returned, task.tid, task.tgid);
+            emit(
+                lost::DESCRIPTOR,
+                CloseRange {
+                    header,
+                    entered: task.entered,
+                    files: field!(me, task_files as u64),
+                    first: arg0 as u32,
+                    last: arg1 as u32,
+                },
+            );
+        }
+        class::FCNTL if ret >= 0 && (arg1 == F_DUPFD || arg1 == F_DUPFD_CLOEXEC) => {
+            tell(task, me, ret as u64, arg0 as i32, change::DUPLICATED);
+        }
+        class::FCNTL if arg1 == F_SETPIPE_SZ => tell(task, me, arg0, -1, change::RESIZED),
+        class::OPEN if ret >= 0 => tell(task, me, ret as u64, -1, change::OPENED),
+        class::RECVMSG if ret >= 0 => passed(task, me, arg1),
+        _ => {}
+    }
+}
+
+/// Descriptors that came with a message: `msghdr` at `message`, after the kernel filled it in.
+#[inline(always)]
+fn passed(task: &Task, me: Ptr, message: u64) {
+    // struct user_msghdr: control at 32, its length at 40.
+    let Some([control, length]) = peek_user::<[u64; 2]>(message + 32) else { return };
+    if control == 0 || length < 20 {
+        return;
+    }
+    // struct cmsghdr: length, level and type; the descriptors follow. Rights come first or behind the credentials.
+    let mut at = control;
+    for _ in 0..3 {
+        if at + 20 > control + length {
+            return;
+        }
+        let Some([size, kind]) = peek_user::<[u64; 2]>(at) else { return };
+        if kind == SCM_RIGHTS {
+            let count = (size - 16) / 4;
+            for i in 0..MESSAGE {
+                if i >= count {
+                    return;
+                }
+                let Some(fd) = peek_user::<i32>(at + 16 + i * 4) else { return };
+                tell(task, me, fd as u64, -1, change::PASSED);
+            }
+            return;
+        }
+        at += (size + 7) & !7;
+    }
+}
+
+/// Tells which channel ends the current process holds; how many.
+#[inline(always)]
+pub fn held(task: Ptr, entry: &Task) -> u32 {
+    let files = field!(task, task_files as Ptr);
+    let table = field!(files, files_fdt as Ptr);
+    let max = u64::from(field!(table, fdtable_max_fds as u32));
+    let array = field!(table, fdtable_fd as u64);
+    let mut count = 0;
+    let mut fd = 0;
+    while fd < TABLE {
+        if fd >= max {
+            break;
+        }
+        let file: u64 = peek(array + fd * 8);
+        count += held_one(task, entry, file, fd);
+        fd += 1;
+    }
+    count
+}
+
+#[inline(never)]
+fn held_one(task: Ptr, entry: &Task, file: u64, fd: u64) -> u32 {
+    let mut end = End::NONE;
+    channel(file, fd as i32, &mut end);
+    if end.pipe == 0 {
+        return 0;
+    }
+    let header = header(HELD, now(), entry.tid, entry.tgid);
+    emit(lost::DESCRIPTOR, record(header, task, &end));
+    1
+}

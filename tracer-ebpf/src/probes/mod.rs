@@ -1,0 +1,9 @@
+//! The probes, one file per family.
+
+pub mod call;
+pub mod descriptor;
+pub mod pipe;
+pub mod process;
+pub mod sched;
+pub mod seed;
+pub mod signal;

@@ -1,0 +1,444 @@
+//! Pipes and FIFOs: calls that move bytes, and samples that tell the order of overlapping ones.
+//!
+//! As long as a pipe has one writing and one reading thread, the n-th byte in is the n-th byte out and one record per call
+//! is enough. When a second one appears the pipe is *contended*: from then on each entry, exit and switch carries a sample
+//! of where reading and writing stand and of who holds the pipe's mutex. User space finds the one order that explains them.
+
+use aya_ebpf::{macros::map, maps::HashMap};
+use ipcscope_common::{
+    call::class,
+    pipe::{
+        Buffer, LAYOUT_SLOTS, PIPE_CALL, PIPE_CONTENDED, PIPE_LAYOUT, PIPE_SAMPLE, PipeCall, PipeLayout, PipeSample,
+        Position, UNKNOWN, flag, point,
+    },
+    settings::lost,
+};
+
+use super::descriptor;
+use crate::{
+    emit::{count_lost, emit, header, reserve},
+    kernel::{Ptr, copy_user, field, now, offset, peek, peek_user, setting},
+    task::{End, Task},
+};
+
+/// Pipes whose users are remembered at once.
+const PIPES: u32 = 16384;
+/// Vectors whose lengths are added up.
+const VECTORS: u64 = 8;
+/// Buffers whose lengths are added up for the fill: a pipe of the default size has 16.
+const FILL_SLOTS: u32 = 64;
+/// A contended pipe's buffers are looked at again after that many calls.
+const LAYOUT_EVERY: u32 = 256;
+
+/// Who used a pipe last.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Users {
+    ino: u64,
+    writer: u64,
+    reader: u64,
+    writer_entered: u64,
+    reader_entered: u64,
+    writer_tid: u32,
+    reader_tid: u32,
+    contended: u32,
+    calls: u32,
+}
+
+/// By the address of the `pipe_inode_info`; user space removes those that are gone.
+#[map]
+static PIPE_USERS: HashMap<u64, Users> = HashMap::with_max_entries(PIPES, 0);
+
+/// A call that may move bytes through a pipe begins: which pipes, how many bytes.
+#[inline(always)]
+pub fn begin(task: &mut Task, me: Ptr, regs: Ptr, class: u8) {
+    let arg0 = field!(regs, regs_di as u64);
+    let arg1 = field!(regs, regs_si as u64);
+    let arg2 = field!(regs, regs_dx as u64);
+    let (from, to) = match class {
+        class::READ | class::READV => (arg0 as i64, -1),
+        class::WRITE | class::WRITEV => (-1, arg0 as i64),
+        class::SPLICE => (arg0 as i64, arg2 as i64),
+        class::TEE => (arg0 as i64, arg1 as i64),
+        class::SENDFILE => (arg1 as i64, arg0 as i64),
+        // Into the pipe or out of it: the descriptor's end tells.
+        class::VMSPLICE if writable(me, arg0) => (-1, arg0 as i64),
+        _ => (arg0 as i64, -1),
+    };
+    let opaque = if class >= class::SPLICE { flag::OPAQUE } else { 0 };
+    if from >= 0 {
+        descriptor::resolve(me, from as u64, &mut task.ends[0]);
+        task.ends[0].flags |= opaque | if class == class::TEE { flag::PEEK } else { 0 };
+    }
+    if to >= 0 {
+        descriptor::resolve(me, to as u64, &mut task.ends[1]);
+        task.ends[1].flags |= opaque | flag::WRITE;
+    }
+    task.requested = match class {
+        class::READ | class::WRITE => arg2,
+        class::READV | class::WRITEV if task.ends[0].pipe | task.ends[1].pipe != 0 => total(arg1, arg2),
+        class::TEE => arg2,
+        class::SENDFILE | class::SPLICE => u64::MAX,
+        _ => u64::MAX,
+    };
+}
+
+/// Whether a descriptor is open for writing.
+#[inline(always)]
+fn writable(me: Ptr, fd: u64) -> bool {
+    let file = descriptor::file_of(me, fd);
+    let mode: u32 = peek(file + offset!(file_mode) as u64);
+    mode & 2 != 0
+}
+
+/// The length of a vector of buffers; `u64::MAX` if it is too long to tell.
+#[inline(always)]
+fn total(vector: u64, count: u64) -> u64 {
+    if count > VECTORS {
+        return u64::MAX;
+    }
+    let mut sum = 0;
+    for i in 0..VECTORS {
+        if i >= count {
+            break;
+        }
+        // struct iovec { base, len }.
+        match peek_user::<u64>(vector + i * 16 + 8) {
+            Some(len) => sum += len,
+            None => return u64::MAX,
+        }
+    }
+    sum
+}
+
+/// The current thread is about to use its pipes: finds out whether somebody else does too.
+#[inline(always)]
+pub fn join(task: &mut Task, me: Ptr) {
+    if !(class::READ..=class::SENDFILE).contains(&task.class) {
+        return;
+    }
+    if task.ends[0].pipe != 0 {
+        join_one(task, me as u64, 0);
+    }
+    if task.ends[1].pipe != 0 {
+        join_one(task, me as u64, 1);
+    }
+    if task.sampled != 0 {
+        let requested = task.requested;
+        sample(task, me as u64, point::ENTER, requested);
+    }
+}
+
+#[inline(always)]
+fn join_one(task: &mut Task, me: u64, side: usize) {
+    let end = &task.ends[side & 1];
+    let writing = side == 1;
+    let mut fresh = Users {
+        ino: end.ino,
+        writer: 0,
+        reader: 0,
+        writer_entered: 0,
+        reader_entered: 0,
+        writer_tid: 0,
+        reader_tid: 0,
+        contended: 0,
+        calls: 0,
+    };
+    let users = match PIPE_USERS.get_ptr_mut(end.pipe) {
+        // SAFETY: a valid map value; two CPUs may write to it at once, then the later is the last user.
+        Some(users) => unsafe { &mut *users },
+        None => {
+            set_user(&mut fresh, task, me, writing);
+            if PIPE_USERS.insert(end.pipe, fresh, 0).is_err() {
+                count_lost(lost::PIPE_TABLE);
+            }
+            return;
+        }
+    };
+    if users.ino != end.ino {
+        // The address was used again.
+        set_user(&mut fresh, task, me, writing);
+        *users = fresh;
+        return;
+    }
+    let last = if writing { users.writer } else { users.reader };
+    if users.contended == 0 && last != 0 && last != me {
+        users.contended = 1;
+        layout(PIPE_CONTENDED, task, end, users);
+    } else if users.contended != 0 {
+        users.calls += 1;
+        if users.calls & (LAYOUT_EVERY - 1) == 0 {
+            layout(PIPE_LAYOUT, task, end, users);
+        }
+    }
+    if users.contended != 0 {
+        task.sampled = 1;
+    }
+    set_user(users, task, me, writing);
+}
+
+#[inline(always)]
+fn set_user(users: &mut Users, task: &Task, me: u64, writing: bool) {
+    if writing {
+        users.writer = me;
+        users.writer_tid = task.tid;
+        users.writer_entered = task.entered;
+    } else {
+        users.reader = me;
+        users.reader_tid = task.tid;
+        users.reader_entered = task.entered;
+    }
+}
+
+/// The address of a buffer: slots count up and wrap around.
+#[inline(always)]
+fn buffer(buffers: u64, ring_size: u32, slot: u32) -> u64 {
+    // struct pipe_buffer { page, offset, len, ops, flags, private }: 40 bytes in all kernels.
+    buffers + u64::from(slot & (ring_size.wrapping_sub(1))) * 40
+}
+
+#[inline(always)]
+fn head_and_tail(pipe: u64) -> (u32, u32) {
+    if offset!(pipe_tail) == offset!(pipe_head) + 4 {
+        let both: [u32; 2] = peek(pipe + offset!(pipe_head) as u64);
+        (both[0], both[1])
+    } else {
+        (peek(pipe + offset!(pipe_head) as u64), peek(pipe + offset!(pipe_tail) as u64))
+    }
+}
+
+/// `pipe->mutex.owner` without its flag bits (kernel/locking/mutex.c).
+#[inline(always)]
+fn owner(pipe: u64) -> u64 {
+    peek::<u64>(pipe + offset!(pipe_owner) as u64) & !7
+}
+
+#[inline(always)]
+fn position(pipe: u64, buffers: u64, ring_size: u32) -> Position {
+    let (head, tail) = head_and_tail(pipe);
+    let newest: [u32; 2] = peek(buffer(buffers, ring_size, head.wrapping_sub(1)) + offset!(buffer_offset) as u64);
+    let read_offset =
+        if head == tail { 0 } else { peek(buffer(buffers, ring_size, tail) + offset!(buffer_offset) as u64) };
+    Position { head, tail, write_end: newest[0].wrapping_add(newest[1]), read_offset }
+}
+
+/// Samples the pipes of a thread's call.
+#[inline(always)]
+pub fn sample(task: &Task, me: u64, at: u8, amount: u64) {
+    if task.ends[0].pipe != 0 {
+        sample_one(task, &task.ends[0], me, at, amount);
+    }
+    if task.ends[1].pipe != 0 {
+        sample_one(task, &task.ends[1], me, at, amount);
+    }
+}
+
+#[inline(never)]
+fn sample_one(task: &Task, end: &End, me: u64, at: u8, amount: u64) {
+    let pipe = end.pipe;
+    let ring_size: u32 = peek(pipe + offset!(pipe_ring_size) as u64);
+    let buffers: u64 = peek(pipe + offset!(pipe_bufs) as u64);
+    let before = position(pipe, buffers, ring_size);
+    let owner_before = owner(pipe);
+    let time = now();
+    let owner_after = owner(pipe);
+    let after = position(pipe, buffers, ring_size);
+    let header = header(PIPE_SAMPLE, time, task.tid, task.tgid);
+    emit(
+        lost::PIPE_SAMPLE,
+        PipeSample {
+            header,
+            task: me,
+            entered: task.entered,
+            ino: end.ino,
+            amount,
+            owner_before,
+            owner_after,
+            before,
+            after,
+            dev: end.dev,
+            flags: end.flags,
+            point: at,
+            reserved: 0,
+        },
+    );
+}
+
+/// Tells of all buffers of a pipe.
+#[inline(never)]
+fn layout(kind: u16, task: &Task, end: &End, users: &Users) {
+    let pipe = end.pipe;
+    let ring_size: u32 = peek(pipe + offset!(pipe_ring_size) as u64);
+    let buffers: u64 = peek(pipe + offset!(pipe_bufs) as u64);
+    let owner_before = owner(pipe);
+    let (head, tail) = head_and_tail(pipe);
+    let time = now();
+    let header = header(kind, time, task.tid, task.tgid);
+    let Some(mut record) = reserve::<PipeLayout>(lost::PIPE_SAMPLE) else { return };
+    // SAFETY: the record's room, written field by field.
+    unsafe {
+        let layout = &mut *record.as_mut_ptr();
+        layout.header = header;
+        layout.ino = end.ino;
+        layout.writer_entered = users.writer_entered;
+        layout.reader_entered = users.reader_entered;
+        layout.writer = users.writer;
+        layout.reader = users.reader;
+        layout.writer_tid = users.writer_tid;
+        layout.reader_tid = users.reader_tid;
+        layout.dev = end.dev;
+        layout.head = head;
+        layout.tail = tail;
+        layout.slots = peek(pipe + offset!(pipe_max_usage) as u64);
+        layout.reserved = 0;
+        layout.buffers = [Buffer { offset: 0, len: 0, flags: 0 }; LAYOUT_SLOTS];
+        let used = head.wrapping_sub(tail);
+        for (i, slot) in layout.buffers.iter_mut().enumerate() {
+            if i as u32 >= used {
+                break;
+            }
+            let at = buffer(buffers, ring_size, tail.wrapping_add(i as u32));
+            let span: [u32; 2] = peek(at + offset!(buffer_offset) as u64);
+            slot.offset = span[0];
+            slot.len = span[1];
+            slot.flags = peek(at + offset!(buffer_flags) as u64);
+        }
+        let same = head_and_tail(pipe) == (head, tail) && owner_before == 0 && owner(pipe) == 0;
+        layout.stable = u32::from(same && used <= LAYOUT_SLOTS as u32);
+    }
+    record.submit();
+}
+
+/// A call on pipes returned.
+#[inline(always)]
+pub fn finish(task: &Task, me: Ptr, regs: Ptr) {
+    if task.sampled != 0 {
+        sample(task, me as u64, point::EXIT, task.ret as u64);
+    }
+    let address = payload_address(task, regs);
+    if task.ends[0].pipe != 0 {
+        call(task, me, 0, address);
+    }
+    if task.ends[1].pipe != 0 {
+        call(task, me, 1, address);
+    }
+}
+
+/// Where the bytes are; 0: not in this process's memory.
+#[inline(always)]
+fn payload_address(task: &Task, regs: Ptr) -> u64 {
+    let arg1 = field!(regs, regs_si as u64);
+    match task.class {
+        class::READ | class::WRITE => arg1,
+        // The first buffer of the vector.
+        class::READV | class::WRITEV => peek_user(arg1).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// What the pipe holds: (head, tail, bytes, flags).
+#[inline(always)]
+fn fill(pipe: u64) -> (u32, u32, u32, u16) {
+    let (head, tail) = head_and_tail(pipe);
+    let used = head.wrapping_sub(tail);
+    if used == 0 {
+        return (head, tail, 0, flag::STABLE);
+    }
+    if used > FILL_SLOTS {
+        return (head, tail, UNKNOWN, 0);
+    }
+    let ring_size: u32 = peek(pipe + offset!(pipe_ring_size) as u64);
+    let buffers: u64 = peek(pipe + offset!(pipe_bufs) as u64);
+    let mut sum = 0u32;
+    for i in 0..FILL_SLOTS {
+        if i >= used {
+            break;
+        }
+        let len: u32 = peek(buffer(buffers, ring_size, tail.wrapping_add(i)) + offset!(buffer_len) as u64);
+        sum = sum.wrapping_add(len);
+    }
+    let stable = owner(pipe) == 0 && head_and_tail(pipe) == (head, tail);
+    (head, tail, sum, if stable { flag::STABLE } else { 0 })
+}
+
+/// A record with room for payload.
+#[repr(C)]
+struct WithPayload<const N: usize> {
+    call: PipeCall,
+    payload: [u8; N],
+}
+
+#[inline(never)]
+fn call(task: &Task, me: Ptr, side: usize, address: u64) {
+    let end = &task.ends[side & 1];
+    let ret = task.ret;
+    // With a descriptor table of its own, nobody can have closed the descriptor meanwhile.
+    let alone = field!(field!(me, task_files as Ptr), files_count as u32) == 1;
+    let mut flags = end.flags | if task.sampled != 0 { flag::SAMPLED } else { 0 };
+    let (mut head, mut tail, mut bytes, mut slots) = (0, 0, UNKNOWN, 0);
+    if alone || descriptor::file_of(me, end.fd as u64) == end.file {
+        let stable;
+        (head, tail, bytes, stable) = fill(end.pipe);
+        flags |= stable;
+        slots = peek(end.pipe + offset!(pipe_max_usage) as u64);
+        if ret <= 0 {
+            let others = if flags & flag::WRITE != 0 { offset!(pipe_readers) } else { offset!(pipe_writers) };
+            if peek::<u32>(end.pipe + others as u64) == 0 {
+                flags |= flag::LONELY;
+            }
+        }
+    }
+    let limit = setting!(payload_limit);
+    let mut keep = 0;
+    if ret > 0 && address != 0 {
+        keep = limit;
+        if ret < i64::from(limit) {
+            keep = ret as u32;
+        }
+    }
+    let record = PipeCall {
+        header: header(PIPE_CALL, task.returned, task.tid, task.tgid),
+        entered: task.entered,
+        ret,
+        requested: task.requested,
+        ino: end.ino,
+        dev: end.dev,
+        flags,
+        object: end.object,
+        fd: end.fd,
+        nr: task.nr,
+        head,
+        tail,
+        fill: bytes,
+        slots,
+        payload_len: keep,
+        reserved: 0,
+    };
+    if keep == 0 {
+        emit(lost::PIPE, record);
+    } else if keep <= 16 {
+        with_payload::<16>(&record, address, keep);
+    } else if keep <= 64 {
+        with_payload::<64>(&record, address, keep);
+    } else if keep <= 256 {
+        with_payload::<256>(&record, address, keep);
+    } else if keep <= 1024 {
+        with_payload::<1024>(&record, address, keep);
+    } else {
+        with_payload::<4096>(&record, address, keep);
+    }
+}
+
+#[inline(always)]
+fn with_payload<const N: usize>(call: &PipeCall, address: u64, keep: u32) {
+    let Some(mut record) = reserve::<WithPayload<N>>(lost::PIPE) else { return };
+    // SAFETY: the record's room.
+    unsafe {
+        let room = record.as_mut_ptr();
+        (*room).call = *call;
+        if !copy_user::<N>(&raw mut (*room).payload, address, keep) {
+            (*room).call.payload_len = 0;
+        }
+    }
+    record.submit();
+}

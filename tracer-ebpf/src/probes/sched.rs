@@ -1,0 +1,118 @@
+//! The scheduler: who is on a CPU, who waits and for what, who woke whom.
+
+use aya_ebpf::programs::BtfTracePointContext;
+use ipcscope_common::{
+    pipe::point,
+    sched::{BLOCK, Block, SWITCH, Switch, WAKING, WAKING_NEW, Waking},
+    settings::lost,
+};
+
+use super::pipe;
+use crate::{
+    emit::{emit, header},
+    kernel::{Ptr, current, field, now, registers, setting, syscall_of},
+    task::traced,
+};
+
+/// `TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE`.
+const SLEEPING: u32 = 3;
+
+/// In `__schedule`. Before 5.18 the tracepoint has no `prev_state`; then the field is read in the same window.
+#[inline(always)]
+pub fn switch(ctx: &BtfTracePointContext) {
+    let prev: Ptr = ctx.arg(1);
+    let state = if setting!(prev_state_argument) == 3 { ctx.arg(3) } else { field!(prev, task_state as u32) };
+    switch_to(ctx.arg(0), prev, ctx.arg(2), state);
+}
+
+/// The same on 5.18, which had the state in front of the tasks.
+#[inline(always)]
+pub fn switch_state_first(ctx: &BtfTracePointContext) {
+    switch_to(ctx.arg(0), ctx.arg(2), ctx.arg(3), ctx.arg(1));
+}
+
+#[inline(always)]
+fn switch_to(preempted: u64, prev: Ptr, next: Ptr, state: u32) {
+    let leaving = traced(prev);
+    let coming = traced(next);
+    if leaving.is_none() && coming.is_none() {
+        return;
+    }
+    let time = now();
+    let preempted = (preempted & 1) as u32;
+    let (next_tid, next_tgid) = match &coming {
+        Some(task) => (task.tid, task.tgid),
+        None => (field!(next, task_pid as u32), 0),
+    };
+    match leaving {
+        Some(task) => {
+            let asleep = state & SLEEPING != 0 && preempted == 0;
+            if task.sampled != 0 {
+                pipe::sample(task, prev as u64, if asleep { point::ASLEEP } else { point::OUT }, task.requested);
+            }
+            if asleep {
+                let regs = registers(prev);
+                let header = header(BLOCK, time, task.tid, task.tgid);
+                let end = if task.ends[0].pipe != 0 { &task.ends[0] } else { &task.ends[1] };
+                let followed = task.class != 0;
+                emit(
+                    lost::SCHED,
+                    Block {
+                        switch: Switch { header, next_tid, next_tgid, state, preempted },
+                        entered: if followed { task.entered } else { 0 },
+                        ino: if followed { end.ino } else { 0 },
+                        dev: if followed { end.dev } else { 0 },
+                        nr: field!(regs, regs_orig_ax as u64) as i32,
+                        args: [
+                            field!(regs, regs_di as u64),
+                            field!(regs, regs_si as u64),
+                            field!(regs, regs_dx as u64),
+                        ],
+                    },
+                );
+            } else {
+                let header = header(SWITCH, time, task.tid, task.tgid);
+                emit(lost::SCHED, Switch { header, next_tid, next_tgid, state, preempted });
+            }
+        }
+        None => {
+            let header = header(SWITCH, time, field!(prev, task_pid as u32), 0);
+            emit(lost::SCHED, Switch { header, next_tid, next_tgid, state, preempted });
+        }
+    }
+    if let Some(task) = coming
+        && task.sampled != 0
+    {
+        pipe::sample(task, next as u64, point::IN, task.requested);
+    }
+}
+
+/// In `try_to_wake_up`, by the waker, before the state changes.
+#[inline(always)]
+pub fn waking(ctx: &BtfTracePointContext) {
+    wake(ctx, WAKING);
+}
+
+/// In `wake_up_new_task`.
+#[inline(always)]
+pub fn waking_new(ctx: &BtfTracePointContext) {
+    wake(ctx, WAKING_NEW);
+}
+
+#[inline(always)]
+fn wake(ctx: &BtfTracePointContext, kind: u16) {
+    let task: Ptr = ctx.arg(0);
+    let Some(entry) = traced(task) else { return };
+    let waker = current();
+    let header = header(kind, now(), entry.tid, entry.tgid);
+    emit(
+        lost::SCHED,
+        Waking {
+            header,
+            waker_tid: field!(waker, task_pid as u32),
+            waker_tgid: field!(waker, task_tgid as u32),
+            state: field!(task, task_state as u32),
+            waker_nr: syscall_of(waker),
+        },
+    );
+}

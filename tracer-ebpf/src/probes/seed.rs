@@ -1,0 +1,131 @@
+//! What is there before the first event: BPF iterators walk the threads and descriptors that exist.
+//!
+//! The threads to trace are entered into the filter here, by the kernel itself, with the call they are blocked in; the rows
+//! are ordinary records, written to the iterator's file instead of the ring buffer.
+
+use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write, macros::map, maps::HashMap};
+use core::ffi::c_void;
+use ipcscope_common::{
+    Header,
+    call::class,
+    descriptor::FOUND_HELD,
+    process::{FOUND, Found},
+    settings::lost,
+};
+
+use super::{call, descriptor};
+use crate::{
+    emit::count_lost,
+    kernel::{Ptr, class_of, field, namespaced_tid, now, registers},
+    task::{End, Task, follow},
+};
+
+/// `struct bpf_iter_meta`.
+#[repr(C)]
+pub struct Meta {
+    seq: *mut seq_file,
+    session_id: u64,
+    seq_num: u64,
+}
+
+/// `struct bpf_iter__task`.
+#[repr(C)]
+pub struct TaskContext {
+    meta: *const Meta,
+    task: Ptr,
+}
+
+/// `struct bpf_iter__task_file`.
+#[repr(C)]
+pub struct FileContext {
+    meta: *const Meta,
+    task: Ptr,
+    fd: u32,
+    reserved: u32,
+    file: *const c_void,
+}
+
+/// Processes to trace; 1: held before its exec by us.
+#[map]
+static SEEDS: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);
+
+#[inline(always)]
+fn write<T>(meta: *const Meta, row: &T) {
+    // SAFETY: the row is on our stack, with its whole size initialised.
+    unsafe {
+        bpf_seq_write((*meta).seq, core::ptr::from_ref(row).cast::<c_void>().cast_mut(), size_of::<T>() as u32);
+    }
+}
+
+fn row(kind: u16, task: Ptr) -> Header {
+    Header {
+        time: now(),
+        seq: 0,
+        cpu: 0,
+        kind,
+        tid: field!(task, task_pid as u32),
+        tgid: field!(task, task_tgid as u32),
+    }
+}
+
+/// One thread of the system.
+#[inline(always)]
+pub fn task(ctx: *const TaskContext) {
+    // SAFETY: the iterator's context.
+    let (meta, task) = unsafe { ((*ctx).meta, (*ctx).task) };
+    if task.is_null() {
+        return;
+    }
+    let tgid = field!(task, task_tgid as u32);
+    // SAFETY: values are copied at once.
+    let Some(&held) = (unsafe { SEEDS.get(tgid) }) else { return };
+    let header = row(FOUND, task);
+    let state = field!(task, task_state as u32);
+    let regs = registers(task);
+    // A sleeping thread cannot leave its call while its registers are read, one that runs could.
+    let nr = if state == 0 { -1 } else { field!(regs, regs_orig_ax as u64) as i32 };
+    let mut entry = Task::new(header.tid, tgid, held as u8);
+    if nr >= 0 && held == 0 {
+        let class = class_of(nr as u64);
+        if class != class::NONE {
+            call::begin(&mut entry, task, regs, nr, class);
+        }
+    }
+    if !follow(task, &entry) {
+        count_lost(lost::TASK_TABLE);
+        return;
+    }
+    let parent = field!(task, task_real_parent as Ptr);
+    let ns_tid = namespaced_tid(task);
+    write(
+        meta,
+        &Found {
+            header,
+            files: field!(task, task_files as u64),
+            parent_tgid: field!(parent, task_tgid as u32),
+            state,
+            ns_tid,
+            ns_tgid: if header.tid == tgid { ns_tid } else { 0 },
+            nr,
+            held,
+            args: [field!(regs, regs_di as u64), field!(regs, regs_si as u64), field!(regs, regs_dx as u64)],
+            comm: field!(task, task_comm as [u8; 16]),
+        },
+    );
+}
+
+/// One descriptor of the system: those of channels, whoever holds them, since an end held outside matters too.
+#[inline(always)]
+pub fn file(ctx: *const FileContext) {
+    // SAFETY: the iterator's context.
+    let (meta, task, fd, file) = unsafe { ((*ctx).meta, (*ctx).task, (*ctx).fd, (*ctx).file) };
+    if task.is_null() || file.is_null() {
+        return;
+    }
+    let mut end = End::NONE;
+    descriptor::channel(file as u64, fd as i32, &mut end);
+    if end.pipe != 0 {
+        let header = row(FOUND_HELD, task);
+        write(meta, &descriptor::record(header, task, &end));
+    }
+}

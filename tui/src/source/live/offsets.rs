@@ -1,0 +1,107 @@
+//! Where the running kernel keeps the fields the probes read, from its own BTF.
+
+use std::{fs, io};
+
+use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
+use ipcscope_common::offsets::{ABSENT, FIELDS, Offsets};
+use zerocopy::FromBytes;
+
+/// The kernel's description of its own types.
+const BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// What the probes must know about this kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernel {
+    /// The fields' places.
+    pub offsets: Offsets,
+    /// Which argument of `sched_switch` is `prev_state`: 1, 3, or 0 for none.
+    pub prev_state_argument: u32,
+}
+
+/// Why the kernel could not be understood.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// No BTF.
+    #[error(
+        "read {BTF}: {0}. This kernel does not describe its types; it needs CONFIG_DEBUG_INFO_BTF=y, as the kernels of \
+         all large distributions have since 2021"
+    )]
+    Read(#[source] io::Error),
+    /// BTF of a newer kind.
+    #[error("understand {BTF}: {0}. Please report this with the kernel's version")]
+    Parse(String),
+    /// A field that the probes cannot do without.
+    #[error("find {structure}.{member} in {BTF}: this kernel is too old (5.15 is needed) or too new")]
+    Missing {
+        /// The structure.
+        structure: &'static str,
+        /// The member's path.
+        member: &'static str,
+    },
+}
+
+/// The whole file in memory: the parser reads it in small pieces.
+struct InMemory(Vec<u8>);
+
+impl Readable for InMemory {
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> btfparse::Result<()> {
+        let start = offset as usize;
+        match self.0.get(start..start.saturating_add(buffer.len())) {
+            Some(bytes) => {
+                buffer.copy_from_slice(bytes);
+                Ok(())
+            }
+            None => Err(btfparse::Error::new(btfparse::ErrorKind::IOError, "end of file")),
+        }
+    }
+}
+
+/// Reads the running kernel's BTF.
+pub fn kernel() -> Result<Kernel, KernelError> {
+    let types = TypeInformation::new(&InMemory(fs::read(BTF).map_err(KernelError::Read)?))
+        .map_err(|error| KernelError::Parse(error.message().to_owned()))?;
+    let mut places = Vec::with_capacity(FIELDS.len());
+    for &(structure, member) in FIELDS {
+        places.push(place(&types, structure, member).ok_or(KernelError::Missing { structure, member })?);
+    }
+    let bytes: Vec<u8> = places.into_iter().flat_map(u32::to_ne_bytes).collect();
+    let offsets = Offsets::read_from_bytes(&bytes).unwrap_or(Offsets::NONE);
+    Ok(Kernel { offsets, prev_state_argument: prev_state_argument(&types) })
+}
+
+/// A member's byte offset.
+fn place(types: &TypeInformation, structure: &str, member: &str) -> Option<u32> {
+    let id = types.id_of(structure)?;
+    match types.offset_of(id, member).ok()?.1 {
+        Offset::ByteOffset(place) if place < ABSENT => Some(place),
+        _ => None,
+    }
+}
+
+/// `sched_switch` got its state argument in 5.18, in front of the tasks, and later behind them: its type tells.
+fn prev_state_argument(types: &TypeInformation) -> u32 {
+    let parameters = || {
+        let id = types.id_of("btf_trace_sched_switch")?;
+        let mut at = types.from_id(id)?;
+        for _ in 0..3 {
+            at = match at {
+                TypeVariant::Typedef(typedef) => types.from_id(*typedef.tid())?,
+                TypeVariant::Ptr(pointer) => types.from_id(*pointer.tid())?,
+                other => other,
+            };
+        }
+        match at {
+            TypeVariant::FuncProto(proto) => Some(proto.parameter_list().clone()),
+            _ => None,
+        }
+    };
+    // The first parameter is the tracepoint's own data; then come preempt, the state or a task, …
+    let Some(list) = parameters() else { return 0 };
+    if list.len() < 5 {
+        return 0;
+    }
+    let is_pointer = |index: usize| {
+        list.get(index).and_then(|p| types.from_id(p.tid())).is_some_and(|t| matches!(t, TypeVariant::Ptr(_)))
+    };
+    if is_pointer(2) { 3 } else { 1 }
+}

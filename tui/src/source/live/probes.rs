@@ -1,0 +1,222 @@
+//! Loading the probes and attaching them.
+
+use aya::{
+    Btf, Ebpf, EbpfError, EbpfLoader,
+    programs::{BtfTracePoint, ProgramError},
+};
+use ipcscope_common::{
+    call::{NUMBERS, class},
+    settings::Settings,
+};
+use zerocopy::IntoBytes;
+
+use super::offsets::Kernel;
+
+/// The probes, built by `cargo xtask ebpf` and committed: no kernel's version is in them.
+static OBJECT: &[u8] = include_bytes!("../../../ebpf/ipcscope.bpf.o");
+
+/// Programs by tracepoint; (program, tracepoint).
+const PROGRAMS: &[(&str, &str)] = &[
+    ("task_newtask", "task_newtask"),
+    ("sched_process_exec", "sched_process_exec"),
+    ("sched_process_exit", "sched_process_exit"),
+    ("sched_process_free", "sched_process_free"),
+    ("task_rename", "task_rename"),
+    ("sys_enter", "sys_enter"),
+    ("sys_exit", "sys_exit"),
+];
+const SCHED: &[(&str, &str)] = &[
+    ("sched_switch", "sched_switch"),
+    ("sched_waking", "sched_waking"),
+    ("sched_wakeup_new", "sched_wakeup_new"),
+];
+const SIGNALS: &[(&str, &str)] = &[("signal_generate", "signal_generate"), ("signal_deliver", "signal_deliver")];
+const FLOOR: &[(&str, &str)] = &[
+    ("floor_sys_enter", "sys_enter"),
+    ("floor_sys_exit", "sys_exit"),
+    ("floor_sched_switch", "sched_switch"),
+    ("floor_sched_waking", "sched_waking"),
+];
+
+/// Why the probes could not be brought in.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The kernel's BTF.
+    #[error("read the kernel's BTF: {0}")]
+    Btf(#[from] aya::BtfError),
+    /// The object or its maps.
+    #[error("load the probes: {}{}", chain(.0), remedy(.0))]
+    Load(#[from] EbpfError),
+    /// One program.
+    #[error("load or attach the probe `{name}`: {}{}", chain(.source), remedy(.source))]
+    Program {
+        /// Its name.
+        name: &'static str,
+        /// What the kernel said.
+        source: ProgramError,
+    },
+    /// Ours.
+    #[error("find `{0}` in the object of the probes: it was built from other sources")]
+    Absent(&'static str),
+    /// A map.
+    #[error("use the map `{name}`: {source}")]
+    Map {
+        /// Its name.
+        name: &'static str,
+        /// What went wrong.
+        source: aya::maps::MapError,
+    },
+    /// An iterator.
+    #[error("walk the system's {what} by a BPF iterator: {source}")]
+    Iterate {
+        /// Threads or descriptors.
+        what: &'static str,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+}
+
+/// Lines shown of a verifier's log.
+const VERIFIER_LINES: usize = 30;
+
+/// An error with its reasons.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(reason) = next {
+        let reason_text = reason.to_string();
+        if !text.contains(&reason_text) {
+            text.push_str(": ");
+            text.push_str(&reason_text);
+        }
+        next = reason.source();
+    }
+    // Of a verifier's log the end tells why.
+    let lines: Vec<&str> = text.lines().collect();
+    let skip = lines.len().saturating_sub(VERIFIER_LINES);
+    lines.iter().take(1).chain(lines.iter().skip(1.max(skip))).copied().collect::<Vec<_>>().join("\n")
+}
+
+/// What a user can do.
+fn remedy(error: &(dyn std::error::Error + 'static)) -> &'static str {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<std::io::Error>()
+            && io.raw_os_error() == Some(libc::EPERM)
+        {
+            return ". Tracing needs root or CAP_BPF and CAP_PERFMON: try sudo; `ipcscope doctor` tells more";
+        }
+        next = error.source();
+    }
+    ""
+}
+
+impl ProbeError {
+    /// The user lacks the privileges.
+    pub fn is_permission(&self) -> bool {
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = next {
+            if let Some(io) = error.downcast_ref::<std::io::Error>() {
+                return io.raw_os_error() == Some(libc::EPERM);
+            }
+            next = error.source();
+        }
+        false
+    }
+}
+
+/// The probes in the kernel; dropping them detaches all.
+pub struct Probes {
+    /// Maps and programs.
+    pub ebpf: Ebpf,
+    /// The kernel's types, for what is loaded later.
+    pub btf: Btf,
+    /// The tracepoints in use.
+    pub hooks: Vec<String>,
+}
+
+impl Probes {
+    /// Loads and attaches. `ring` is the ring buffer's size in bytes, a power of two. `floor`: the same hooks with empty
+    /// programs, to measure what hooks cost.
+    pub fn attach(kernel: &Kernel, settings: &Settings, ring: u32, floor: bool) -> Result<Self, ProbeError> {
+        let btf = Btf::from_sys_fs()?;
+        let classes = classes();
+        let mut ebpf = EbpfLoader::new()
+            .btf(Some(&btf))
+            .override_global("OFFSETS", kernel.offsets.as_bytes(), true)
+            .override_global("SETTINGS", settings.as_bytes(), true)
+            .override_global("CLASSES", classes.as_slice(), true)
+            .map_max_entries("EVENTS", ring)
+            .load(OBJECT)?;
+        let mut hooks = Vec::new();
+        let mut families: Vec<&[(&str, &str)]> = vec![PROGRAMS];
+        if settings.sched != 0 {
+            families.push(SCHED);
+        }
+        if settings.signals != 0 {
+            families.push(SIGNALS);
+        }
+        if floor {
+            families = vec![FLOOR];
+        }
+        for &(name, tracepoint) in families.into_iter().flatten() {
+            let name = match name {
+                "sched_switch" if settings.prev_state_argument == 1 => "sched_switch_state_first",
+                name => name,
+            };
+            let program: &mut BtfTracePoint = ebpf
+                .program_mut(name)
+                .ok_or(ProbeError::Absent(name))?
+                .try_into()
+                .map_err(|source| ProbeError::Program { name, source })?;
+            program.load(tracepoint, &btf).map_err(|source| ProbeError::Program { name, source })?;
+            program.attach().map_err(|source| ProbeError::Program { name, source })?;
+            hooks.push(tracepoint.to_owned());
+        }
+        Ok(Self { ebpf, btf, hooks })
+    }
+}
+
+/// What to do about each system call of x86-64 (arch/x86/entry/syscalls/syscall_64.tbl).
+fn classes() -> [u8; NUMBERS] {
+    use libc as l;
+    let mut table = [0; NUMBERS];
+    for (numbers, class) in [
+        (&[l::SYS_read][..], class::READ),
+        (&[l::SYS_write], class::WRITE),
+        (&[l::SYS_readv, l::SYS_preadv2], class::READV),
+        (&[l::SYS_writev, l::SYS_pwritev2], class::WRITEV),
+        (&[l::SYS_splice], class::SPLICE),
+        (&[l::SYS_tee], class::TEE),
+        (&[l::SYS_vmsplice], class::VMSPLICE),
+        (&[l::SYS_sendfile], class::SENDFILE),
+        (&[l::SYS_pipe, l::SYS_pipe2], class::PIPE),
+        (&[l::SYS_dup], class::DUP),
+        (&[l::SYS_dup2, l::SYS_dup3], class::DUP_TO),
+        (&[l::SYS_close], class::CLOSE),
+        (&[l::SYS_close_range], class::CLOSE_RANGE),
+        (&[l::SYS_fcntl], class::FCNTL),
+        (&[l::SYS_open, l::SYS_openat, l::SYS_openat2, l::SYS_creat, l::SYS_pidfd_getfd], class::OPEN),
+        (&[l::SYS_recvmsg], class::RECVMSG),
+        (
+            &[
+                l::SYS_kill,
+                l::SYS_tkill,
+                l::SYS_tgkill,
+                l::SYS_rt_sigqueueinfo,
+                l::SYS_rt_tgsigqueueinfo,
+                l::SYS_pidfd_send_signal,
+            ],
+            class::KILL,
+        ),
+        (&[l::SYS_wait4, l::SYS_waitid, l::SYS_rt_sigtimedwait], class::WAIT),
+        (&[l::SYS_rt_sigreturn], class::SIGRETURN),
+    ] {
+        for &number in numbers {
+            if let Some(entry) = table.get_mut(number as usize) {
+                *entry = class;
+            }
+        }
+    }
+    table
+}
