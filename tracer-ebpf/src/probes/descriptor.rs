@@ -13,8 +13,8 @@ use ipcscope_common::{
 
 use crate::{
     emit::{emit, header},
-    kernel::{Ptr, field, now, offset, peek, peek_user, setting},
-    task::{End, Task},
+    kernel::{Ptr, current, field, now, offset, peek, peek_user, setting},
+    task::{End, Task, traced},
 };
 
 /// `S_IFMT` and `S_IFIFO`.
@@ -85,14 +85,20 @@ pub fn resolve(task: Ptr, fd: u64, end: &mut End) {
     channel(file_of(task, fd), fd as i32, end);
 }
 
-/// Tells of a descriptor, if it is one of a channel.
+/// Tells of a descriptor of the current thread, if it is one of a channel.
+///
+/// A global function: the verifier proves it once, not once per call. Such functions take numbers only.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn tell(task: &Task, me: Ptr, fd: u64, other: i32, change: u32) {
+pub extern "C" fn tell_descriptor(fd: u64, other: i32, change: u32) -> i32 {
+    let me = current();
+    let Some(task) = traced(me) else { return 0 };
     let mut end = End::NONE;
     resolve(me, fd, &mut end);
     if end.pipe != 0 {
         emit_one(task, me, &end, other, change);
     }
+    0
 }
 
 #[inline(always)]
@@ -136,15 +142,17 @@ pub fn finish(task: &Task, me: Ptr, regs: Ptr) {
     match task.class {
         class::PIPE if ret == 0 => {
             let Some(fds) = peek_user::<[i32; 2]>(arg0) else { return };
-            tell(task, me, fds[0] as u64, fds[1], change::CREATED);
-            tell(task, me, fds[1] as u64, fds[0], change::CREATED);
+            tell_descriptor(fds[0] as u64, fds[1], change::CREATED);
+            tell_descriptor(fds[1] as u64, fds[0], change::CREATED);
         }
-        class::DUP if ret >= 0 => tell(task, me, ret as u64, arg0 as i32, change::DUPLICATED),
+        class::DUP if ret >= 0 => {
+            tell_descriptor(ret as u64, arg0 as i32, change::DUPLICATED);
+        }
         class::DUP_TO if ret >= 0 && arg0 as i32 != arg1 as i32 => {
             if task.ends[0].pipe != 0 {
                 emit_one(task, me, &task.ends[0], arg0 as i32, change::CLOSED);
             }
-            tell(task, me, ret as u64, arg0 as i32, change::DUPLICATED);
+            tell_descriptor(ret as u64, arg0 as i32, change::DUPLICATED);
         }
         // A close that reports an error has closed the descriptor all the same, unless it was none (close(2)).
         class::CLOSE if ret != -9 && task.ends[0].pipe != 0 => {
@@ -164,18 +172,22 @@ pub fn finish(task: &Task, me: Ptr, regs: Ptr) {
             );
         }
         class::FCNTL if ret >= 0 && (arg1 == F_DUPFD || arg1 == F_DUPFD_CLOEXEC) => {
-            tell(task, me, ret as u64, arg0 as i32, change::DUPLICATED);
+            tell_descriptor(ret as u64, arg0 as i32, change::DUPLICATED);
         }
-        class::FCNTL if arg1 == F_SETPIPE_SZ => tell(task, me, arg0, -1, change::RESIZED),
-        class::OPEN if ret >= 0 => tell(task, me, ret as u64, -1, change::OPENED),
-        class::RECVMSG if ret >= 0 => passed(task, me, arg1),
+        class::FCNTL if arg1 == F_SETPIPE_SZ => {
+            tell_descriptor(arg0, -1, change::RESIZED);
+        }
+        class::OPEN if ret >= 0 => {
+            tell_descriptor(ret as u64, -1, change::OPENED);
+        }
+        class::RECVMSG if ret >= 0 => passed(arg1),
         _ => {}
     }
 }
 
 /// Descriptors that came with a message: `msghdr` at `message`, after the kernel filled it in.
 #[inline(always)]
-fn passed(task: &Task, me: Ptr, message: u64) {
+fn passed(message: u64) {
     // struct user_msghdr: control at 32, its length at 40.
     let Some([control, length]) = peek_user::<[u64; 2]>(message + 32) else { return };
     if control == 0 || length < 20 {
@@ -195,7 +207,7 @@ fn passed(task: &Task, me: Ptr, message: u64) {
                     return;
                 }
                 let Some(fd) = peek_user::<i32>(at + 16 + i * 4) else { return };
-                tell(task, me, fd as u64, -1, change::PASSED);
+                tell_descriptor(fd as u64, -1, change::PASSED);
             }
             return;
         }
@@ -205,32 +217,36 @@ fn passed(task: &Task, me: Ptr, message: u64) {
 
 /// Tells which channel ends the current process holds; how many.
 #[inline(always)]
-pub fn held(task: Ptr, entry: &Task) -> u32 {
+pub fn held(task: Ptr) -> u32 {
     let files = field!(task, task_files as Ptr);
     let table = field!(files, files_fdt as Ptr);
     let max = u64::from(field!(table, fdtable_max_fds as u32));
     let array = field!(table, fdtable_fd as u64);
     let mut count = 0;
-    let mut fd = 0;
-    while fd < TABLE {
+    for fd in 0..TABLE {
         if fd >= max {
             break;
         }
         let file: u64 = peek(array + fd * 8);
-        count += held_one(task, entry, file, fd);
-        fd += 1;
+        if file != 0 {
+            count += tell_held(file, fd as u32) as u32;
+        }
     }
     count
 }
 
+/// Tells of a descriptor that outlived an exec, if it is one of a channel; 1 if so. A global function, as above.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn held_one(task: Ptr, entry: &Task, file: u64, fd: u64) -> u32 {
+pub extern "C" fn tell_held(file: u64, fd: u32) -> i32 {
+    let me = current();
+    let Some(task) = traced(me) else { return 0 };
     let mut end = End::NONE;
     channel(file, fd as i32, &mut end);
     if end.pipe == 0 {
         return 0;
     }
-    let header = header(HELD, now(), entry.tid, entry.tgid);
-    emit(lost::DESCRIPTOR, record(header, task, &end));
+    let header = header(HELD, now(), task.tid, task.tgid);
+    emit(lost::DESCRIPTOR, record(header, me, &end));
     1
 }

@@ -17,8 +17,8 @@ use ipcscope_common::{
 use super::descriptor;
 use crate::{
     emit::{count_lost, emit, header, reserve},
-    kernel::{Ptr, copy_user, field, now, offset, peek, peek_user, setting},
-    task::{End, Task},
+    kernel::{Ptr, copy_user, current, field, now, offset, peek, peek_user, setting},
+    task::{End, Task, traced},
 };
 
 /// Pipes whose users are remembered at once.
@@ -164,11 +164,11 @@ fn join_one(task: &mut Task, me: u64, side: usize) {
     let last = if writing { users.writer } else { users.reader };
     if users.contended == 0 && last != 0 && last != me {
         users.contended = 1;
-        layout(PIPE_CONTENDED, task, end, users);
+        tell_layout(PIPE_CONTENDED.into(), end.pipe, end.dev);
     } else if users.contended != 0 {
         users.calls += 1;
         if users.calls & (LAYOUT_EVERY - 1) == 0 {
-            layout(PIPE_LAYOUT, task, end, users);
+            tell_layout(PIPE_LAYOUT.into(), end.pipe, end.dev);
         }
     }
     if users.contended != 0 {
@@ -264,29 +264,34 @@ fn sample_one(task: &Task, end: &End, me: u64, at: u8, amount: u64) {
     );
 }
 
-/// Tells of all buffers of a pipe.
+/// Tells of all buffers of the pipe the current thread is about to use. A global function, as above.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn layout(kind: u16, task: &Task, end: &End, users: &Users) {
-    let pipe = end.pipe;
+pub extern "C" fn tell_layout(kind: u32, pipe: u64, dev: u32) -> i32 {
+    let kind = kind as u16;
+    let Some(task) = traced(current()) else { return 0 };
+    let Some(users) = PIPE_USERS.get_ptr_mut(pipe) else { return 0 };
+    // SAFETY: a valid map value.
+    let users = unsafe { &*users };
     let ring_size: u32 = peek(pipe + offset!(pipe_ring_size) as u64);
     let buffers: u64 = peek(pipe + offset!(pipe_bufs) as u64);
     let owner_before = owner(pipe);
     let (head, tail) = head_and_tail(pipe);
     let time = now();
     let header = header(kind, time, task.tid, task.tgid);
-    let Some(mut record) = reserve::<PipeLayout>(lost::PIPE_SAMPLE) else { return };
+    let Some(mut record) = reserve::<PipeLayout>(lost::PIPE_SAMPLE) else { return 0 };
     // SAFETY: the record's room, written field by field.
     unsafe {
         let layout = &mut *record.as_mut_ptr();
         layout.header = header;
-        layout.ino = end.ino;
+        layout.ino = users.ino;
         layout.writer_entered = users.writer_entered;
         layout.reader_entered = users.reader_entered;
         layout.writer = users.writer;
         layout.reader = users.reader;
         layout.writer_tid = users.writer_tid;
         layout.reader_tid = users.reader_tid;
-        layout.dev = end.dev;
+        layout.dev = dev;
         layout.head = head;
         layout.tail = tail;
         layout.slots = peek(pipe + offset!(pipe_max_usage) as u64);
@@ -307,6 +312,7 @@ fn layout(kind: u16, task: &Task, end: &End, users: &Users) {
         layout.stable = u32::from(same && used <= LAYOUT_SLOTS as u32);
     }
     record.submit();
+    0
 }
 
 /// A call on pipes returned.
@@ -340,12 +346,23 @@ fn payload_address(task: &Task, regs: Ptr) -> u64 {
 #[inline(always)]
 fn fill(pipe: u64) -> (u32, u32, u32, u16) {
     let (head, tail) = head_and_tail(pipe);
-    let used = head.wrapping_sub(tail);
-    if used == 0 {
+    if head == tail {
         return (head, tail, 0, flag::STABLE);
     }
+    let bytes = pipe_bytes(pipe, head, tail);
+    let stable = owner(pipe) == 0 && head_and_tail(pipe) == (head, tail);
+    (head, tail, bytes, if stable { flag::STABLE } else { 0 })
+}
+
+/// The lengths of the buffers from `tail` to `head`, added up; [`UNKNOWN`] if there are too many.
+///
+/// A global function: the verifier proves it once, not once per call. Such functions take numbers only.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn pipe_bytes(pipe: u64, head: u32, tail: u32) -> u32 {
+    let used = head.wrapping_sub(tail);
     if used > FILL_SLOTS {
-        return (head, tail, UNKNOWN, 0);
+        return UNKNOWN;
     }
     let ring_size: u32 = peek(pipe + offset!(pipe_ring_size) as u64);
     let buffers: u64 = peek(pipe + offset!(pipe_bufs) as u64);
@@ -357,8 +374,7 @@ fn fill(pipe: u64) -> (u32, u32, u32, u16) {
         let len: u32 = peek(buffer(buffers, ring_size, tail.wrapping_add(i)) + offset!(buffer_len) as u64);
         sum = sum.wrapping_add(len);
     }
-    let stable = owner(pipe) == 0 && head_and_tail(pipe) == (head, tail);
-    (head, tail, sum, if stable { flag::STABLE } else { 0 })
+    sum
 }
 
 /// A record with room for payload.

@@ -61,7 +61,7 @@ pub fn exec(ctx: &BtfTracePointContext) {
     entry.held = 0;
     entry.class = 0;
     entry.sampled = 0;
-    let held = descriptor::held(task, entry);
+    let held = descriptor::held(task);
     let bprm: Ptr = ctx.arg(2);
     let mm = field!(task, task_mm as Ptr);
     let start = field!(mm, mm_arg_start as u64);
