@@ -1,1 +1,3 @@
 //! ipcscope: inter-process communication made visible.
+
+pub mod decode;
