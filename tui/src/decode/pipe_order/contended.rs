@@ -12,10 +12,10 @@ use std::collections::VecDeque;
 
 use super::calls::{Call, Calls};
 use super::hypothesis::{Hypothesis, Outcome, Setting, collapse};
-use super::ring::Ring;
+use super::ring::{Ring, Seen};
 use super::search::{Goal, reach};
 use super::solo::{Solo, leftover};
-use super::{CallId, Layout, Leftover, Method, Position, Resolved, Sample, Side, Why};
+use super::{CallId, Layout, Leftover, Method, Resolved, Sample, Side, Why};
 
 /// Steps that wait for later ones.
 const WINDOW: usize = 128;
@@ -54,11 +54,13 @@ struct Step {
 }
 
 /// What a sample tells.
-enum View {
-    Exact(Position),
-    /// This call is in its section.
-    Inside(u32),
-    Torn,
+struct View {
+    /// The state was this, as far as the coordinates did not change while they were read.
+    seen: Seen,
+    /// This call was in its section.
+    inside: Option<u32>,
+    /// Somebody else may have been in a section whose effect is in the state already.
+    busy: bool,
 }
 
 /// A call that exited with bytes and whose outcome is not the same in all hypotheses yet.
@@ -219,10 +221,8 @@ impl Contended {
             }
         }
         // A call that begins or comes back here has done nothing of late; one that leaves, whatever it did is done.
-        let empty = match view {
-            View::Exact(position) if position.head == position.tail => Some(Ring::empty(position)),
-            _ => None,
-        };
+        let empty = view.seen.empty().map(Ring::empty);
+
         let arrives = matches!(kind, Kind::Enter | Kind::In);
         if arrives && let Some(ring) = &empty {
             self.recover(ring, calls);
@@ -245,21 +245,25 @@ impl Contended {
     ) -> Option<Vec<Hypothesis>> {
         let call = calls.get(slot)?;
         let search = |from, goal| reach(from, goal, &self.acting, calls, &self.setting).ok();
-        let mut left = match *view {
-            View::Exact(seen) => {
-                let mut at = search(before, Goal::At(&seen))?;
-                for hypothesis in &mut at {
-                    hypothesis.last = None;
-                }
-                at
-            }
-            View::Inside(owner) => self.inside(search(before, Goal::Before(owner))?, owner, calls.get(owner)?),
-            View::Torn => match kind {
-                Kind::Exit => search(before, Goal::After(slot))?,
-                Kind::Out { asleep, .. } if !asleep || call.side == Side::Write => search(before, Goal::After(slot))?,
-                _ => before,
-            },
+        let leaves = match kind {
+            Kind::Exit => true,
+            Kind::Out { asleep, .. } => !asleep || call.side == Side::Write,
+            _ => false,
         };
+        let mut left = if let Some(owner) = view.inside {
+            let writes = calls.get(owner)?.side == Side::Write;
+            let seen = if writes { view.seen.tail_only() } else { view.seen.head_only() };
+            self.inside(search(before, Goal::Before(owner, seen))?, owner, calls.get(owner)?, &seen)
+        } else if leaves || view.seen.is_any() {
+            search(before, Goal::At(view.seen, leaves.then_some(slot)))?
+        } else {
+            before
+        };
+        if !view.busy {
+            for hypothesis in &mut left {
+                hypothesis.last = None;
+            }
+        }
         match kind {
             Kind::Exit => {
                 let bytes = call.returned().filter(|_| call.method != Method::Peek).unwrap_or(0);
@@ -271,19 +275,25 @@ impl Contended {
             Kind::Out { asleep: true, .. } => left.retain_mut(|hypothesis| hypothesis.falls_asleep(slot, call)),
             _ => {}
         }
+        if left.is_empty() { eprintln!("CONTRA {kind:?} {:?}", (view.seen, view.inside)); }
         let left = collapse(left);
+        if left.len()>MOST_HYPOTHESES { eprintln!("MANY {}", left.len()); }
         (1..=MOST_HYPOTHESES).contains(&left.len()).then_some(left)
     }
 
     /// The states in which the owner of the mutex has just had its section.
-    fn inside(&self, states: Vec<Hypothesis>, owner: u32, call: &Call) -> Vec<Hypothesis> {
+    fn inside(&self, states: Vec<Hypothesis>, owner: u32, call: &Call, seen: &Seen) -> Vec<Hypothesis> {
         let mut inside = Vec::with_capacity(states.len());
+        // Halfway through a write to an empty pipe, the start of the oldest buffer is still that of an older one.
+        let place = seen.without_start();
         for mut state in states {
             if state.may_be_inside(owner) {
-                inside.push(state);
+                if state.ring.is_at(&place) {
+                    inside.push(state);
+                }
                 continue;
             }
-            if state.is_finished(owner) {
+            if state.is_finished(owner) || !state.ring.is_at(seen) {
                 continue;
             }
             let known = inside.len();
@@ -359,8 +369,8 @@ impl Contended {
         let Some(ring) = Ring::from_layout(layout) else { return };
         if self.unknown.is_none() {
             let before = std::mem::take(&mut self.hypotheses);
-            let seen = ring.position();
-            let reached = reach(before, Goal::At(&seen), &self.acting, calls, &self.setting);
+            let seen = Seen::exactly(ring.position());
+            let reached = reach(before, Goal::At(seen, None), &self.acting, calls, &self.setting);
             let mut at = collapse(reached.unwrap_or_default());
             at.retain(|hypothesis| hypothesis.ring.same_place(&ring));
             for hypothesis in &mut at {
@@ -415,16 +425,17 @@ impl Contended {
 }
 
 fn view(sample: Option<&Sample>, calls: &Calls) -> View {
-    let Some(sample) = sample else { return View::Torn };
-    if let Some(position) = sample.exact() {
-        return View::Exact(*position);
-    }
+    let Some(sample) = sample else { return View { seen: Seen::default(), inside: None, busy: true } };
     let owner = sample.owner_before;
-    if owner == 0 || owner != sample.owner_after {
-        return View::Torn;
+    let held = owner != 0 && owner == sample.owner_after;
+    let inside = held.then(|| calls.live().find(|(_, call)| call.task == owner)).flatten().map(|(slot, _)| slot);
+    let mut seen = Seen::unchanged(&sample.before, &sample.after);
+    if held && inside.is_none() {
+        // A stranger may be halfway.
+        seen = Seen::default();
     }
-    let inside = calls.live().find(|(_, call)| call.task == owner);
-    inside.map_or(View::Torn, |(slot, _)| View::Inside(slot))
+    let exact = sample.before == sample.after && !held;
+    View { seen, inside, busy: owner != 0 || !exact }
 }
 
 fn undecided(call: CallId, side: Side, why: Why) -> Resolved {

@@ -5,7 +5,7 @@
 //! observation can be dropped, and any effect at all changes the position. Tested by the tables at the end and, as a
 //! whole, against the simulator.
 
-use super::{Layout, Position};
+use super::{Layout, Position, Side};
 
 /// Bytes of a buffer.
 pub(super) const PAGE: u32 = 4096;
@@ -22,6 +22,72 @@ struct Slot {
 impl Slot {
     fn len(self) -> u32 {
         self.end.saturating_sub(self.start)
+    }
+}
+
+/// The coordinates that are known of a state.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seen {
+    /// The head, and the end of the newest buffer.
+    head: Option<(u32, u32)>,
+    /// The tail, and the start of the oldest buffer.
+    tail: Option<(u32, Option<u32>)>,
+}
+
+impl Seen {
+    /// All of them.
+    pub(super) fn exactly(position: Position) -> Self {
+        Self::unchanged(&position, &position)
+    }
+
+    /// Those that were the same before and after: they only grow, so they were the same in between. A section that
+    /// began or ended in between had no effect on them; one that goes on beyond both ends may have, unseen.
+    pub(super) fn unchanged(before: &Position, after: &Position) -> Self {
+        let head = (before.head, before.write_end);
+        let tail = (before.tail, before.read_offset);
+        Self {
+            head: (head == (after.head, after.write_end)).then_some(head),
+            tail: (tail == (after.tail, after.read_offset)).then_some((tail.0, Some(tail.1))),
+        }
+    }
+
+    /// Only the writers' side.
+    pub(super) fn head_only(self) -> Self {
+        Self { tail: None, ..self }
+    }
+
+    /// Only the readers' side.
+    pub(super) fn tail_only(self) -> Self {
+        Self { head: None, ..self }
+    }
+
+    /// Without the start of the oldest buffer.
+    pub(super) fn without_start(self) -> Self {
+        Self { tail: self.tail.map(|(tail, _)| (tail, None)), ..self }
+    }
+
+    /// Anything is known at all.
+    pub(super) fn is_any(&self) -> bool {
+        self.head.is_some() || self.tail.is_some()
+    }
+
+    /// Head and tail are known.
+    pub(super) fn is_all(&self) -> bool {
+        self.head.is_some() && self.tail.is_some()
+    }
+
+    /// The writers' side is known.
+    pub(super) fn sees(&self, side: Side) -> bool {
+        match side {
+            Side::Read => self.tail.is_some(),
+            Side::Write => self.head.is_some(),
+        }
+    }
+
+    /// The head (and tail) of a pipe that was seen empty.
+    pub(super) fn empty(&self) -> Option<u32> {
+        let (Some((head, _)), Some((tail, _))) = (self.head, self.tail) else { return None };
+        (head == tail).then_some(head)
     }
 }
 
@@ -43,9 +109,9 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// An empty pipe at this position.
-    pub(super) fn empty(position: Position) -> Self {
-        Self { head: position.head, tail: position.head, slots: Vec::new() }
+    /// An empty pipe with this head.
+    pub(super) fn empty(head: u32) -> Self {
+        Self { head, tail: head, slots: Vec::new() }
     }
 
     /// The buffers as they were read; `None` if they contradict the positions.
@@ -92,27 +158,27 @@ impl Ring {
         }
     }
 
-    /// This is the state a stable sample saw.
-    pub(super) fn is_at(&self, seen: &Position) -> bool {
-        self.head == seen.head
-            && self.tail == seen.tail
-            && match (self.slots.first(), self.slots.last()) {
-                (Some(oldest), Some(newest)) => oldest.start == seen.read_offset && newest.end == seen.write_end,
-                _ => true,
-            }
+    /// This state shows what was seen.
+    pub(super) fn is_at(&self, seen: &Seen) -> bool {
+        seen.head.is_none_or(|(head, end)| {
+            self.head == head && self.slots.last().is_none_or(|newest| newest.end == end)
+        }) && seen.tail.is_none_or(|(tail, start)| {
+            self.tail == tail && self.slots.first().is_none_or(|oldest| start.is_none_or(|start| oldest.start == start))
+        })
     }
 
     /// More has happened to this state than to the one seen: it can never become it.
-    pub(super) fn is_beyond(&self, seen: &Position) -> bool {
+    pub(super) fn is_beyond(&self, seen: &Seen) -> bool {
         let past = |ours: u32, theirs: u32| (1..1 << 31).contains(&ours.wrapping_sub(theirs));
-        if past(self.head, seen.head) || past(self.tail, seen.tail) {
-            return true;
-        }
-        if seen.head == seen.tail {
-            return false;
-        }
-        (self.head == seen.head && self.slots.last().is_some_and(|newest| newest.end > seen.write_end))
-            || (self.tail == seen.tail && self.slots.first().is_some_and(|oldest| oldest.start > seen.read_offset))
+        // The end of a buffer that was used up may be lost; its start is not told.
+        let empty = seen.empty().is_some();
+        seen.head.is_some_and(|(head, end)| {
+            past(self.head, head)
+                || (!empty && self.head == head && self.slots.last().is_some_and(|newest| newest.end > end))
+        }) || seen.tail.is_some_and(|(tail, start)| {
+            past(self.tail, tail)
+                || (!empty && self.tail == tail && self.slots.first().is_some_and(|oldest| Some(oldest.start) > start && start.is_some()))
+        })
     }
 
     /// A write of `total` bytes that takes the mutex for the first time finds no room for a single byte.
@@ -184,7 +250,7 @@ mod tests {
     use super::*;
 
     fn fresh() -> Ring {
-        Ring::empty(Position { head: u32::MAX, tail: u32::MAX, write_end: 0, read_offset: 0 })
+        Ring::empty(u32::MAX)
     }
 
     #[test]
@@ -192,7 +258,7 @@ mod tests {
         let mut ring = fresh();
         assert_eq!(ring.put(100, true, false, 16), 100);
         assert_eq!(ring.put(4096 + 50, true, false, 16), 4146);
-        let seen = Position { head: 1, tail: u32::MAX, write_end: 4096, read_offset: 0 };
+        let seen = Seen::exactly(Position { head: 1, tail: u32::MAX, write_end: 4096, read_offset: 0 });
         assert!(ring.is_at(&seen), "{ring:?}");
         assert_eq!(ring.take(120), Taken { got: 120, discarded: 0 });
         assert!(!ring.is_at(&seen) && ring.is_beyond(&seen));

@@ -4,22 +4,22 @@
 //! misses nothing; if there is too much to look at it says so instead. Sections that can as well come later are left
 //! for later. Tested through `truth_tests`.
 
-use super::{Position, Side};
+use super::Side;
 use super::calls::{Call, Calls};
 use super::hypothesis::{Hypothesis, Setting, collapse};
+use super::ring::Seen;
 
 /// States looked at between two observations.
 const MOST_STATES: usize = 2048;
 
 /// Which states are wanted.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Goal<'a> {
-    /// Those that a stable sample saw.
-    At(&'a Position),
-    /// Those in which this call has done any number of sections, and the others no more than it needs.
-    After(u32),
-    /// All that others can bring about before this call has a section.
-    Before(u32),
+pub(super) enum Goal {
+    /// Those that show what was seen; and this call, if any, may have done any number of sections. Other sections are
+    /// done only where these need them.
+    At(Seen, Option<u32>),
+    /// All that others can bring about before this call has a section, and not beyond what was seen.
+    Before(u32, Seen),
 }
 
 /// Too many states.
@@ -35,7 +35,7 @@ struct State {
 /// All states that sections of the calls `acting` can lead to and that the goal wants.
 pub(super) fn reach(
     from: Vec<Hypothesis>,
-    goal: Goal<'_>,
+    goal: Goal,
     acting: &[u32],
     calls: &Calls,
     setting: &Setting,
@@ -46,37 +46,36 @@ pub(super) fn reach(
     while !level.is_empty() {
         looked_at += level.len();
         if looked_at > MOST_STATES {
-            return Err(TooMany);
+            eprintln!("TOOMANY"); return Err(TooMany);
         }
         let mut next: Vec<State> = Vec::new();
         for mut state in level {
             let news = came_in_vain(&mut state.hypothesis, acting, calls, setting);
             let (wanted, expand) = match goal {
-                Goal::At(seen) => {
-                    let there = state.hypothesis.ring.is_at(seen);
-                    (there, !there)
+                Goal::At(seen, leaves) => {
+                    let there = state.hypothesis.ring.is_at(&seen);
+                    let done = leaves.is_none_or(|slot| has_done_all(&state.hypothesis, slot, calls));
+                    let needed = state.by.is_none_or(|by| {
+                        leaves == Some(by) || calls.get(by).is_some_and(|call| seen.sees(call.side))
+                    }) || leaves.is_some_and(|slot| news.contains(&slot));
+                    // Any section changes one side: a state that is there in both has nothing more to come.
+                    (there && needed, !there || !(done || seen.is_all()))
                 }
-                Goal::After(slot) => {
-                    let done = state.hypothesis.is_finished(slot) || calls.get(slot).is_none_or(|call| !call.has_effect());
-                    (state.by.is_none_or(|by| by == slot) || news.contains(&slot), !done)
-                }
-                Goal::Before(_) => (true, true),
+                Goal::Before(..) => (true, true),
             };
             if expand {
                 for (slot, call) in able(acting, calls) {
-                    if let Goal::Before(before) = goal
+                    if let Goal::Before(before, _) = goal
                         && before == slot
                         && call.side == Side::Read
                     {
                         continue;
                     }
+                    let (Goal::At(seen, _) | Goal::Before(_, seen)) = goal;
                     for hypothesis in state.hypothesis.section(slot, call, setting) {
-                        if let Goal::At(seen) = goal
-                            && hypothesis.ring.is_beyond(seen)
-                        {
-                            continue;
+                        if !hypothesis.ring.is_beyond(&seen) {
+                            next.push(State { hypothesis, by: Some(slot) });
                         }
-                        next.push(State { hypothesis, by: Some(slot) });
                     }
                 }
             }
@@ -87,6 +86,11 @@ pub(super) fn reach(
         level = if next.len() > 1 { join_alike(next) } else { next };
     }
     Ok(reached)
+}
+
+/// The call will not act again, as far as this hypothesis goes.
+fn has_done_all(hypothesis: &Hypothesis, slot: u32, calls: &Calls) -> bool {
+    hypothesis.is_finished(slot) || calls.get(slot).is_none_or(|call| !call.has_effect())
 }
 
 fn able<'a>(acting: &'a [u32], calls: &'a Calls) -> impl Iterator<Item = (u32, &'a Call)> {
