@@ -1,0 +1,319 @@
+//! One way in which things may have happened so far.
+//!
+//! What observations can tell apart is the ring and the progress of calls in flight; hypotheses equal in those are one,
+//! and keep of the rest (contents, outcomes) only what they share. Making a hypothesis vaguer is always sound, dropping
+//! one is not. Tested through `truth_tests`.
+
+use super::calls::Call;
+use super::content::{Content, Sender};
+use super::ring::Ring;
+use super::{CallId, Method, Side, Why};
+
+/// Whether a write has had the mutex without being able to put anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    /// It may still merge.
+    No,
+    /// Both are possible.
+    Maybe,
+    /// It no longer merges.
+    Yes,
+}
+
+/// How far a call in flight is.
+#[derive(Clone, Debug)]
+struct Progress {
+    slot: u32,
+    write: bool,
+    start: Start,
+    /// Bytes moved; `None`: it has moved some, nobody knows how many.
+    done: Option<u64>,
+    /// It will not act again.
+    finished: bool,
+}
+
+impl Progress {
+    fn new(slot: u32, write: bool) -> Self {
+        Self { slot, write, start: Start::No, done: Some(0), finished: false }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.done == Some(0) && !self.finished
+    }
+}
+
+/// What a call turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The bytes a read took, and their place in the stream.
+    Read { content: Content, offset: Option<u64> },
+    /// The place of a write's first byte.
+    Write { offset: Option<u64> },
+}
+
+impl Outcome {
+    /// What both say.
+    pub(super) fn agreed(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Read { content, offset }, Self::Read { content: theirs, offset: place }) => {
+                let offset = offset.filter(|_| offset == place);
+                Self::Read { content: content.agreed(theirs), offset }
+            }
+            (Self::Write { offset }, Self::Write { offset: place }) => {
+                Self::Write { offset: offset.filter(|_| offset == place) }
+            }
+            (Self::Read { content, .. }, Self::Write { .. }) => {
+                let content = Content::of(Sender::Unknown(Why::Overlap), content.bytes());
+                Self::Read { content, offset: None }
+            }
+            (Self::Write { .. }, Self::Read { .. }) => Self::Write { offset: None },
+        }
+    }
+}
+
+/// What all hypotheses have in common.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setting {
+    pub(super) max_usage: u32,
+    /// Bytes put by all writes that exited, if the pipe is known since its creation.
+    pub(super) exited: Option<u64>,
+}
+
+/// A possible state, and how it came about.
+#[derive(Clone, Debug)]
+pub(super) struct Hypothesis {
+    pub(super) ring: Ring,
+    pub(super) content: Content,
+    /// Sorted by slot; calls that are not in it have done nothing.
+    progress: Vec<Progress>,
+    /// The call that had the last section, as long as it may still hold the mutex.
+    pub(super) last: Option<u32>,
+    pub(super) outcomes: Vec<(CallId, Outcome)>,
+}
+
+impl Hypothesis {
+    pub(super) fn new(ring: Ring, content: Content) -> Self {
+        Self { ring, content, progress: Vec::new(), last: None, outcomes: Vec::new() }
+    }
+
+    fn progress(&self, slot: u32) -> Option<&Progress> {
+        self.progress.iter().find(|progress| progress.slot == slot)
+    }
+
+    fn change(&mut self, slot: u32, write: bool, change: impl FnOnce(&mut Progress)) {
+        let at = self.progress.partition_point(|progress| progress.slot < slot);
+        match self.progress.get_mut(at) {
+            Some(progress) if progress.slot == slot => change(progress),
+            _ => {
+                let mut progress = Progress::new(slot, write);
+                change(&mut progress);
+                self.progress.insert(at, progress);
+            }
+        }
+    }
+
+    /// The call will not act again.
+    pub(super) fn is_finished(&self, slot: u32) -> bool {
+        self.progress(slot).is_some_and(|progress| progress.finished)
+    }
+
+    /// It had a section that is the last one so far, so it may still be in it.
+    pub(super) fn may_be_inside(&self, slot: u32) -> bool {
+        self.last == Some(slot)
+    }
+
+    /// The call can have returned this many bytes.
+    pub(super) fn has_done(&self, slot: u32, bytes: u64) -> bool {
+        match self.progress(slot) {
+            None => bytes == 0,
+            Some(progress) => progress.done.map_or(bytes > 0, |done| done == bytes),
+        }
+    }
+
+    /// The call can be asleep for want of bytes or room; takes note that it is.
+    pub(super) fn falls_asleep(&mut self, slot: u32, call: &Call) -> bool {
+        if self.is_finished(slot) {
+            return false;
+        }
+        if self.last == Some(slot) {
+            self.last = None;
+        }
+        if call.side == Side::Write && call.has_effect() {
+            if self.progress(slot).is_none_or(|progress| progress.start == Start::No) {
+                return false;
+            }
+            self.change(slot, true, |progress| progress.start = Start::Yes);
+        }
+        true
+    }
+
+    /// The call had the mutex and could do nothing.
+    pub(super) fn did_nothing(&mut self, slot: u32, call: &Call) {
+        if call.side == Side::Write && !self.is_finished(slot) {
+            self.change(slot, true, |progress| progress.start = Start::Yes);
+        }
+    }
+
+    /// Takes note that a write may have come in vain just now. Tells whether that is news.
+    pub(super) fn may_have_started(&mut self, slot: u32, call: &Call, setting: &Setting) -> bool {
+        let Some(requested) = call.requested else { return false };
+        if call.side != Side::Write
+            || !call.has_effect()
+            || self.progress(slot).is_some_and(|progress| progress.start != Start::No)
+            || !self.ring.refuses(requested, setting.max_usage)
+        {
+            return false;
+        }
+        self.change(slot, true, |progress| progress.start = Start::Maybe);
+        true
+    }
+
+    /// Sets what a call in flight has done, from elsewhere than its sections. `None`: something, but nobody knows
+    /// how much.
+    pub(super) fn set_done(&mut self, slot: u32, call: &Call, done: Option<u64>, outcome: Outcome) {
+        let write = call.side == Side::Write;
+        let finished = !write || done == call.requested || (done.is_some() && done == call.returned());
+        self.change(slot, write, |progress| {
+            progress.done = done;
+            progress.finished = finished;
+            progress.start = Start::Yes;
+        });
+        self.outcomes.push((call.id, outcome));
+    }
+
+    /// It is not known whether the write has already come in vain.
+    pub(super) fn set_maybe_started(&mut self, slot: u32) {
+        self.change(slot, true, |progress| progress.start = Start::Maybe);
+    }
+
+    /// The call is gone; what it did stays.
+    pub(super) fn forget(&mut self, slot: u32) {
+        self.progress.retain(|progress| progress.slot != slot);
+        if self.last == Some(slot) {
+            self.last = None;
+        }
+    }
+
+    /// Stream offset of the next byte put.
+    fn put(&self, setting: &Setting) -> Option<u64> {
+        let moving = self.progress.iter().filter(|progress| progress.write).filter_map(|progress| progress.done);
+        setting.exited.map(|exited| moving.fold(exited, u64::saturating_add))
+    }
+
+    /// The states that one section of the call with an effect leads to; none if it has no effect or cannot be.
+    pub(super) fn section(&self, slot: u32, call: &Call, setting: &Setting) -> impl Iterator<Item = Self> + use<> {
+        let nothing = [None, None];
+        let both = match (call.requested, self.progress(slot)) {
+            _ if !call.has_effect() || !call.is_modelled() => nothing,
+            (Some(_), Some(progress)) if progress.finished => nothing,
+            (Some(wanted), _) if call.side == Side::Read => [self.read(slot, call, wanted, setting), None],
+            (Some(total), progress) => {
+                let start = progress.map_or(Start::No, |progress| progress.start);
+                let done = progress.and_then(|progress| progress.done).unwrap_or(0);
+                let first = (start != Start::Yes).then(|| self.write(slot, call, total, done, true, setting)).flatten();
+                let later = (start != Start::No).then(|| self.write(slot, call, total, done, false, setting)).flatten();
+                match (first, later) {
+                    (Some(first), Some(later)) if first.ring == later.ring => [Some(first), None],
+                    both => both.into(),
+                }
+            }
+            (None, _) => nothing,
+        };
+        both.into_iter().flatten()
+    }
+
+    fn read(&self, slot: u32, call: &Call, wanted: u64, setting: &Setting) -> Option<Self> {
+        if self.ring.is_empty() {
+            return None;
+        }
+        let mut ring = self.ring.clone();
+        let taken = ring.take(wanted);
+        if taken.got == 0 || call.returned().is_some_and(|ret| ret != taken.got) {
+            return None;
+        }
+        let mut next = Self { ring, ..self.clone() };
+        let queued = next.content.bytes();
+        let offset = self.put(setting).and_then(|put| put.checked_sub(queued));
+        let content = next.content.take(taken.got);
+        next.content.take(taken.discarded);
+        next.change(slot, false, |progress| {
+            progress.done = Some(taken.got);
+            progress.finished = true;
+        });
+        next.last = Some(slot);
+        next.outcomes.push((call.id, Outcome::Read { content, offset }));
+        Some(next)
+    }
+
+    fn write(&self, slot: u32, call: &Call, total: u64, done: u64, first: bool, setting: &Setting) -> Option<Self> {
+        let mut ring = self.ring.clone();
+        let put = ring.put(total.saturating_sub(done), first, call.method == Method::Packet, setting.max_usage);
+        let sum = done.saturating_add(put);
+        let limit = call.returned();
+        if put == 0 || limit.is_some_and(|limit| sum > limit) || (limit < Some(total) && limit.is_some() && sum == total) {
+            return None;
+        }
+        let mut next = Self { ring, ..self.clone() };
+        if done == 0 {
+            next.outcomes.push((call.id, Outcome::Write { offset: self.put(setting) }));
+        }
+        next.content.push(Sender::Call(call.id), put);
+        next.change(slot, true, |progress| {
+            progress.start = Start::Yes;
+            progress.done = Some(sum);
+            progress.finished = sum == total;
+        });
+        next.last = Some(slot);
+        Some(next)
+    }
+
+    fn acted(&self) -> impl Iterator<Item = (u32, Option<u64>, bool)> {
+        let acted = self.progress.iter().filter(|progress| !progress.is_idle());
+        acted.map(|progress| (progress.slot, progress.done, progress.finished))
+    }
+
+    /// No future observation can tell the two apart.
+    fn is_like(&self, other: &Self) -> bool {
+        self.last == other.last && self.ring == other.ring && self.acted().eq(other.acted())
+    }
+
+    /// Becomes what this and a hypothesis like it have in common.
+    fn join(&mut self, other: &Self) {
+        for theirs in &other.progress {
+            let start = self.progress(theirs.slot).map_or(Start::No, |ours| ours.start);
+            if start != theirs.start {
+                self.change(theirs.slot, theirs.write, |progress| progress.start = Start::Maybe);
+            }
+        }
+        for ours in &mut self.progress {
+            if ours.start == Start::Yes && other.progress(ours.slot).is_none() {
+                ours.start = Start::Maybe;
+            }
+        }
+        if self.content != other.content {
+            self.content = self.content.agreed(&other.content);
+        }
+        for (call, ours) in &mut self.outcomes {
+            match other.outcomes.iter().find(|(id, _)| id == call) {
+                Some((_, theirs)) if theirs == ours => {}
+                Some((_, theirs)) => *ours = ours.agreed(theirs),
+                None => *ours = ours.agreed(&Outcome::Write { offset: None }),
+            }
+        }
+    }
+}
+
+/// Joins hypotheses that are alike.
+pub(super) fn collapse(hypotheses: Vec<Hypothesis>) -> Vec<Hypothesis> {
+    if hypotheses.len() < 2 {
+        return hypotheses;
+    }
+    let mut distinct: Vec<Hypothesis> = Vec::with_capacity(hypotheses.len());
+    for hypothesis in hypotheses {
+        match distinct.iter_mut().find(|known| known.is_like(&hypothesis)) {
+            Some(known) => known.join(&hypothesis),
+            None => distinct.push(hypothesis),
+        }
+    }
+    distinct
+}

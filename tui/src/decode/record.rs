@@ -1,0 +1,100 @@
+//! Bytes → records: the only place that knows how records lie in memory. No BPF handle in sight.
+
+use ipcscope_common::{Header, call, descriptor, mark, pipe, process, sched, signal};
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+/// A record of the wire.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each names the wire's own type, documented there")]
+pub enum Record<'a> {
+    NewTask(process::NewTask),
+    Found(process::Found),
+    Exec(Box<process::Exec>),
+    Exit(process::Exit),
+    Freed(process::Freed),
+    Rename(process::Rename),
+    Switch(sched::Switch),
+    Block(sched::Block),
+    Waking(sched::Waking),
+    WakingNew(sched::Waking),
+    CallEnd(call::CallEnd),
+    Descriptor(descriptor::Descriptor),
+    Held(descriptor::Descriptor),
+    FoundHeld(descriptor::Descriptor),
+    CloseRange(descriptor::CloseRange),
+    PipeCall(pipe::PipeCall, &'a [u8]),
+    PipeSample(pipe::PipeSample),
+    PipeContended(Box<pipe::PipeLayout>),
+    PipeLayout(Box<pipe::PipeLayout>),
+    Generate(signal::Generate),
+    Deliver(signal::Deliver),
+    Start(mark::Start),
+    Lost(mark::Lost),
+    End(mark::End),
+    /// Of a newer version: skipped.
+    Unknown(Header),
+}
+
+/// A record that ends before its fields do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("read a record of kind {kind:#x}: {len} bytes are too few")]
+pub struct TooShort {
+    /// Its kind; 0 if not even that could be read.
+    pub kind: u16,
+    /// Its length.
+    pub len: usize,
+}
+
+/// The header of a record.
+pub fn header(bytes: &[u8]) -> Result<Header, TooShort> {
+    Header::read_from_prefix(bytes).map(|(header, _)| header).map_err(|_| TooShort { kind: 0, len: bytes.len() })
+}
+
+fn read<T: FromBytes + KnownLayout + Immutable>(kind: u16, bytes: &[u8]) -> Result<(T, &[u8]), TooShort> {
+    T::read_from_prefix(bytes).map_err(|_| TooShort { kind, len: bytes.len() })
+}
+
+/// Reads a record.
+pub fn parse(bytes: &[u8]) -> Result<Record<'_>, TooShort> {
+    let header = header(bytes)?;
+    let kind = header.kind;
+    macro_rules! plain {
+        ($variant:ident) => {
+            read(kind, bytes).map(|(record, _)| Record::$variant(record))
+        };
+        (boxed $variant:ident) => {
+            read(kind, bytes).map(|(record, _)| Record::$variant(Box::new(record)))
+        };
+    }
+    match kind {
+        process::NEW_TASK => plain!(NewTask),
+        process::FOUND => plain!(Found),
+        process::EXEC => plain!(boxed Exec),
+        process::EXIT => plain!(Exit),
+        process::FREED => plain!(Freed),
+        process::RENAME => plain!(Rename),
+        sched::SWITCH => plain!(Switch),
+        sched::BLOCK => plain!(Block),
+        sched::WAKING => plain!(Waking),
+        sched::WAKING_NEW => plain!(WakingNew),
+        call::CALL_END => plain!(CallEnd),
+        descriptor::DESCRIPTOR => plain!(Descriptor),
+        descriptor::HELD => plain!(Held),
+        descriptor::FOUND_HELD => plain!(FoundHeld),
+        descriptor::CLOSED_RANGE => plain!(CloseRange),
+        pipe::PIPE_CALL => {
+            let (call, rest): (pipe::PipeCall, _) = read(kind, bytes)?;
+            let payload = rest.get(..call.payload_len as usize).unwrap_or(rest);
+            Ok(Record::PipeCall(call, payload))
+        }
+        pipe::PIPE_SAMPLE => plain!(PipeSample),
+        pipe::PIPE_CONTENDED => plain!(boxed PipeContended),
+        pipe::PIPE_LAYOUT => plain!(boxed PipeLayout),
+        signal::GENERATE => plain!(Generate),
+        signal::DELIVER => plain!(Deliver),
+        mark::START => plain!(Start),
+        mark::LOST => plain!(Lost),
+        mark::END => plain!(End),
+        _ => Ok(Record::Unknown(header)),
+    }
+}
