@@ -13,12 +13,24 @@ kinds! {
     END = 0xf2;
 }
 
+/// Flags of a [`Start`].
+pub mod flag {
+    /// Children are followed: whoever a process creates is traced too.
+    pub const FOLLOW: u32 = 1;
+    /// The scheduler is captured.
+    pub const SCHED: u32 = 2;
+}
+
 /// Tracing begins; the header's time is the trace's zero.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Start {
     /// Common part.
     pub header: Header,
+    /// [`flag`].
+    pub flags: u32,
+    /// Keeps the size a multiple of 8.
+    pub reserved: u32,
 }
 
 /// Records are missing somewhere between the header's time and `until`.

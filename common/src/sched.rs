@@ -37,6 +37,8 @@ pub struct Switch {
 pub struct Block {
     /// As in a plain switch.
     pub switch: Switch,
+    /// The leaving thread's `task_struct`.
+    pub task: u64,
     /// When the call it is in was entered; 0: that call is not followed.
     pub entered: u64,
     /// The channel's inode, if the call is on one.
@@ -65,4 +67,4 @@ pub struct Waking {
     pub waker_nr: i32,
 }
 
-const _: () = assert!(size_of::<Switch>() == 40 && size_of::<Block>() == 88 && size_of::<Waking>() == 40);
+const _: () = assert!(size_of::<Switch>() == 40 && size_of::<Block>() == 96 && size_of::<Waking>() == 40);

@@ -22,8 +22,7 @@ pub struct Settings {
 
 impl Settings {
     /// Nothing is captured.
-    pub const NONE: Self =
-        Self { payload_limit: 0, follow: 0, prev_state_argument: 0, signals: 0, pipes: 0, sched: 0 };
+    pub const NONE: Self = Self { payload_limit: 0, follow: 0, prev_state_argument: 0, signals: 0, pipes: 0, sched: 0 };
 }
 
 /// Why a record is missing; index of the counters.

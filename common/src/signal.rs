@@ -53,6 +53,8 @@ pub struct Generate {
     pub sa_flags: u64,
     /// `si_value` or, for a fault, `si_addr`.
     pub value: u64,
+    /// The first argument of the current thread's system call: for kill(2), whom it is for.
+    pub argument: u64,
     /// The target thread (a process is named by its leader).
     pub target_tid: u32,
     /// Its process.
@@ -97,4 +99,4 @@ pub struct Deliver {
     pub group_exit_code: i32,
 }
 
-const _: () = assert!(size_of::<Generate>() == 120 && size_of::<Deliver>() == 64);
+const _: () = assert!(size_of::<Generate>() == 128 && size_of::<Deliver>() == 64);

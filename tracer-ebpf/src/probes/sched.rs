@@ -59,6 +59,7 @@ fn switch_to(preempted: u64, prev: Ptr, next: Ptr, state: u32) {
                     lost::SCHED,
                     Block {
                         switch: Switch { header, next_tid, next_tgid, state, preempted },
+                        task: prev as u64,
                         entered: if followed { task.entered } else { 0 },
                         ino: if followed { end.ino } else { 0 },
                         dev: if followed { end.dev } else { 0 },

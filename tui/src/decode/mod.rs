@@ -1,6 +1,171 @@
 //! From what the kernel side recorded to what happened.
 //!
-//! Invariants: nothing here opens a file or makes a system call; arbitrary input never panics. Each module carries
-//! its own tests.
+//! [`Decoder`] takes wire records in order of time and gives events. It is a fold: the same records give the same events,
+//! live or from a recording. One file per family joins that family's records; what they share is here.
+//!
+//! Invariants: nothing here opens a file or makes a system call; arbitrary input never panics; an edge is exact or absent.
+//! Each module carries its own tests.
 
+mod descriptor;
+mod names;
+mod outbox;
+mod pipe;
 pub mod pipe_order;
+mod process;
+pub mod record;
+mod sched;
+pub mod sequence;
+mod signal;
+mod tasks;
+
+use ipcscope_common::{
+    mark::{self, flag},
+    settings::lost,
+};
+
+use crate::event::{Comm, Event, Kind, Lost, Nanos, Task};
+
+use descriptor::Channels;
+use outbox::Outbox;
+use record::Record;
+use signal::Signals;
+use tasks::Tasks;
+
+pub use names::syscall as syscall_name;
+
+/// Turns records into events.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    start: Option<u64>,
+    now: u64,
+    flags: u32,
+    tasks: Tasks,
+    channels: Channels,
+    signals: Signals,
+    outbox: Outbox,
+    lost: u64,
+    lost_by: std::collections::BTreeMap<String, u64>,
+    damaged: u64,
+}
+
+impl Decoder {
+    /// One that has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes a record; gives what became known.
+    pub fn record(&mut self, bytes: &[u8], out: &mut Vec<Event>) {
+        match (record::header(bytes), record::parse(bytes)) {
+            (Ok(header), Ok(record)) => {
+                self.now = self.now.max(header.time);
+                self.apply(record);
+            }
+            _ => self.damaged += 1,
+        }
+        let now = self.nanos(self.now);
+        self.outbox.drain(now, false, out);
+    }
+
+    /// The trace is over: what still waits goes as it is.
+    pub fn finish(&mut self, out: &mut Vec<Event>) {
+        self.finish_pipes();
+        self.finish_calls();
+        self.outbox.drain(Nanos(u64::MAX), true, out);
+    }
+
+    /// Records the kernel side lost, in all.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// The same, by class.
+    pub fn lost_by(&self) -> &std::collections::BTreeMap<String, u64> {
+        &self.lost_by
+    }
+
+    /// Records that could not be read.
+    pub fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
+    fn apply(&mut self, record: Record<'_>) {
+        match record {
+            Record::Start(start) => {
+                self.start = Some(start.header.time);
+                self.flags = start.flags;
+            }
+            Record::NewTask(record) => self.new_task(&record),
+            Record::Found(record) => self.found(&record),
+            Record::Exec(record) => self.exec(&record),
+            Record::Exit(record) => self.exit(&record),
+            Record::Freed(record) => self.freed(&record),
+            Record::Rename(record) => self.rename(&record),
+            Record::Switch(record) => self.switch(&record, None),
+            Record::Block(record) => self.switch(&record.switch, Some(&record)),
+            Record::Waking(record) => self.waking(&record, false),
+            Record::WakingNew(record) => self.waking(&record, true),
+            Record::CallEnd(record) => self.call_end(&record),
+            Record::Descriptor(record) => self.descriptor(&record),
+            Record::Held(record) => self.held(&record),
+            Record::FoundHeld(record) => self.found_held(&record),
+            Record::CloseRange(record) => self.close_range(&record),
+            Record::PipeCall(record, payload) => self.pipe_call(&record, payload),
+            Record::PipeSample(record) => self.pipe_sample(&record),
+            Record::PipeContended(record) => self.pipe_contended(&record),
+            Record::PipeLayout(record) => self.pipe_layout(&record),
+            Record::Generate(record) => self.generate(&record),
+            Record::Deliver(record) => self.deliver(&record),
+            Record::Lost(record) => self.records_lost(&record),
+            Record::End(_) | Record::Unknown(_) => {}
+        }
+    }
+
+    /// A moment of the kernel's clock in the trace's time.
+    fn nanos(&self, time: u64) -> Nanos {
+        Nanos(time.saturating_sub(self.start.unwrap_or(time)))
+    }
+
+    /// Whoever a process creates is traced as well.
+    fn follows(&self) -> bool {
+        self.flags & flag::FOLLOW != 0
+    }
+
+    /// The scheduler is captured.
+    fn has_sched(&self) -> bool {
+        self.flags & flag::SCHED != 0
+    }
+
+    /// An event of a thread at a time.
+    fn event(&self, time: u64, task: Task, kind: Kind) -> Event {
+        let thread = self.tasks.get(task.tid);
+        let comm = thread.map(|thread| thread.comm).filter(|comm| *comm != Comm::default());
+        Event { t: self.nanos(time), seq: 0, task: Some(task), comm, ns_pid: thread.and_then(|t| t.ns_pid), kind }
+    }
+
+    fn push(&mut self, time: u64, task: Task, kind: Kind) {
+        let event = self.event(time, task, kind);
+        self.outbox.push(event);
+    }
+
+    /// The ring buffer was full for a while: what hung on a missing record is unknown from here.
+    fn records_lost(&mut self, record: &mark::Lost) {
+        if !matches!(record.class, lost::SCHED | lost::SIGNAL | lost::CALL) {
+            self.pipes_lost(record.header.time);
+        }
+        if record.over == 0 {
+            return;
+        }
+        let class = lost::NAMES.get(record.class as usize).copied().unwrap_or("unknown").to_owned();
+        self.lost += record.count;
+        *self.lost_by.entry(class.clone()).or_default() += record.count;
+        let kind = Kind::Lost(Lost {
+            count: record.count,
+            class,
+            t_from: self.nanos(record.header.time.min(record.until)),
+            t_to: self.nanos(record.until.max(record.header.time)),
+        });
+        let t = self.nanos(record.header.time);
+        self.outbox.push(Event { t, seq: 0, task: None, comm: None, ns_pid: None, kind });
+    }
+}

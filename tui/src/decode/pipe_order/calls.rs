@@ -29,14 +29,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) fn new(
-        id: CallId,
-        task: u64,
-        side: Side,
-        method: Method,
-        requested: Option<u64>,
-        entered: u64,
-    ) -> Self {
+    pub(super) fn new(id: CallId, task: u64, side: Side, method: Method, requested: Option<u64>, entered: u64) -> Self {
         Self {
             id,
             task,

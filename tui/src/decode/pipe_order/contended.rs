@@ -38,8 +38,15 @@ enum Kind {
 
 #[derive(Debug)]
 enum Event {
-    Call { slot: u32, kind: Kind, sample: Option<Sample> },
-    Start { solo: Box<Solo>, layout: Option<Layout> },
+    Call {
+        slot: u32,
+        kind: Kind,
+        sample: Option<Sample>,
+    },
+    Start {
+        solo: Box<Solo>,
+        layout: Option<Layout>,
+    },
     Layout(Layout),
     Resize(u32),
     Unknown(Why),
@@ -109,14 +116,7 @@ impl Contended {
         self.call_step(calls, time, slot, Kind::Exit, sample);
     }
 
-    pub(super) fn switch_out(
-        &mut self,
-        calls: &mut Calls,
-        time: u64,
-        slot: u32,
-        asleep: bool,
-        sample: Option<Sample>,
-    ) {
+    pub(super) fn switch_out(&mut self, calls: &mut Calls, time: u64, slot: u32, asleep: bool, sample: Option<Sample>) {
         self.call_step(calls, time, slot, Kind::Out { asleep, stays: false }, sample);
     }
 
@@ -201,14 +201,7 @@ impl Contended {
         }
     }
 
-    fn work_off(
-        &mut self,
-        slot: u32,
-        kind: &Kind,
-        sample: Option<Sample>,
-        calls: &mut Calls,
-        out: &mut Vec<Resolved>,
-    ) {
+    fn work_off(&mut self, slot: u32, kind: &Kind, sample: Option<Sample>, calls: &mut Calls, out: &mut Vec<Resolved>) {
         if calls.get(slot).is_none() {
             return;
         }
@@ -275,9 +268,13 @@ impl Contended {
             Kind::Out { asleep: true, .. } => left.retain_mut(|hypothesis| hypothesis.falls_asleep(slot, call)),
             _ => {}
         }
-        if left.is_empty() { eprintln!("CONTRA {kind:?} {:?}", (view.seen, view.inside)); }
+        if left.is_empty() {
+            eprintln!("CONTRA {kind:?} {:?}", (view.seen, view.inside));
+        }
         let left = collapse(left);
-        if left.len()>MOST_HYPOTHESES { eprintln!("MANY {}", left.len()); }
+        if left.len() > MOST_HYPOTHESES {
+            eprintln!("MANY {}", left.len());
+        }
         (1..=MOST_HYPOTHESES).contains(&left.len()).then_some(left)
     }
 

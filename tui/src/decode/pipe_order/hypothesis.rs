@@ -250,7 +250,10 @@ impl Hypothesis {
         let put = ring.put(total.saturating_sub(done), first, call.method == Method::Packet, setting.max_usage);
         let sum = done.saturating_add(put);
         let limit = call.returned();
-        if put == 0 || limit.is_some_and(|limit| sum > limit) || (limit < Some(total) && limit.is_some() && sum == total) {
+        if put == 0
+            || limit.is_some_and(|limit| sum > limit)
+            || (limit < Some(total) && limit.is_some() && sum == total)
+        {
             return None;
         }
         let mut next = Self { ring, ..self.clone() };

@@ -160,11 +160,12 @@ impl Ring {
 
     /// This state shows what was seen.
     pub(super) fn is_at(&self, seen: &Seen) -> bool {
-        seen.head.is_none_or(|(head, end)| {
-            self.head == head && self.slots.last().is_none_or(|newest| newest.end == end)
-        }) && seen.tail.is_none_or(|(tail, start)| {
-            self.tail == tail && self.slots.first().is_none_or(|oldest| start.is_none_or(|start| oldest.start == start))
-        })
+        seen.head
+            .is_none_or(|(head, end)| self.head == head && self.slots.last().is_none_or(|newest| newest.end == end))
+            && seen.tail.is_none_or(|(tail, start)| {
+                self.tail == tail
+                    && self.slots.first().is_none_or(|oldest| start.is_none_or(|start| oldest.start == start))
+            })
     }
 
     /// More has happened to this state than to the one seen: it can never become it.
@@ -177,7 +178,9 @@ impl Ring {
                 || (!empty && self.head == head && self.slots.last().is_some_and(|newest| newest.end > end))
         }) || seen.tail.is_some_and(|(tail, start)| {
             past(self.tail, tail)
-                || (!empty && self.tail == tail && self.slots.first().is_some_and(|oldest| Some(oldest.start) > start && start.is_some()))
+                || (!empty
+                    && self.tail == tail
+                    && self.slots.first().is_some_and(|oldest| Some(oldest.start) > start && start.is_some()))
         })
     }
 

@@ -46,7 +46,8 @@ pub(super) fn reach(
     while !level.is_empty() {
         looked_at += level.len();
         if looked_at > MOST_STATES {
-            eprintln!("TOOMANY"); return Err(TooMany);
+            eprintln!("TOOMANY");
+            return Err(TooMany);
         }
         let mut next: Vec<State> = Vec::new();
         for mut state in level {
@@ -55,9 +56,10 @@ pub(super) fn reach(
                 Goal::At(seen, leaves) => {
                     let there = state.hypothesis.ring.is_at(&seen);
                     let done = leaves.is_none_or(|slot| has_done_all(&state.hypothesis, slot, calls));
-                    let needed = state.by.is_none_or(|by| {
-                        leaves == Some(by) || calls.get(by).is_some_and(|call| seen.sees(call.side))
-                    }) || leaves.is_some_and(|slot| news.contains(&slot));
+                    let needed = state
+                        .by
+                        .is_none_or(|by| leaves == Some(by) || calls.get(by).is_some_and(|call| seen.sees(call.side)))
+                        || leaves.is_some_and(|slot| news.contains(&slot));
                     // Any section changes one side: a state that is there in both has nothing more to come.
                     (there && needed, !there || !(done || seen.is_all()))
                 }

@@ -45,9 +45,17 @@ pub(super) struct Seen {
 #[derive(Clone, Debug)]
 pub(super) enum SeenKind {
     /// With the layout, if the mutex was free.
-    Enter { side: Side, requested: u64, layout: Option<Layout> },
-    Exit { ret: i64 },
-    Out { asleep: bool },
+    Enter {
+        side: Side,
+        requested: u64,
+        layout: Option<Layout>,
+    },
+    Exit {
+        ret: i64,
+    },
+    Out {
+        asleep: bool,
+    },
     In,
 }
 

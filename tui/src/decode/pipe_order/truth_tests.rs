@@ -127,10 +127,20 @@ fn contended(load: Workload, spoilt: Spoilt) -> Score {
         _ => None,
     });
     order.contended(0, first);
-    let ex=run.seen.iter().filter(|s|s.sample.exact().is_some()).count(); let ow=run.seen.iter().filter(|s|s.sample.exact().is_none()&&s.sample.owner_before!=0&&s.sample.owner_after==s.sample.owner_before).count();
-    let ee:Vec<_>=run.seen.iter().filter(|s|matches!(s.kind,SeenKind::Enter{..}|SeenKind::Exit{..})).collect();
-    let eex=ee.iter().filter(|s|s.sample.exact().is_some()).count();
-    if load.seed%10==0 {eprintln!("EX {} OW {} of {}, enter/exit exact {} of {}",ex,ow,run.seen.len(),eex,ee.len());}
+    let ex = run.seen.iter().filter(|s| s.sample.exact().is_some()).count();
+    let ow = run
+        .seen
+        .iter()
+        .filter(|s| {
+            s.sample.exact().is_none() && s.sample.owner_before != 0 && s.sample.owner_after == s.sample.owner_before
+        })
+        .count();
+    let ee: Vec<_> =
+        run.seen.iter().filter(|s| matches!(s.kind, SeenKind::Enter { .. } | SeenKind::Exit { .. })).collect();
+    let eex = ee.iter().filter(|s| s.sample.exact().is_some()).count();
+    if load.seed % 10 == 0 {
+        eprintln!("EX {} OW {} of {}, enter/exit exact {} of {}", ex, ow, run.seen.len(), eex, ee.len());
+    }
     let mut gap = 0;
     for seen in &run.seen {
         if gap > 0 {
@@ -200,8 +210,7 @@ fn pipe_order_many_small_writers() {
 
 #[test]
 fn pipe_order_large_writes() {
-    let load =
-        Workload { writers: 4, readers: 2, most_written: 100_000, most_read: 65_536, writes_each: 100, ..BASE };
+    let load = Workload { writers: 4, readers: 2, most_written: 100_000, most_read: 65_536, writes_each: 100, ..BASE };
     for cpus in [2, 4] {
         let score = many(Workload { cpus, ..load }, 0..40, Spoilt::default());
         assert!(score.unknown_share() < 0.01);

@@ -25,11 +25,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("sys_enter", "sys_enter"),
     ("sys_exit", "sys_exit"),
 ];
-const SCHED: &[(&str, &str)] = &[
-    ("sched_switch", "sched_switch"),
-    ("sched_waking", "sched_waking"),
-    ("sched_wakeup_new", "sched_wakeup_new"),
-];
+const SCHED: &[(&str, &str)] =
+    &[("sched_switch", "sched_switch"), ("sched_waking", "sched_waking"), ("sched_wakeup_new", "sched_wakeup_new")];
 const SIGNALS: &[(&str, &str)] = &[("signal_generate", "signal_generate"), ("signal_deliver", "signal_deliver")];
 const FLOOR: &[(&str, &str)] = &[
     ("floor_sys_enter", "sys_enter"),

@@ -1,0 +1,374 @@
+//! Who holds which end: descriptor tables and the channels behind them.
+//!
+//! Tables are keyed by the kernel's `files_struct`, which threads (and CLONE_FILES) share.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ipcscope_common::descriptor::{self as wire, change, object};
+
+use crate::event::{Call, ChannelChange, ChannelEvent, ChannelId, ChannelType, End, Kind, PeerPid, Task};
+
+use super::{Decoder, names, pipe::Pipe};
+
+/// Page size of x86-64: a pipe's buffer.
+const PAGE: u64 = 4096;
+
+/// A channel by its inode: device and number.
+pub type Key = (u32, u64);
+
+/// A descriptor in a table.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Held {
+    /// What it is of.
+    pub key: Key,
+    /// Which end.
+    pub end: End,
+}
+
+/// A descriptor table.
+#[derive(Debug, Default)]
+pub struct Table {
+    users: u32,
+    held: BTreeMap<i32, Held>,
+}
+
+/// Everything known about channels.
+#[derive(Debug, Default)]
+pub struct Channels {
+    tables: HashMap<u64, Table>,
+    pipes: HashMap<Key, Pipe>,
+    /// How often each name was given out.
+    names: HashMap<String, u32>,
+    /// Descriptors of processes outside the trace, when it began.
+    outside: HashMap<Key, Vec<u32>>,
+    /// What exec has left open, until the exec itself is told.
+    after_exec: HashMap<u32, Vec<wire::Descriptor>>,
+    /// Pipes nobody in the trace holds any more: kernel addresses, for whoever keeps tables by them.
+    gone: Vec<u64>,
+}
+
+fn end_of(record: &wire::Descriptor) -> End {
+    match (record.end & wire::END_READ != 0, record.end & wire::END_WRITE != 0) {
+        (true, true) => End::Rw,
+        (false, true) => End::W,
+        _ => End::R,
+    }
+}
+
+fn key_of(record: &wire::Descriptor) -> Key {
+    (record.dev, record.ino)
+}
+
+impl Channels {
+    /// One more thread uses that table.
+    pub fn use_table(&mut self, files: u64) {
+        self.tables.entry(files).or_default().users += 1;
+    }
+
+    /// The pipe with that inode.
+    pub fn pipe(&mut self, key: Key) -> Option<&mut Pipe> {
+        self.pipes.get_mut(&key)
+    }
+
+    /// All pipes.
+    pub fn pipes(&mut self) -> impl Iterator<Item = (&Key, &mut Pipe)> {
+        self.pipes.iter_mut()
+    }
+
+    /// What the channel with that inode is called, known or not.
+    pub fn name(&self, dev: u32, ino: u64) -> ChannelId {
+        self.pipes.get(&(dev, ino)).map_or_else(|| ChannelId(format!("pipe:[{ino}]").into()), |p| p.id.clone())
+    }
+
+    /// The pipe with that inode, made up if a loss has hidden its beginning. `created`: from its very beginning.
+    pub fn ensure(&mut self, key: Key, object: u16, slots: u32, address: u64, created: bool) -> &mut Pipe {
+        let reused = created && self.pipes.contains_key(&key);
+        if reused {
+            self.pipes.remove(&key);
+        }
+        let outside = self.outside.get(&key).is_some_and(|holders| !holders.is_empty());
+        let names = &mut self.names;
+        self.pipes.entry(key).or_insert_with(|| {
+            let (prefix, mechanism) =
+                if object == object::FIFO { ("fifo", ChannelType::Fifo) } else { ("pipe", ChannelType::Pipe) };
+            let base = format!("{prefix}:[{}]", key.1);
+            let count = names.entry(base.clone()).or_default();
+            *count += 1;
+            let name = if *count > 1 { format!("{base}#{count}") } else { base };
+            Pipe::new(ChannelId(name.into()), mechanism, slots, address, created, outside)
+        })
+    }
+
+    /// Kernel addresses of pipes that are gone, since the last call.
+    pub fn take_gone(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.gone)
+    }
+
+    fn put(&mut self, files: u64, fd: i32, held: Held) {
+        let old = self.tables.entry(files).or_default().held.insert(fd, held);
+        if let Some(pipe) = self.pipes.get_mut(&held.key) {
+            pipe.holders += 1;
+        }
+        if let Some(old) = old {
+            self.release(old);
+        }
+    }
+
+    fn take(&mut self, files: u64, fd: i32) -> Option<Held> {
+        let held = self.tables.get_mut(&files)?.held.remove(&fd)?;
+        self.release(held);
+        Some(held)
+    }
+
+    fn release(&mut self, held: Held) {
+        if let Some(pipe) = self.pipes.get_mut(&held.key) {
+            pipe.holders = pipe.holders.saturating_sub(1);
+        }
+    }
+}
+
+impl Decoder {
+    fn channel_event(&self, held: Held, fd: i32, event: ChannelChange) -> Option<ChannelEvent> {
+        let pipe = self.channels.pipes.get(&held.key)?;
+        Some(ChannelEvent {
+            channel: pipe.id.clone(),
+            mechanism: pipe.mechanism,
+            event,
+            fd: Some(fd),
+            fds: None,
+            of_fd: None,
+            end: Some(held.end),
+            name: None,
+            capacity: None,
+            slots: None,
+            peer: None,
+            error: None,
+            call: None,
+        })
+    }
+
+    fn tell(&mut self, time: u64, task: Task, held: Held, fd: i32, event: ChannelChange) {
+        if let Some(event) = self.channel_event(held, fd, event) {
+            self.push(time, task, Kind::Channel(event));
+        }
+    }
+
+    /// Pipes that nobody in the trace holds any more are forgotten, once their last receives are told.
+    fn sweep(&mut self, key: Key) {
+        let Some(pipe) = self.channels.pipes.get(&key) else { return };
+        if pipe.holders > 0 {
+            return;
+        }
+        self.resolve_pipe(key, true);
+        if let Some(pipe) = self.channels.pipes.remove(&key) {
+            self.channels.gone.push(pipe.address);
+        }
+    }
+
+    /// Kernel addresses of pipes that are gone, since the last call.
+    pub fn take_gone(&mut self) -> Vec<u64> {
+        self.channels.take_gone()
+    }
+
+    pub(super) fn descriptor(&mut self, record: &wire::Descriptor) {
+        let header = &record.header;
+        let task = Task { pid: header.tgid, tid: header.tid };
+        let thread = self.tasks.ensure(task.tid, task.pid);
+        thread.files = record.files;
+        let (key, end) = (key_of(record), end_of(record));
+        let held = Held { key, end };
+        let creating = record.change == change::CREATED && end == End::R;
+        self.channels.ensure(key, record.object, record.slots, record.address, creating);
+        if record.change == change::CLOSED {
+            let held = self.channels.take(record.files, record.fd).unwrap_or(held);
+            self.tell_call(record, task, held, ChannelChange::Closed);
+            self.sweep(held.key);
+            return;
+        }
+        if record.change == change::RESIZED {
+            self.resized(record, task, held);
+            return;
+        }
+        self.channels.put(record.files, record.fd, held);
+        match record.change {
+            // Its other end follows in the next record; one event tells of both.
+            change::CREATED if end != End::R => {}
+            change::CREATED => self.tell_call(record, task, held, ChannelChange::Created),
+            change::DUPLICATED => self.tell_call(record, task, held, ChannelChange::Duplicated),
+            change::PASSED => self.tell_call(record, task, held, ChannelChange::Passed),
+            _ => self.tell_call(record, task, held, ChannelChange::Opened),
+        }
+    }
+
+    fn tell_call(&mut self, record: &wire::Descriptor, task: Task, held: Held, event: ChannelChange) {
+        let call = self.plain_call(record, task);
+        let Some(mut told) = self.channel_event(held, record.fd, event) else { return };
+        match event {
+            ChannelChange::Created => {
+                told.fd = None;
+                told.end = Some(End::Rw);
+                told.fds = Some([record.fd, record.other]);
+                told.slots = Some(record.slots);
+                told.capacity = Some(u64::from(record.slots) * PAGE);
+            }
+            ChannelChange::Duplicated => told.of_fd = (record.other >= 0).then_some(record.other),
+            _ => {}
+        }
+        told.call = Some(call);
+        self.push(record.header.time, task, Kind::Channel(told));
+    }
+
+    fn plain_call(&mut self, record: &wire::Descriptor, task: Task) -> Call {
+        let op = self.tasks.op(task.tid, task.pid, record.entered);
+        let blocked_ns = self.blocked_ns(task.tid, record.entered, record.header.time);
+        Call {
+            op,
+            syscall: names::syscall(record.nr),
+            took_ns: record.header.time.saturating_sub(record.entered),
+            blocked_ns,
+            restarts: 0,
+            interrupted_by: Vec::new(),
+            via: None,
+            unfinished: false,
+        }
+    }
+
+    fn resized(&mut self, record: &wire::Descriptor, task: Task, held: Held) {
+        let call = self.plain_call(record, task);
+        let Some(mut told) = self.channel_event(held, record.fd, ChannelChange::Resized) else { return };
+        told.slots = Some(record.slots);
+        told.capacity = Some(u64::from(record.slots) * PAGE);
+        told.call = Some(call);
+        if record.ret < 0 {
+            told.error = Some(names::errno(-record.ret as i32));
+        } else if let Some(pipe) = self.channels.pipes.get_mut(&held.key) {
+            pipe.resize(record.slots);
+        }
+        self.push(record.header.time, task, Kind::Channel(told));
+    }
+
+    pub(super) fn close_range(&mut self, record: &wire::CloseRange) {
+        let header = &record.header;
+        let task = Task { pid: header.tgid, tid: header.tid };
+        let first = i32::try_from(record.first).unwrap_or(i32::MAX);
+        let last = i32::try_from(record.last).unwrap_or(i32::MAX);
+        let Some(table) = self.channels.tables.get(&record.files) else { return };
+        let fds: Vec<i32> =
+            if first <= last { table.held.range(first..=last).map(|(fd, _)| *fd).collect() } else { Vec::new() };
+        self.close_all(header.time, task, record.files, &fds);
+    }
+
+    fn close_all(&mut self, time: u64, task: Task, files: u64, fds: &[i32]) {
+        for fd in fds {
+            if let Some(held) = self.channels.take(files, *fd) {
+                self.tell(time, task, held, *fd, ChannelChange::Closed);
+                self.sweep(held.key);
+            }
+        }
+    }
+
+    /// A new thread shares its creator's table or gets a copy of it.
+    pub(super) fn inherit(&mut self, time: u64, child: Task, parent: Task, from: u64, to: u64) {
+        self.channels.use_table(to);
+        if from == to {
+            return;
+        }
+        let held: Vec<(i32, Held)> = match self.channels.tables.get(&from) {
+            Some(table) => table.held.iter().map(|(fd, held)| (*fd, *held)).collect(),
+            None => return,
+        };
+        for (fd, held) in held {
+            self.channels.put(to, fd, held);
+            if let Some(mut event) = self.channel_event(held, fd, ChannelChange::Inherited) {
+                event.peer = Some(PeerPid { pid: parent.pid });
+                self.push(time, child, Kind::Channel(event));
+            }
+        }
+    }
+
+    /// A thread ended: with the last one its table closes.
+    pub(super) fn leave_table(&mut self, time: u64, task: Task, files: u64) {
+        let Some(table) = self.channels.tables.get_mut(&files) else { return };
+        table.users = table.users.saturating_sub(1);
+        if table.users > 0 {
+            return;
+        }
+        let fds: Vec<i32> = table.held.keys().copied().collect();
+        self.close_all(time, task, files, &fds);
+        self.channels.tables.remove(&files);
+    }
+
+    pub(super) fn held(&mut self, record: &wire::Descriptor) {
+        let rows = self.channels.after_exec.entry(record.header.tid).or_default();
+        rows.push(*record);
+    }
+
+    /// The table after an exec is known in full: what is missing was closed by close-on-exec.
+    pub(super) fn table_after_exec(&mut self, time: u64, task: Task, before: u64, after: u64, first: bool) {
+        let rows = self.channels.after_exec.remove(&task.tid).unwrap_or_default();
+        if before != after {
+            // The exec gave the process a table of its own.
+            if let Some(table) = self.channels.tables.get_mut(&before) {
+                table.users = table.users.saturating_sub(1);
+                let copy: Vec<_> = table.held.iter().map(|(fd, held)| (*fd, *held)).collect();
+                for (fd, held) in copy {
+                    self.channels.put(after, fd, held);
+                }
+            }
+            self.channels.use_table(after);
+        }
+        let stay: Vec<i32> = rows.iter().map(|row| row.fd).collect();
+        let table = self.channels.tables.entry(after).or_default();
+        let close: Vec<i32> = table.held.keys().filter(|fd| !stay.contains(fd)).copied().collect();
+        if first {
+            // What we opened ourselves between fork and exec is nobody's business.
+            for fd in close {
+                if let Some(held) = self.channels.take(after, fd) {
+                    self.sweep(held.key);
+                }
+            }
+        } else {
+            self.close_all(time, task, after, &close);
+        }
+        for row in rows {
+            let held = Held { key: key_of(&row), end: end_of(&row) };
+            let table = self.channels.tables.entry(after).or_default();
+            let known = table.held.get(&row.fd) == Some(&held);
+            if !known || first {
+                self.channels.ensure(held.key, row.object, row.slots, row.address, false);
+                if !known {
+                    self.channels.put(after, row.fd, held);
+                }
+                self.attached(time, task, &row, held);
+            }
+        }
+    }
+
+    fn attached(&mut self, time: u64, task: Task, row: &wire::Descriptor, held: Held) {
+        if let Some(mut event) = self.channel_event(held, row.fd, ChannelChange::Attached) {
+            event.slots = Some(row.slots);
+            event.capacity = Some(u64::from(row.slots) * PAGE);
+            self.push(time, task, Kind::Channel(event));
+        }
+    }
+
+    pub(super) fn found_held(&mut self, record: &wire::Descriptor) {
+        let header = &record.header;
+        let (key, end) = (key_of(record), end_of(record));
+        if !self.tasks.has_process(header.tgid) {
+            self.channels.outside.entry(key).or_default().push(header.tgid);
+            if let Some(pipe) = self.channels.pipes.get_mut(&key) {
+                pipe.outside = true;
+            }
+            return;
+        }
+        let held = Held { key, end };
+        let task = Task { pid: header.tgid, tid: header.tid };
+        let is_held = self.tasks.get(task.tid).is_some_and(|thread| thread.held);
+        self.channels.ensure(key, record.object, record.slots, record.address, false);
+        self.channels.put(record.files, record.fd, held);
+        if !is_held {
+            self.attached(header.time, task, record, held);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Numbers of the kernel by their names in the manual.
+
+/// A system call of x86-64; `unknown` for one that is newer than our table.
+pub fn syscall(number: i32) -> &'static str {
+    usize::try_from(number).ok().and_then(syscalls::Sysno::new).map_or("unknown", |call| call.name())
+}
+
+/// An error; the restart codes that never reach a program count as EINTR.
+pub fn errno(number: i32) -> &'static str {
+    match number {
+        512..=516 => "EINTR",
+        _ => syscalls::Errno::new(number).name().unwrap_or("unknown"),
+    }
+}
+
+/// The standard signals, from 1 (signal(7), x86).
+const SIGNALS: [&str; 31] = [
+    "SIGHUP",
+    "SIGINT",
+    "SIGQUIT",
+    "SIGILL",
+    "SIGTRAP",
+    "SIGABRT",
+    "SIGBUS",
+    "SIGFPE",
+    "SIGKILL",
+    "SIGUSR1",
+    "SIGSEGV",
+    "SIGUSR2",
+    "SIGPIPE",
+    "SIGALRM",
+    "SIGTERM",
+    "SIGSTKFLT",
+    "SIGCHLD",
+    "SIGCONT",
+    "SIGSTOP",
+    "SIGTSTP",
+    "SIGTTIN",
+    "SIGTTOU",
+    "SIGURG",
+    "SIGXCPU",
+    "SIGXFSZ",
+    "SIGVTALRM",
+    "SIGPROF",
+    "SIGWINCH",
+    "SIGIO",
+    "SIGPWR",
+    "SIGSYS",
+];
+
+/// The first real-time signal that the C library leaves to programs.
+const SIGRTMIN: i32 = 34;
+
+/// A signal.
+pub fn signal(number: i32) -> String {
+    let standard = usize::try_from(number - 1).ok().and_then(|index| SIGNALS.get(index));
+    match standard {
+        Some(name) => (*name).to_owned(),
+        None if number == SIGRTMIN => "SIGRTMIN".to_owned(),
+        None => format!("SIGRTMIN{:+}", number - SIGRTMIN),
+    }
+}
+
+/// `si_code` of a signal (sigaction(2)).
+pub fn si_code(signo: i32, code: i32) -> Option<&'static str> {
+    Some(match (signo, code) {
+        (_, 0) => "SI_USER",
+        (_, 0x80) => "SI_KERNEL",
+        (_, -1) => "SI_QUEUE",
+        (_, -2) => "SI_TIMER",
+        (_, -3) => "SI_MESGQ",
+        (_, -4) => "SI_ASYNCIO",
+        (_, -5) => "SI_SIGIO",
+        (_, -6) => "SI_TKILL",
+        (17, 1) => "CLD_EXITED",
+        (17, 2) => "CLD_KILLED",
+        (17, 3) => "CLD_DUMPED",
+        (17, 4) => "CLD_TRAPPED",
+        (17, 5) => "CLD_STOPPED",
+        (17, 6) => "CLD_CONTINUED",
+        (11, 1) => "SEGV_MAPERR",
+        (11, 2) => "SEGV_ACCERR",
+        (7, 1) => "BUS_ADRALN",
+        (7, 2) => "BUS_ADRERR",
+        (7, 3) => "BUS_OBJERR",
+        (8, 1) => "FPE_INTDIV",
+        (8, 2) => "FPE_INTOVF",
+        (4, 1) => "ILL_ILLOPC",
+        (4, 2) => "ILL_ILLOPN",
+        (5, 1) => "TRAP_BRKPT",
+        (5, 2) => "TRAP_TRACE",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_manual_s() {
+        assert_eq!(syscall(0), "read");
+        assert_eq!(syscall(-1), "unknown");
+        assert_eq!(errno(32), "EPIPE");
+        assert_eq!(errno(512), "EINTR");
+        assert_eq!(signal(10), "SIGUSR1");
+        assert_eq!(signal(31), "SIGSYS");
+        assert_eq!(signal(34), "SIGRTMIN");
+        assert_eq!(signal(36), "SIGRTMIN+2");
+        assert_eq!(signal(33), "SIGRTMIN-1");
+    }
+}

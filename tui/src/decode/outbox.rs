@@ -1,0 +1,82 @@
+//! Events on their way out, in order, some of them still waiting for a fact.
+//!
+//! A receive may have to wait for the record of the send it got its bytes from. Events behind it wait too, so that lines
+//! leave in order of time and `seq` has no gap. Nothing waits for longer than [`PATIENCE`].
+
+use std::collections::VecDeque;
+
+use crate::event::{Event, FromUnknown, Kind, Nanos};
+
+/// How long, in time of the data, an event may wait for a fact.
+const PATIENCE: u64 = 1_000_000_000;
+
+/// A place in the outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place(u64);
+
+/// Events on their way out.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    first: u64,
+    slots: VecDeque<Slot>,
+    seq: u64,
+    last: Nanos,
+}
+
+#[derive(Debug)]
+struct Slot {
+    event: Event,
+    waits: bool,
+}
+
+impl Outbox {
+    /// Adds an event that is complete.
+    pub fn push(&mut self, event: Event) {
+        self.slots.push_back(Slot { event, waits: false });
+    }
+
+    /// Adds an event that waits.
+    pub fn hold(&mut self, event: Event) -> Place {
+        self.slots.push_back(Slot { event, waits: true });
+        Place(self.first + self.slots.len() as u64 - 1)
+    }
+
+    /// Completes an event, if it has not gone without.
+    pub fn complete(&mut self, place: Place, change: impl FnOnce(&mut Event)) {
+        let index = place.0.checked_sub(self.first).and_then(|i| usize::try_from(i).ok());
+        if let Some(slot) = index.and_then(|i| self.slots.get_mut(i)) {
+            change(&mut slot.event);
+            slot.waits = false;
+        }
+    }
+
+    /// The events that can go. `now`: time of the data; `all`: nothing more will become known.
+    pub fn drain(&mut self, now: Nanos, all: bool, out: &mut Vec<Event>) {
+        while let Some(slot) = self.slots.front() {
+            if slot.waits && !all && now.since(slot.event.t) < PATIENCE {
+                break;
+            }
+            let Some(Slot { mut event, waits }) = self.slots.pop_front() else { break };
+            if waits {
+                go_without(&mut event);
+            }
+            self.first += 1;
+            event.seq = self.seq;
+            self.seq += 1;
+            // A record that was late by more than the sequencer waits must not turn time back.
+            event.t = event.t.max(self.last);
+            self.last = event.t;
+            out.push(event);
+        }
+    }
+}
+
+/// What an event says when the fact it waited for never came.
+fn go_without(event: &mut Event) {
+    if let Kind::Recv(transfer) = &mut event.kind
+        && transfer.from.is_none()
+        && transfer.from_unknown.is_none()
+    {
+        transfer.from_unknown = Some(FromUnknown::Overlap);
+    }
+}

@@ -1,0 +1,131 @@
+//! Processes and threads: creation, program, name, end.
+
+use ipcscope_common::{call::CallEnd, process};
+
+use crate::event::{Comm, Exit, Kind, StateChange, Task, ThreadState, text};
+
+use super::{Decoder, names, tasks::Thread};
+
+/// `CLONE_THREAD`.
+const CLONE_THREAD: u64 = 0x10000;
+/// `WCOREFLAG`: a core was dumped.
+const CORE: i32 = 0x80;
+
+fn ns_pid(seen: u32, own: u32) -> Option<u32> {
+    (own != 0 && own != seen).then_some(own)
+}
+
+impl Decoder {
+    pub(super) fn new_task(&mut self, record: &process::NewTask) {
+        let header = &record.header;
+        let child = Task { pid: header.tgid, tid: header.tid };
+        let is_thread = record.flags & CLONE_THREAD != 0;
+        let parent = Task { pid: record.parent_tgid, tid: record.parent_tid };
+        let (held, parent_files, parent_ns) =
+            self.tasks.get(parent.tid).map_or((false, 0, None), |p| (p.held, p.files, p.ns_pid));
+        let mut thread = Thread::new(child);
+        thread.comm = Comm::new(&record.comm);
+        thread.files = record.files;
+        thread.held = held;
+        thread.ns_pid = if is_thread { parent_ns } else { ns_pid(child.pid, record.ns_tgid) };
+        thread.state = Some(ThreadState::New);
+        thread.since = header.time;
+        self.tasks.add(thread);
+        if held {
+            return;
+        }
+        self.push(header.time, parent, Kind::Fork { child, thread: is_thread });
+        self.inherit(header.time, child, parent, parent_files, record.files);
+        self.push(header.time, child, Kind::State(StateChange::to(None, ThreadState::New)));
+    }
+
+    pub(super) fn found(&mut self, record: &process::Found) {
+        let header = &record.header;
+        let task = Task { pid: header.tgid, tid: header.tid };
+        let mut thread = Thread::new(task);
+        thread.comm = Comm::new(&record.comm);
+        thread.files = record.files;
+        thread.held = record.held != 0;
+        thread.ns_pid = ns_pid(task.pid, record.ns_tgid);
+        self.tasks.add(thread);
+        self.channels.use_table(record.files);
+        if record.held == 0 && record.state & 3 != 0 {
+            self.found_blocked(record, task);
+        }
+    }
+
+    pub(super) fn exec(&mut self, record: &process::Exec) {
+        let header = &record.header;
+        let task = Task { pid: header.tgid, tid: header.tid };
+        if record.old_tid != header.tid {
+            // Another thread than the leader called exec: it takes the leader's id over; the leader is gone.
+            self.tasks.remove(record.old_tid);
+        }
+        let thread = self.tasks.ensure(task.tid, task.pid);
+        thread.comm = Comm::new(&record.comm);
+        thread.call = None;
+        thread.interrupted = None;
+        thread.handlers.clear();
+        let first = std::mem::take(&mut thread.held);
+        let before = std::mem::replace(&mut thread.files, record.files);
+        let exe = record.exe.get(..record.exe_len as usize).unwrap_or_default();
+        let kept = (record.args_len as usize).min(record.args.len());
+        let args = record.args.get(..kept).unwrap_or_default();
+        let args = args.strip_suffix(&[0]).unwrap_or(args);
+        let argv = args.split(|byte| *byte == 0).map(text::escape).collect();
+        let cut = record.args_len as usize > record.args.len();
+        self.push(header.time, task, Kind::Exec { exe: text::escape(exe), argv, cut });
+        self.table_after_exec(header.time, task, before, record.files, first);
+    }
+
+    pub(super) fn exit(&mut self, record: &process::Exit) {
+        let header = &record.header;
+        let task = Task { pid: header.tgid, tid: header.tid };
+        let thread = self.tasks.ensure(task.tid, task.pid);
+        if thread.held {
+            return;
+        }
+        let files = std::mem::take(&mut thread.files);
+        self.unfinished(header.time, task);
+        let signal = record.code & 0x7f;
+        let exit = Exit {
+            thread: record.last == 0,
+            code: (signal == 0).then_some(record.code >> 8 & 0xff),
+            signal: (signal != 0).then(|| names::signal(signal)),
+            core: record.code & CORE != 0,
+        };
+        self.push(header.time, task, Kind::Exit(exit));
+        self.leave_table(header.time, task, files);
+        self.discard_pending(header.time, task, record.last != 0);
+    }
+
+    /// A call reaped a child, if it is wait4(2); the kernel frees the child's thread some time later.
+    pub(super) fn reaped(&mut self, record: &CallEnd) {
+        if i64::from(record.nr) != syscalls::Sysno::wait4 as i64 || record.ret <= 0 {
+            return;
+        }
+        // The number is the caller's own; in another pid namespace it says nothing here.
+        let caller_ns = self.tasks.get(record.header.tid).and_then(|t| t.ns_pid);
+        if caller_ns.is_none() {
+            self.dead(record.header.time, record.ret as u32);
+        }
+    }
+
+    pub(super) fn freed(&mut self, record: &process::Freed) {
+        self.dead(record.header.time, record.header.tid);
+        self.tasks.remove(record.header.tid);
+    }
+
+    /// A zombie has been reaped.
+    fn dead(&mut self, time: u64, tid: u32) {
+        if self.tasks.get(tid).is_some_and(|t| t.state == Some(ThreadState::Zombie)) {
+            self.set_state(time, tid, StateChange::to(None, ThreadState::Dead));
+        }
+    }
+
+    pub(super) fn rename(&mut self, record: &process::Rename) {
+        if let Some(thread) = self.tasks.get_mut(record.header.tid) {
+            thread.comm = Comm::new(&record.comm);
+        }
+    }
+}

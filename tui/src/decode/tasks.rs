@@ -1,0 +1,194 @@
+//! The threads a stream of records tells of, with what later records of theirs need.
+
+use std::collections::HashMap;
+
+use crate::event::{Comm, OpId, Task, ThreadState};
+
+use super::signal::{Frame, Pending};
+
+/// A thread in the stream.
+#[derive(Debug)]
+pub struct Thread {
+    /// Its ids.
+    pub task: Task,
+    /// Its process's id for itself, where that differs.
+    pub ns_pid: Option<u32>,
+    /// Its name.
+    pub comm: Comm,
+    /// Its descriptor table (an address; 0: unknown).
+    pub files: u64,
+    /// Its `task_struct`, once known.
+    pub address: u64,
+    /// Held by us before its exec.
+    pub held: bool,
+    /// Its state, once known.
+    pub state: Option<ThreadState>,
+    /// Since when.
+    pub since: u64,
+    /// The state before, and who ended it: a signal is told apart from the wakeup it caused.
+    pub before: Option<(ThreadState, Option<u32>)>,
+    /// Stays in BLOCKED since the last call ended: from, to.
+    pub blocks: Vec<(u64, u64)>,
+    /// The call it is in, if a record has told.
+    pub call: Option<Current>,
+    /// When the last call on a channel that is over was entered.
+    pub last_entered: u64,
+    /// The call a signal interrupted, until it is known what becomes of it.
+    pub interrupted: Option<Interrupted>,
+    /// Handlers that are running, the innermost last.
+    pub handlers: Vec<Frame>,
+    /// Signals for this thread alone.
+    pub pending: Vec<Pending>,
+}
+
+/// A call in flight.
+#[derive(Clone, Copy, Debug)]
+pub struct Current {
+    /// When it was entered.
+    pub entered: u64,
+    /// Its number in the trace.
+    pub op: OpId,
+}
+
+/// A call that returned with a restart code.
+#[derive(Clone, Debug)]
+pub struct Interrupted {
+    /// Its number in the trace.
+    pub op: OpId,
+    /// When it was entered first.
+    pub entered: u64,
+    /// The kernel's number.
+    pub nr: i32,
+    /// -512 to -516, or -4.
+    pub ret: i64,
+    /// How often it was restarted so far.
+    pub restarts: u32,
+    /// Who interrupted it.
+    pub by: Vec<crate::event::SignalId>,
+    /// Its record, if it is a call on a channel.
+    pub record: Option<ipcscope_common::pipe::PipeCall>,
+    /// Handlers decided that it fails.
+    pub failed: bool,
+}
+
+impl Thread {
+    /// A thread nothing is known of but its ids.
+    pub fn new(task: Task) -> Self {
+        Self {
+            task,
+            ns_pid: None,
+            comm: Comm::default(),
+            files: 0,
+            address: 0,
+            held: false,
+            state: None,
+            since: 0,
+            before: None,
+            blocks: Vec::new(),
+            call: None,
+            last_entered: 0,
+            interrupted: None,
+            handlers: Vec::new(),
+            pending: Vec::new(),
+        }
+    }
+
+    /// What stands for it in the order of a pipe: its address, or a number that no address can be.
+    pub fn identity(&self) -> u64 {
+        if self.address == 0 { u64::from(self.task.tid) } else { self.address }
+    }
+
+    /// ns BLOCKED between two moments; forgets the stays.
+    pub fn take_blocked(&mut self, from: u64, to: u64) -> u64 {
+        let sum = self.blocks.iter().map(|&(start, end)| end.min(to).saturating_sub(start.max(from))).sum();
+        self.blocks.clear();
+        sum
+    }
+}
+
+/// A process in the stream.
+#[derive(Debug, Default)]
+pub struct Process {
+    /// Its living threads.
+    pub threads: u32,
+    /// Signals that any of its threads may take.
+    pub pending: Vec<Pending>,
+    /// The fatal signal has been told.
+    pub killed: bool,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Tasks {
+    threads: HashMap<u32, Thread>,
+    processes: HashMap<u32, Process>,
+    next_op: u64,
+}
+
+impl Tasks {
+    /// The thread with that id, if it is in the trace.
+    pub fn get(&self, tid: u32) -> Option<&Thread> {
+        self.threads.get(&tid)
+    }
+
+    /// The same, to change.
+    pub fn get_mut(&mut self, tid: u32) -> Option<&mut Thread> {
+        self.threads.get_mut(&tid)
+    }
+
+    /// The thread of a record, added if a loss has hidden its beginning.
+    pub fn ensure(&mut self, tid: u32, pid: u32) -> &mut Thread {
+        if !self.threads.contains_key(&tid) {
+            self.add(Thread::new(Task { pid, tid }));
+        }
+        self.threads.entry(tid).or_insert_with(|| Thread::new(Task { pid, tid }))
+    }
+
+    /// A new thread; one of the same id has ended unseen.
+    pub fn add(&mut self, thread: Thread) {
+        self.remove(thread.task.tid);
+        self.processes.entry(thread.task.pid).or_default().threads += 1;
+        self.threads.insert(thread.task.tid, thread);
+    }
+
+    /// It has gone.
+    pub fn remove(&mut self, tid: u32) -> Option<Thread> {
+        let thread = self.threads.remove(&tid)?;
+        if let Some(process) = self.processes.get_mut(&thread.task.pid) {
+            process.threads = process.threads.saturating_sub(1);
+            if process.threads == 0 {
+                self.processes.remove(&thread.task.pid);
+            }
+        }
+        Some(thread)
+    }
+
+    /// The process with that id.
+    pub fn process(&mut self, pid: u32) -> Option<&mut Process> {
+        self.processes.get_mut(&pid)
+    }
+
+    /// Whether that process is in the trace.
+    pub fn has_process(&self, pid: u32) -> bool {
+        self.processes.contains_key(&pid)
+    }
+
+    /// All threads, in no order.
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut Thread> {
+        self.threads.values_mut()
+    }
+
+    /// The number of the call that a thread entered at that time.
+    pub fn op(&mut self, tid: u32, pid: u32, entered: u64) -> OpId {
+        let next = OpId(self.next_op);
+        let thread = self.ensure(tid, pid);
+        match thread.call {
+            Some(call) if call.entered == entered => call.op,
+            _ => {
+                thread.call = Some(Current { entered, op: next });
+                self.next_op += 1;
+                next
+            }
+        }
+    }
+}
