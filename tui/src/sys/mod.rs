@@ -5,6 +5,9 @@
 //!
 //! Tests run real processes; what needs root says so and is skipped without it.
 
+pub mod doctor;
+pub mod file;
+pub mod host;
 pub mod identity;
 pub mod launch;
 pub mod outcome;
