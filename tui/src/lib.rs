@@ -9,3 +9,5 @@ pub mod decode;
 pub mod event;
 pub mod model;
 pub mod source;
+pub mod sys;
+pub mod trace;

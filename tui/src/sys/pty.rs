@@ -1,0 +1,66 @@
+//! The command's own terminal: a pseudo-terminal whose master side the application holds, pty(7).
+//!
+//! Reading the master fails with EIO once nobody holds the other side: that is its end of file.
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd},
+};
+
+use nix::{
+    fcntl::OFlag,
+    pty::{grantpt, posix_openpt, unlockpt},
+    sys::termios::{InputFlags, SetArg, tcgetattr, tcsetattr},
+};
+
+/// The master side, twice: one to read from, one to write to and to steer by, so that two threads can have one each.
+#[derive(Debug)]
+pub struct Pty {
+    /// What the command prints comes out here.
+    pub reader: OwnedFd,
+    /// What is written here is typed.
+    pub writer: OwnedFd,
+}
+
+impl Pty {
+    /// A new terminal of that size, and the side the command gets.
+    pub(super) fn open(rows: u16, columns: u16) -> io::Result<(Self, OwnedFd)> {
+        let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
+        grantpt(&master)?;
+        unlockpt(&master)?;
+        // TIOCGPTPEER (4.13) needs no path, so it works whatever is mounted on /dev/pts: ioctl_tty(2).
+        // SAFETY: the call takes flags by value and returns a new descriptor, which nobody else owns.
+        let slave = unsafe {
+            let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+            match libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags) {
+                fd if fd >= 0 => OwnedFd::from_raw_fd(fd),
+                _ => return Err(io::Error::last_os_error()),
+            }
+        };
+        let mut modes = tcgetattr(&slave)?;
+        // Erasing a character erases all its bytes.
+        modes.input_flags |= InputFlags::IUTF8;
+        tcsetattr(&slave, SetArg::TCSANOW, &modes)?;
+        // Both copies are close-on-exec (F_DUPFD_CLOEXEC).
+        let reader = master.as_fd().try_clone_to_owned()?;
+        let writer = master.as_fd().try_clone_to_owned()?;
+        let pty = Self { reader, writer };
+        pty.resize(rows, columns)?;
+        Ok((pty, slave))
+    }
+
+    /// The terminal has a new size; the kernel tells its foreground processes with SIGWINCH.
+    pub fn resize(&self, rows: u16, columns: u16) -> io::Result<()> {
+        resize(&self.writer, rows, columns)
+    }
+}
+
+/// The same, for whoever holds just the [`Pty::writer`].
+pub fn resize(terminal: impl AsFd, rows: u16, columns: u16) -> io::Result<()> {
+    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCSWINSZ reads one winsize, which lives until the call returns.
+    match unsafe { libc::ioctl(terminal.as_fd().as_raw_fd(), libc::TIOCSWINSZ, &raw const size) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

@@ -1,0 +1,119 @@
+//! Frames, and how they lie in a block.
+
+/// What a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FrameKind {
+    /// A record of the kernel side, as it came.
+    Wire,
+    /// Bytes the command wrote to its terminal.
+    Output,
+    /// Of a later version: to be passed over. 16 to 31 are reserved for notes.
+    Other(u8),
+}
+
+impl FrameKind {
+    fn code(self) -> u8 {
+        match self {
+            Self::Wire => 1,
+            Self::Output => 2,
+            Self::Other(code) => code,
+        }
+    }
+}
+
+impl From<u8> for FrameKind {
+    fn from(code: u8) -> Self {
+        match code {
+            1 => Self::Wire,
+            2 => Self::Output,
+            code => Self::Other(code),
+        }
+    }
+}
+
+/// One frame of a recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// What it holds.
+    pub kind: FrameKind,
+    /// When, ns since the start of the trace; frames are not in order of it.
+    pub time: u64,
+    /// What it holds, opaque here.
+    pub bytes: Vec<u8>,
+}
+
+/// Appends a frame to a block's contents; `previous` is the time of the frame before.
+pub(super) fn encode(contents: &mut Vec<u8>, previous: u64, kind: FrameKind, time: u64, bytes: &[u8]) {
+    contents.push(kind.code());
+    let difference = time.wrapping_sub(previous) as i64;
+    put_varint(contents, ((difference << 1) ^ (difference >> 63)) as u64);
+    put_varint(contents, bytes.len() as u64);
+    contents.extend_from_slice(bytes);
+}
+
+/// Takes a frame off the front of `contents`; `None` if what is there is not a whole frame.
+pub(super) fn decode(contents: &mut &[u8], previous: u64) -> Option<Frame> {
+    let (kind, rest) = contents.split_first()?;
+    *contents = rest;
+    let zigzag = take_varint(contents)?;
+    let difference = (zigzag >> 1) ^ (zigzag & 1).wrapping_neg();
+    let len = usize::try_from(take_varint(contents)?).ok()?;
+    let (bytes, rest) = contents.split_at_checked(len)?;
+    *contents = rest;
+    Some(Frame { kind: (*kind).into(), time: previous.wrapping_add(difference), bytes: bytes.to_vec() })
+}
+
+fn put_varint(to: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        to.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    to.push(value as u8);
+}
+
+fn take_varint(from: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = from.split_first()?;
+        *from = rest;
+        let bits = u64::from(byte & 0x7f);
+        if shift == 63 && bits > 1 {
+            return None;
+        }
+        value |= bits << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+    use super::*;
+
+    #[test]
+    fn varints_are_read_as_written() {
+        for value in [0, 1, 0x7f, 0x80, 0x3fff, 0x4000, u64::from(u32::MAX), u64::MAX - 1, u64::MAX] {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, value);
+            let mut rest = bytes.as_slice();
+            assert_eq!(take_varint(&mut rest), Some(value));
+            assert!(rest.is_empty());
+            assert_eq!(take_varint(&mut &*bytes.split_last().unwrap().1), None, "{value} cut short");
+        }
+        assert_eq!(take_varint(&mut &[0xff; 11][..]), None, "too long");
+    }
+
+    #[test]
+    fn small_steps_take_little_room() {
+        let mut contents = Vec::new();
+        encode(&mut contents, 1_000_000, FrameKind::Wire, 1_000_050, &[7; 3]);
+        assert_eq!(contents, [1, 100, 3, 7, 7, 7], "50 ns later");
+        contents.clear();
+        encode(&mut contents, 1_000_050, FrameKind::Output, 1_000_000, &[]);
+        assert_eq!(contents, [2, 99, 0], "50 ns earlier");
+    }
+}

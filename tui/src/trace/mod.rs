@@ -1,0 +1,63 @@
+//! Recordings: a stream of frames on disk, `.ipcs`.
+//!
+//! A frame is opaque here: the bytes of a kernel record or of the command's terminal, with a time. What they mean is
+//! for `decode`, so that a recording keeps what the kernel said, not what this version made of it.
+//!
+//! # The format, version 1.0
+//!
+//! All numbers are little-endian. The file is a prologue and then blocks; nothing points anywhere, so it can be written
+//! to and read from a pipe.
+//!
+//! | prologue at | size | what |
+//! |---|---|---|
+//! | 0 | 8 | magic: `89 69 70 63 73 0d 0a 1a` |
+//! | 8 | 2 + 2 | format: major, minor. Readers take their own major and any minor |
+//! | 12 | 16 | the version of ipcscope that wrote it, padded with NUL; stays here in every format |
+//! | 28 | 8 | the recording's id: any number that no other recording has, repeated in every block |
+//! | 36 | 4 | length of the header that follows |
+//! | 40 | 4 | CRC-32 (IEEE) of bytes 0..40 and of the header |
+//! | 44 | | the header: JSON, see [`RecordingHeader`]; unknown fields are to be ignored |
+//!
+//! | block at | size | what |
+//! |---|---|---|
+//! | 0 | 8 | marker: `f5 69 70 63 62 6c 6b 9e` |
+//! | 8 | 8 | the recording's id |
+//! | 16 | 8 | the block's number, from 0 |
+//! | 24 | 8 + 8 | least and greatest time in it |
+//! | 40 | 4 | frames in it |
+//! | 44 | 4 | kind: 0 frames, 1 the end. Others are to be skipped |
+//! | 48 | 4 | length of the contents once decompressed, at most 16 MiB |
+//! | 52 | 4 | length of the contents as they follow |
+//! | 56 | 4 | CRC-32 of the contents as they follow |
+//! | 60 | 4 | CRC-32 of bytes 0..60 |
+//! | 64 | | the contents: one zstd frame |
+//!
+//! Contents of kind 0 are frames, one behind the other: kind (a byte: 1 kernel record, 2 terminal output, 16 to 31
+//! notes, others are to be skipped), time as a difference, length, bytes. Difference and length are LEB128 varints; the
+//! difference is to the frame before (to 0 in the first), modulo 2^64, zigzag coded because frames of several CPUs are
+//! not in order. Times are ns since the start of the trace. Contents of kind 1 are JSON: [`Ending`](crate::event::Ending).
+//!
+//! # Invariants
+//!
+//! A block is closed after a second or a MiB, so a crash costs no more than that. A reader believes nothing without its
+//! checksum, and no size at all: it allocates what it has read, and at most 16 MiB for what it decompresses. What is
+//! damaged is passed over by looking for the next marker with the right id, and counted in [`Salvage`].
+//!
+//! IO is on `Read` and `Write` only. Tested by properties: what is written is read; every truncation gives a prefix;
+//! every damaged byte gives frames that were written, and no others.
+
+mod format;
+mod frame;
+mod header;
+mod read;
+mod recorder;
+mod write;
+
+pub use frame::{Frame, FrameKind};
+pub use header::{RecordingHeader, Screen};
+pub use read::{ReadError, Reader, Salvage};
+pub use recorder::{Batch, Progress, Recorder};
+pub use write::{WriteError, Writer};
+
+#[cfg(test)]
+mod tests;
