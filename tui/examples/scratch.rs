@@ -1,24 +1,16 @@
-use ipcscope::source::live::*;
-use std::time::Instant;
-fn main() {
-    let t = Instant::now();
-    let k = offsets::kernel().unwrap();
-    println!("{:?} btf {:?}", k, t.elapsed());
-    let s = ipcscope_common::settings::Settings {
-        payload_limit: 64,
-        follow: 1,
-        prev_state_argument: k.prev_state_argument,
-        signals: 1,
-        pipes: 1,
-        sched: 1,
-    };
-    let t = Instant::now();
-    match probes::Probes::attach(&k, &s, 16 << 20, false) {
-        Ok(mut p) => {
-            println!("attached {:?} {:?}", p.hooks, t.elapsed());
-            let rows = seed::seed(&mut p, &[std::process::id()], false).unwrap();
-            println!("rows {}", rows.len());
-        }
-        Err(e) => println!("{e}"),
-    }
+use ipcscope::source::live::*; use ipcscope::decode::Decoder; use ipcscope::sys::launch::*;
+fn main(){
+ let argv:Vec<_>=std::env::args_os().skip(1).collect();
+ let t=std::time::Instant::now();
+ let mut s=match Session::start(Target::Command(Launch{argv,user:None,terminal:Terminal::Inherit}),Capture{follow:true,signals:true,pipes:true,sched:std::env::var("NOSCHED").is_err(),payload:64,ring:64<<20,floor:false}){Ok(s)=>s,Err(e)=>{eprintln!("{e}");std::process::exit(e.exit_status())}};
+ eprintln!("started {:?}",t.elapsed());
+ println!("{}",s.header.to_json());
+ let mut d=Decoder::new(); let mut out=vec![]; let quiet=std::env::var("QUIET").is_ok(); let mut n=0; let mut unk=0; let mut recs=0; let mut rn=0;
+ let mut ended=false;
+ loop { match s.batches.recv_timeout(std::time::Duration::from_millis(20)) { Ok(b)=>{ for r in b.iter(){ recs+=1; d.record(r,&mut out);} }, Err(crossbeam_channel::RecvTimeoutError::Disconnected)=>break, _=>{} }
+   n+=out.len(); for e in out.drain(..){ if let ipcscope::event::Kind::Recv(t)=&e.kind { if t.bytes.unwrap_or(0)>0 {rn+=1; if t.from_unknown.is_some(){unk+=1}} } if !quiet {println!("{}",e.to_json())} }
+   if !ended { if let Some(r)=s.running.as_mut().unwrap().try_wait().unwrap() { eprintln!("{r:?}"); ended=true; s.wind_down(); } }
+ }
+ d.finish(&mut out); n+=out.len(); if !quiet { for e in out.drain(..){ println!("{}",e.to_json()) } }
+ eprintln!("events {n} records {recs} recv {rn} unknown {unk} lost {} {:?} damaged {}",d.lost(),d.lost_by(),d.damaged());
 }

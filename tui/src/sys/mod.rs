@@ -5,6 +5,7 @@
 //!
 //! Tests run real processes; what needs root says so and is skipped without it.
 
+pub mod clock;
 pub mod doctor;
 pub mod file;
 pub mod host;
