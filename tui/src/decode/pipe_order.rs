@@ -46,6 +46,15 @@ pub enum Side {
     Write,
 }
 
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Read => Self::Write,
+            Self::Write => Self::Read,
+        }
+    }
+}
+
 /// What of a call's effect on the buffers can be predicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -244,7 +253,7 @@ impl PipeOrder {
     pub fn exit(&mut self, time: u64, call: CallId, ret: i64, sample: Option<Sample>) {
         let Some(slot) = self.calls.close(call, ret) else {
             // Its entry is missing, and with it the side.
-            self.lost(time);
+            self.unseen(time, call, true);
             return;
         };
         match &mut self.mode {
@@ -266,7 +275,10 @@ impl PipeOrder {
     /// The call's thread left its CPU. `asleep`: it blocked interruptibly, which a pipe call does only while it waits
     /// for bytes or room; otherwise it was preempted or waits for something else.
     pub fn switch_out(&mut self, time: u64, call: CallId, asleep: bool, sample: Option<Sample>) {
-        let Some(slot) = self.calls.find(call) else { return };
+        let Some(slot) = self.calls.find(call) else {
+            self.unseen(time, call, false);
+            return;
+        };
         match &mut self.mode {
             Mode::Solo(solo) => {
                 if asleep && let Some(call) = self.calls.get_mut(slot) {
@@ -283,7 +295,10 @@ impl PipeOrder {
 
     /// The call's thread is on a CPU again.
     pub fn switch_in(&mut self, time: u64, call: CallId, sample: Option<Sample>) {
-        let Some(slot) = self.calls.find(call) else { return };
+        let Some(slot) = self.calls.find(call) else {
+            self.unseen(time, call, false);
+            return;
+        };
         match &mut self.mode {
             Mode::Solo(_) => {
                 if let Some(call) = self.calls.get_mut(slot) {
@@ -339,6 +354,17 @@ impl PipeOrder {
             Mode::Solo(solo) => solo.lost(Why::Lost, &mut self.out),
             Mode::Contended(contended) => {
                 contended.lost(time);
+                contended.run(&mut self.calls, &mut self.out, false);
+            }
+        }
+    }
+
+    /// A step of a call whose entry is missing.
+    fn unseen(&mut self, time: u64, call: CallId, ends: bool) {
+        match &mut self.mode {
+            Mode::Solo(solo) => solo.lost(Why::Lost, &mut self.out),
+            Mode::Contended(contended) => {
+                contended.unseen(time, call, ends);
                 contended.run(&mut self.calls, &mut self.out, false);
             }
         }

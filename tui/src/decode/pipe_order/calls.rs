@@ -161,6 +161,16 @@ impl Calls {
         }
     }
 
+    /// After a loss: every live call may be on a CPU. Gives their slots.
+    pub(super) fn set_all_acting(&mut self) -> Vec<u32> {
+        let live = self.slots.iter_mut().enumerate().filter_map(|(slot, call)| {
+            let call = call.as_mut().filter(|call| call.live)?;
+            (call.asleep, call.left_at) = (false, None);
+            Some(slot as u32)
+        });
+        live.collect()
+    }
+
     /// Calls whose entry has been worked off and whose exit has not.
     pub(super) fn live(&self) -> impl Iterator<Item = (u32, &Call)> {
         self.slots.iter().enumerate().filter_map(|(slot, call)| {

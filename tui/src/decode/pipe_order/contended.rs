@@ -19,6 +19,8 @@ use super::{CallId, Layout, Leftover, Method, Resolved, Sample, Side, Why};
 
 /// Steps that wait for later ones.
 const WINDOW: usize = 128;
+/// Open calls without an entry that are remembered.
+const MOST_UNSEEN: usize = 256;
 /// Hypotheses kept after a step.
 pub(super) const MOST_HYPOTHESES: usize = 64;
 /// Steps after its exit within which a call's outcome may still be settled.
@@ -42,9 +44,11 @@ enum Event {
     Start { solo: Box<Solo>, layout: Option<Layout> },
     Layout(Layout),
     Resize(u32),
-    Unknown(Why),
+    Lost,
     /// The exit of this call is missing.
     Stale(u32),
+    /// A call whose entry is missing ends.
+    UnseenEnds(CallId),
 }
 
 #[derive(Debug)]
@@ -84,6 +88,10 @@ pub(super) struct Contended {
     /// Calls that may act.
     acting: Vec<u32>,
     pending: Vec<Pending>,
+    /// Calls whose entry is missing and that are still open.
+    pub(super) unseen: Vec<CallId>,
+    /// Number of the step until which calls nobody knows of may still turn up.
+    wary_until: u64,
 }
 
 impl Contended {
@@ -98,6 +106,8 @@ impl Contended {
             unknown: Some(Why::Overlap),
             acting: Vec::new(),
             pending: Vec::new(),
+            unseen: Vec::new(),
+            wary_until: 0,
         }
     }
 
@@ -131,7 +141,10 @@ impl Contended {
             let at = left_at.checked_sub(self.worked_off).and_then(|at| usize::try_from(at).ok());
             match at.and_then(|at| self.steps.get_mut(at)) {
                 Some(Step { event: Event::Call { kind: Kind::Out { stays, .. }, .. }, .. }) => *stays = true,
-                _ => self.push(time, Event::Unknown(Why::Overlap)),
+                _ => {
+                    // It left long ago; it has hardly been back for more than a window.
+                    self.push_front(time, Event::Call { slot, kind: Kind::In, sample: None });
+                }
             }
         }
         let number = self.worked_off + self.steps.len() as u64;
@@ -153,11 +166,39 @@ impl Contended {
     }
 
     pub(super) fn lost(&mut self, time: u64) {
-        self.push(time, Event::Unknown(Why::Lost));
+        self.push(time, Event::Lost);
+        self.wary_until = self.worked_off + self.steps.len() as u64 + WINDOW as u64;
     }
 
     pub(super) fn stale(&mut self, time: u64, slot: u32) {
         self.push(time, Event::Stale(slot));
+    }
+
+    /// A step of a call whose entry is missing. It may have acted during any step that still waits.
+    pub(super) fn unseen(&mut self, time: u64, id: CallId, ends: bool) {
+        if !self.unseen.contains(&id) {
+            self.push_front(time, Event::Lost);
+            if self.unseen.len() >= MOST_UNSEEN {
+                self.unseen.remove(0);
+            }
+            self.unseen.push(id);
+        }
+        if ends {
+            self.push(time, Event::UnseenEnds(id));
+        }
+    }
+
+    fn push_front(&mut self, now: u64, event: Event) {
+        let time = self.steps.front().map_or(now, |step| step.time);
+        self.worked_off = self.worked_off.saturating_sub(1);
+        self.steps.push_front(Step { time, event });
+    }
+
+    /// Records are missing: whoever is in flight may have done anything, and be anywhere.
+    fn forget_all(&mut self, calls: &mut Calls, out: &mut Vec<Resolved>) {
+        self.setting.exited = None;
+        self.lose(Why::Lost, out);
+        self.acting = calls.set_all_acting();
     }
 
     pub(super) fn advance(&mut self, time: u64) {
@@ -167,7 +208,7 @@ impl Contended {
     /// Works off the steps that have waited long enough.
     pub(super) fn run(&mut self, calls: &mut Calls, out: &mut Vec<Resolved>, all: bool) {
         while let Some(first) = self.steps.front()
-            && (all || self.steps.len() > WINDOW || calls.is_idle() || first.time < self.quiet_until)
+            && (all || self.steps.len() > WINDOW || first.time < self.quiet_until || self.is_settled(calls))
             && let Some(step) = self.steps.pop_front()
         {
             self.worked_off += 1;
@@ -182,23 +223,25 @@ impl Contended {
                     self.setting.max_usage = max_usage;
                     self.lose(Why::Overlap, out);
                 }
-                Event::Unknown(why) => {
-                    if why == Why::Lost {
-                        self.setting.exited = None;
-                    }
-                    self.lose(why, out);
-                }
+                Event::Lost => self.forget_all(calls, out),
                 Event::Stale(slot) => {
-                    self.setting.exited = None;
-                    self.lose(Why::Lost, out);
-                    self.acts(slot, false);
                     calls.remove(slot);
+                    self.forget_all(calls, out);
+                }
+                Event::UnseenEnds(id) => {
+                    self.forget_all(calls, out);
+                    self.unseen.retain(|&unseen| unseen != id);
                 }
             }
         }
         if all {
             self.settle(0, out);
         }
+    }
+
+    /// Every call is known, and how it ended.
+    fn is_settled(&self, calls: &Calls) -> bool {
+        calls.is_idle() && self.worked_off >= self.wary_until
     }
 
     fn work_off(
@@ -251,8 +294,7 @@ impl Contended {
             _ => false,
         };
         let mut left = if let Some(owner) = view.inside {
-            let writes = calls.get(owner)?.side == Side::Write;
-            let seen = if writes { view.seen.tail_only() } else { view.seen.head_only() };
+            let seen = view.seen.only(calls.get(owner)?.side.other());
             self.inside(search(before, Goal::Before(owner, seen))?, owner, calls.get(owner)?, &seen)
         } else if leaves || view.seen.is_any() {
             search(before, Goal::At(view.seen, leaves.then_some(slot)))?
@@ -298,8 +340,13 @@ impl Contended {
             }
             let known = inside.len();
             inside.extend(state.section(owner, call, &self.setting));
-            let impossible = call.side == Side::Read && call.has_effect() && !state.ring.is_empty();
-            if inside.len() == known && !impossible {
+            // A write that has come in vain before does nothing where a first section would still merge.
+            let in_vain = if inside.len() == known {
+                call.side == Side::Write || !call.has_effect() || state.ring.is_empty()
+            } else {
+                state.may_come_again_in_vain(owner, &self.setting)
+            };
+            if in_vain {
                 state.did_nothing(owner, call);
                 inside.push(state);
             }
@@ -428,10 +475,12 @@ fn view(sample: Option<&Sample>, calls: &Calls) -> View {
     let Some(sample) = sample else { return View { seen: Seen::default(), inside: None, busy: true } };
     let owner = sample.owner_before;
     let held = owner != 0 && owner == sample.owner_after;
-    let inside = held.then(|| calls.live().find(|(_, call)| call.task == owner)).flatten().map(|(slot, _)| slot);
+    let inside = held.then(|| calls.live().find(|(_, call)| call.task == owner)).flatten();
     let mut seen = Seen::unchanged(&sample.before, &sample.after);
+    // Whoever holds the mutex leaves the other side alone: if that moved, the owner let go in between.
+    let inside = inside.filter(|(_, call)| seen.sees(call.side.other())).map(|(slot, _)| slot);
     if held && inside.is_none() {
-        // A stranger may be halfway.
+        // Somebody may be halfway.
         seen = Seen::default();
     }
     let exact = sample.before == sample.after && !held;

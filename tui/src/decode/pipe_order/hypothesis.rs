@@ -154,6 +154,12 @@ impl Hypothesis {
         }
     }
 
+    /// It is a write that may have had the mutex before, and there is no room now.
+    pub(super) fn may_come_again_in_vain(&self, slot: u32, setting: &Setting) -> bool {
+        self.progress(slot).is_some_and(|progress| progress.write && progress.start != Start::No)
+            && self.ring.is_full(setting.max_usage)
+    }
+
     /// Takes note that a write may have come in vain just now. Tells whether that is news.
     pub(super) fn may_have_started(&mut self, slot: u32, call: &Call, setting: &Setting) -> bool {
         let Some(requested) = call.requested else { return false };

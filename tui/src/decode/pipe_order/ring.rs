@@ -51,14 +51,12 @@ impl Seen {
         }
     }
 
-    /// Only the writers' side.
-    pub(super) fn head_only(self) -> Self {
-        Self { tail: None, ..self }
-    }
-
-    /// Only the readers' side.
-    pub(super) fn tail_only(self) -> Self {
-        Self { head: None, ..self }
+    /// Only what is known of one side.
+    pub(super) fn only(self, side: Side) -> Self {
+        match side {
+            Side::Read => Self { head: None, ..self },
+            Side::Write => Self { tail: None, ..self },
+        }
     }
 
     /// Without the start of the oldest buffer.
@@ -76,7 +74,7 @@ impl Seen {
         self.head.is_some() && self.tail.is_some()
     }
 
-    /// The writers' side is known.
+    /// Where this side stands is known.
     pub(super) fn sees(&self, side: Side) -> bool {
         match side {
             Side::Read => self.tail.is_some(),
@@ -186,7 +184,8 @@ impl Ring {
         self.is_full(max_usage) && self.mergeable(total).is_none()
     }
 
-    fn is_full(&self, max_usage: u32) -> bool {
+    /// All slots are in use.
+    pub(super) fn is_full(&self, max_usage: u32) -> bool {
         self.slots.len() >= max_usage as usize
     }
 

@@ -25,6 +25,8 @@ pub(super) struct Workload {
     pub(super) packets: bool,
     /// One in so many small steps is preempted.
     pub(super) preempt: u64,
+    /// Longest pause between two calls (ns).
+    pub(super) think: u64,
     /// Some tasks do not block, and some sleepers are interrupted.
     pub(super) rude: bool,
     /// Only the first writer and reader run before this time (ns).
@@ -359,7 +361,7 @@ impl Machine {
     }
 
     fn begin_call(&mut self, cpu: usize, task: usize) -> u64 {
-        let idle = self.random.between(200, 3000);
+        let idle = self.random.between(1000, self.load.think);
         let state = &mut self.tasks[task];
         if state.side == Side::Write {
             if state.calls_left == 0 {

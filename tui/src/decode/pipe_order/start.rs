@@ -49,6 +49,9 @@ impl Contended {
     /// Ends a time of unknown state, if every call in flight can only be in a few states of progress.
     pub(super) fn recover(&mut self, ring: &Ring, calls: &Calls) {
         let Some(why) = self.unknown else { return };
+        if !self.unseen.is_empty() {
+            return;
+        }
         let lost = Content::of(Sender::Unknown(why), ring.bytes());
         let mut hypotheses = vec![Hypothesis::new(ring.clone(), lost)];
         for (slot, call) in calls.live() {

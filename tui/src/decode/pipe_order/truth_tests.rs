@@ -19,6 +19,7 @@ const BASE: Workload = Workload {
     slots: 16,
     packets: false,
     preempt: 2000,
+    think: 7000,
     rude: false,
     others_from: 0,
 };
@@ -217,7 +218,7 @@ fn pipe_order_one_to_one_is_exact() {
 
 #[test]
 fn pipe_order_is_never_wrong() {
-    let rude = Workload { rude: true, preempt: 300, ..BASE };
+    let rude = Workload { rude: true, think: 3000, preempt: 300, ..BASE };
     for load in [
         rude,
         Workload { cpus: 8, ..rude },
