@@ -40,8 +40,15 @@ enum Kind {
 
 #[derive(Debug)]
 enum Event {
-    Call { slot: u32, kind: Kind, sample: Option<Sample> },
-    Start { solo: Box<Solo>, layout: Option<Layout> },
+    Call {
+        slot: u32,
+        kind: Kind,
+        sample: Option<Sample>,
+    },
+    Start {
+        solo: Box<Solo>,
+        layout: Option<Layout>,
+    },
     Layout(Layout),
     Resize(u32),
     Lost,
@@ -96,12 +103,18 @@ pub(super) struct Contended {
 
 impl Contended {
     pub(super) fn new(solo: Solo, max_usage: u32, time: u64, layout: Option<Layout>) -> Self {
-        let event = Event::Start { solo: Box::new(solo), layout };
+        let event = Event::Start {
+            solo: Box::new(solo),
+            layout,
+        };
         Self {
             steps: VecDeque::from([Step { time, event }]),
             worked_off: 0,
             quiet_until: 0,
-            setting: Setting { max_usage, exited: None },
+            setting: Setting {
+                max_usage,
+                exited: None,
+            },
             hypotheses: Vec::new(),
             unknown: Some(Why::Overlap),
             acting: Vec::new(),
@@ -111,7 +124,13 @@ impl Contended {
         }
     }
 
-    pub(super) fn enter(&mut self, calls: &mut Calls, time: u64, slot: u32, sample: Option<Sample>) {
+    pub(super) fn enter(
+        &mut self,
+        calls: &mut Calls,
+        time: u64,
+        slot: u32,
+        sample: Option<Sample>,
+    ) {
         self.call_step(calls, time, slot, Kind::Enter, sample);
     }
 
@@ -127,23 +146,63 @@ impl Contended {
         asleep: bool,
         sample: Option<Sample>,
     ) {
-        self.call_step(calls, time, slot, Kind::Out { asleep, stays: false }, sample);
+        self.call_step(
+            calls,
+            time,
+            slot,
+            Kind::Out {
+                asleep,
+                stays: false,
+            },
+            sample,
+        );
     }
 
-    pub(super) fn switch_in(&mut self, calls: &mut Calls, time: u64, slot: u32, sample: Option<Sample>) {
+    pub(super) fn switch_in(
+        &mut self,
+        calls: &mut Calls,
+        time: u64,
+        slot: u32,
+        sample: Option<Sample>,
+    ) {
         self.call_step(calls, time, slot, Kind::In, sample);
     }
 
-    fn call_step(&mut self, calls: &mut Calls, time: u64, slot: u32, kind: Kind, sample: Option<Sample>) {
-        let Some(call) = calls.get_mut(slot) else { return };
+    fn call_step(
+        &mut self,
+        calls: &mut Calls,
+        time: u64,
+        slot: u32,
+        kind: Kind,
+        sample: Option<Sample>,
+    ) {
+        let Some(call) = calls.get_mut(slot) else {
+            return;
+        };
         if let (Some(left_at), false) = (call.left_at, matches!(kind, Kind::In)) {
             // Its switch-in is missing: it has been on a CPU at some time since it left.
-            let at = left_at.checked_sub(self.worked_off).and_then(|at| usize::try_from(at).ok());
+            let at = left_at
+                .checked_sub(self.worked_off)
+                .and_then(|at| usize::try_from(at).ok());
             match at.and_then(|at| self.steps.get_mut(at)) {
-                Some(Step { event: Event::Call { kind: Kind::Out { stays, .. }, .. }, .. }) => *stays = true,
+                Some(Step {
+                    event:
+                        Event::Call {
+                            kind: Kind::Out { stays, .. },
+                            ..
+                        },
+                    ..
+                }) => *stays = true,
                 _ => {
                     // It left long ago; it has hardly been back for more than a window.
-                    self.push_front(time, Event::Call { slot, kind: Kind::In, sample: None });
+                    self.push_front(
+                        time,
+                        Event::Call {
+                            slot,
+                            kind: Kind::In,
+                            sample: None,
+                        },
+                    );
                 }
             }
         }
@@ -208,15 +267,24 @@ impl Contended {
     /// Works off the steps that have waited long enough.
     pub(super) fn run(&mut self, calls: &mut Calls, out: &mut Vec<Resolved>, all: bool) {
         while let Some(first) = self.steps.front()
-            && (all || self.steps.len() > WINDOW || first.time < self.quiet_until || self.is_settled(calls))
+            && (all
+                || self.steps.len() > WINDOW
+                || first.time < self.quiet_until
+                || self.is_settled(calls))
             && let Some(step) = self.steps.pop_front()
         {
             self.worked_off += 1;
             match step.event {
-                Event::Call { slot, kind, sample } => self.work_off(slot, &kind, sample, calls, out),
+                Event::Call { slot, kind, sample } => {
+                    self.work_off(slot, &kind, sample, calls, out);
+                }
                 Event::Start { solo, layout } => {
                     self.start(*solo, layout, calls, out);
-                    self.acting = calls.live().filter(|(_, call)| call.on_cpu).map(|(slot, _)| slot).collect();
+                    self.acting = calls
+                        .live()
+                        .filter(|(_, call)| call.on_cpu)
+                        .map(|(slot, _)| slot)
+                        .collect();
                 }
                 Event::Layout(layout) => self.see(&layout, calls, out),
                 Event::Resize(max_usage) => {
@@ -295,7 +363,12 @@ impl Contended {
         };
         let mut left = if let Some(owner) = view.inside {
             let seen = view.seen.only(calls.get(owner)?.side.other());
-            self.inside(search(before, Goal::Before(owner, seen))?, owner, calls.get(owner)?, &seen)
+            self.inside(
+                search(before, Goal::Before(owner, seen))?,
+                owner,
+                calls.get(owner)?,
+                &seen,
+            )
         } else if leaves || view.seen.is_any() {
             search(before, Goal::At(view.seen, leaves.then_some(slot)))?
         } else {
@@ -308,23 +381,32 @@ impl Contended {
         }
         match kind {
             Kind::Exit => {
-                let bytes = call.returned().filter(|_| call.method != Method::Peek).unwrap_or(0);
+                let bytes = call
+                    .returned()
+                    .filter(|_| call.method != Method::Peek)
+                    .unwrap_or(0);
                 left.retain(|hypothesis| hypothesis.has_done(slot, bytes));
                 for hypothesis in &mut left {
                     hypothesis.forget(slot);
                 }
             }
-            Kind::Out { asleep: true, .. } => left.retain_mut(|hypothesis| hypothesis.falls_asleep(slot, call)),
+            Kind::Out { asleep: true, .. } => {
+                left.retain_mut(|hypothesis| hypothesis.falls_asleep(slot, call));
+            }
             _ => {}
         }
-        if left.is_empty() { eprintln!("CONTRA {kind:?} {:?}", (view.seen, view.inside)); }
         let left = collapse(left);
-        if left.len()>MOST_HYPOTHESES { eprintln!("MANY {}", left.len()); }
         (1..=MOST_HYPOTHESES).contains(&left.len()).then_some(left)
     }
 
     /// The states in which the owner of the mutex has just had its section.
-    fn inside(&self, states: Vec<Hypothesis>, owner: u32, call: &Call, seen: &Seen) -> Vec<Hypothesis> {
+    fn inside(
+        &self,
+        states: Vec<Hypothesis>,
+        owner: u32,
+        call: &Call,
+        seen: &Seen,
+    ) -> Vec<Hypothesis> {
         let mut inside = Vec::with_capacity(states.len());
         // Halfway through a write to an empty pipe, the start of the oldest buffer is still that of an older one.
         let place = seen.without_start();
@@ -356,7 +438,9 @@ impl Contended {
 
     /// Keeps the books on who may act and on calls that end.
     fn account(&mut self, slot: u32, kind: &Kind, calls: &mut Calls, out: &mut Vec<Resolved>) {
-        let Some(call) = calls.get_mut(slot) else { return };
+        let Some(call) = calls.get_mut(slot) else {
+            return;
+        };
         match *kind {
             Kind::Enter => {
                 call.live = true;
@@ -395,29 +479,50 @@ impl Contended {
             return;
         }
         if call.side == Side::Write {
-            self.setting.exited = self.setting.exited.map(|exited| exited.saturating_add(bytes));
+            self.setting.exited = self
+                .setting
+                .exited
+                .map(|exited| exited.saturating_add(bytes));
         }
         match self.unknown {
             Some(why) => out.push(undecided(call.id, call.side, why)),
-            None if call.method == Method::Peek => out.push(undecided(call.id, call.side, Why::Overlap)),
-            None => self.pending.push(Pending { call: call.id, side: call.side, since: self.worked_off }),
+            None if call.method == Method::Peek => {
+                out.push(undecided(call.id, call.side, Why::Overlap));
+            }
+            None => self.pending.push(Pending {
+                call: call.id,
+                side: call.side,
+                since: self.worked_off,
+            }),
         }
     }
 
     /// Everything in the pipe and in flight is unknown.
     pub(super) fn lose(&mut self, why: Why, out: &mut Vec<Resolved>) {
         self.hypotheses.clear();
-        out.extend(self.pending.drain(..).map(|pending| undecided(pending.call, pending.side, why)));
+        out.extend(
+            self.pending
+                .drain(..)
+                .map(|pending| undecided(pending.call, pending.side, why)),
+        );
         self.unknown = Some(why);
     }
 
     /// Compares what is believed with a layout, or begins anew from it.
     fn see(&mut self, layout: &Layout, calls: &Calls, out: &mut Vec<Resolved>) {
-        let Some(ring) = Ring::from_layout(layout) else { return };
+        let Some(ring) = Ring::from_layout(layout) else {
+            return;
+        };
         if self.unknown.is_none() {
             let before = std::mem::take(&mut self.hypotheses);
             let seen = Seen::exactly(ring.position());
-            let reached = reach(before, Goal::At(seen, None), &self.acting, calls, &self.setting);
+            let reached = reach(
+                before,
+                Goal::At(seen, None),
+                &self.acting,
+                calls,
+                &self.setting,
+            );
             let mut at = collapse(reached.unwrap_or_default());
             at.retain(|hypothesis| hypothesis.ring.same_place(&ring));
             for hypothesis in &mut at {
@@ -441,7 +546,9 @@ impl Contended {
         let now = self.worked_off;
         self.pending.retain(|pending| {
             let late = now.saturating_sub(pending.since) >= patience;
-            let mut outcomes = hypotheses.iter().map(|h| h.outcomes.iter().find(|(id, _)| *id == pending.call));
+            let mut outcomes = hypotheses
+                .iter()
+                .map(|h| h.outcomes.iter().find(|(id, _)| *id == pending.call));
             let Some(Some((_, first))) = outcomes.next() else {
                 out.push(undecided(pending.call, pending.side, Why::Overlap));
                 return false;
@@ -465,26 +572,47 @@ impl Contended {
 
     pub(super) fn leftover(&self) -> Option<Vec<Leftover>> {
         let (first, others) = self.hypotheses.split_first()?;
-        let same_length = others.iter().all(|other| other.content.bytes() == first.content.bytes());
-        let agreed = others.iter().fold(first.content.clone(), |agreed, other| agreed.agreed(&other.content));
+        let same_length = others
+            .iter()
+            .all(|other| other.content.bytes() == first.content.bytes());
+        let agreed = others.iter().fold(first.content.clone(), |agreed, other| {
+            agreed.agreed(&other.content)
+        });
         same_length.then(|| leftover(&agreed))
     }
 }
 
 fn view(sample: Option<&Sample>, calls: &Calls) -> View {
-    let Some(sample) = sample else { return View { seen: Seen::default(), inside: None, busy: true } };
-    let owner = sample.owner_before;
-    let held = owner != 0 && owner == sample.owner_after;
-    let inside = held.then(|| calls.live().find(|(_, call)| call.task == owner)).flatten();
+    let Some(sample) = sample else {
+        return View {
+            seen: Seen::default(),
+            inside: None,
+            busy: true,
+        };
+    };
+    let owner = sample.owner_after;
+    let held = owner != 0 && owner == sample.owner_before;
     let mut seen = Seen::unchanged(&sample.before, &sample.after);
+    let holder = calls
+        .live()
+        .find(|(_, call)| owner != 0 && call.task == owner);
     // Whoever holds the mutex leaves the other side alone: if that moved, the owner let go in between.
-    let inside = inside.filter(|(_, call)| seen.sees(call.side.other())).map(|(slot, _)| slot);
-    if held && inside.is_none() {
-        // Somebody may be halfway.
-        seen = Seen::default();
+    let inside = holder
+        .filter(|(_, call)| held && seen.sees(call.side.other()))
+        .map(|(slot, _)| slot);
+    let exact = sample.before == sample.after && owner == 0;
+    if inside.is_none() && owner != 0 {
+        // The holder may be halfway, or only begin, though its section has been accounted for.
+        let untouched = holder
+            .filter(|_| !held)
+            .map(|(_, call)| seen.only(call.side.other()));
+        seen = untouched.unwrap_or_default();
     }
-    let exact = sample.before == sample.after && !held;
-    View { seen, inside, busy: owner != 0 || !exact }
+    View {
+        seen,
+        inside,
+        busy: sample.owner_before != 0 || !exact,
+    }
 }
 
 fn undecided(call: CallId, side: Side, why: Why) -> Resolved {
@@ -498,7 +626,11 @@ fn report(call: CallId, outcome: Outcome) -> Resolved {
     match outcome {
         Outcome::Write { offset } => Resolved::Write { call, offset },
         Outcome::Read { content, offset } => match content.parts() {
-            Ok(parts) => Resolved::Read { call, parts, offset },
+            Ok(parts) => Resolved::Read {
+                call,
+                parts,
+                offset,
+            },
             Err(why) => Resolved::Unknown { call, why },
         },
     }
