@@ -432,7 +432,7 @@ fn from_solo(load: Workload) -> Score {
                     order.exit(seen.time, seen.call, *ret, None);
                 }
             }
-            SeenKind::Out { asleep: true } if solo && load.seed % 2 == 0 => {
+            SeenKind::Out { asleep: true } if solo && load.seed.is_multiple_of(2) => {
                 if let Some((time, task, side @ Side::Write, requested, reported @ false)) =
                     entered.get_mut(&seen.call)
                 {
