@@ -46,6 +46,15 @@ pub enum Side {
     Write,
 }
 
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Read => Self::Write,
+            Self::Write => Self::Read,
+        }
+    }
+}
+
 /// What of a call's effect on the buffers can be predicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -198,7 +207,12 @@ impl PipeOrder {
 
     fn new(max_usage: u32, solo: Solo) -> Self {
         let max_usage = max_usage.clamp(1, MOST_SLOTS);
-        Self { mode: Mode::Solo(solo), calls: Calls::default(), max_usage, out: Vec::new() }
+        Self {
+            mode: Mode::Solo(solo),
+            calls: Calls::default(),
+            max_usage,
+            out: Vec::new(),
+        }
     }
 
     /// The pipe has `max_usage` slots from here on (`F_SETPIPE_SZ`). While contended its state is unknown until it is
@@ -213,7 +227,10 @@ impl PipeOrder {
 
     /// A call begins. `task`: its `task_struct` address; `requested`: bytes asked for, if known. In the solo mode the
     /// times of entries may lie in the past, as long as exits come in their order.
-    #[expect(clippy::too_many_arguments, reason = "one argument for each fact of the record")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one argument for each fact of the record"
+    )]
     pub fn enter(
         &mut self,
         time: u64,
@@ -233,7 +250,9 @@ impl PipeOrder {
                 Mode::Contended(contended) => contended.stale(time, slot),
             }
         }
-        let slot = self.calls.open(Call::new(call, task, side, method, requested, time));
+        let slot = self
+            .calls
+            .open(Call::new(call, task, side, method, requested, time));
         if let Mode::Contended(contended) = &mut self.mode {
             contended.enter(&mut self.calls, time, slot, sample);
             contended.run(&mut self.calls, &mut self.out, false);
@@ -244,7 +263,7 @@ impl PipeOrder {
     pub fn exit(&mut self, time: u64, call: CallId, ret: i64, sample: Option<Sample>) {
         let Some(slot) = self.calls.close(call, ret) else {
             // Its entry is missing, and with it the side.
-            self.lost(time);
+            self.unseen(time, call, true);
             return;
         };
         match &mut self.mode {
@@ -252,7 +271,10 @@ impl PipeOrder {
                 if let Some(ended) = self.calls.remove(slot) {
                     solo.exit(time, &ended, ret, &self.calls, &mut self.out);
                     if let Some(empty) = sample.filter(Sample::is_empty) {
-                        solo.seen(time, u64::from(empty.before.head.wrapping_sub(empty.before.tail)));
+                        solo.seen(
+                            time,
+                            u64::from(empty.before.head.wrapping_sub(empty.before.tail)),
+                        );
                     }
                 }
             }
@@ -266,7 +288,10 @@ impl PipeOrder {
     /// The call's thread left its CPU. `asleep`: it blocked interruptibly, which a pipe call does only while it waits
     /// for bytes or room; otherwise it was preempted or waits for something else.
     pub fn switch_out(&mut self, time: u64, call: CallId, asleep: bool, sample: Option<Sample>) {
-        let Some(slot) = self.calls.find(call) else { return };
+        let Some(slot) = self.calls.find(call) else {
+            self.unseen(time, call, false);
+            return;
+        };
         match &mut self.mode {
             Mode::Solo(solo) => {
                 if asleep && let Some(call) = self.calls.get_mut(slot) {
@@ -283,7 +308,10 @@ impl PipeOrder {
 
     /// The call's thread is on a CPU again.
     pub fn switch_in(&mut self, time: u64, call: CallId, sample: Option<Sample>) {
-        let Some(slot) = self.calls.find(call) else { return };
+        let Some(slot) = self.calls.find(call) else {
+            self.unseen(time, call, false);
+            return;
+        };
         match &mut self.mode {
             Mode::Solo(_) => {
                 if let Some(call) = self.calls.get_mut(slot) {
@@ -322,7 +350,11 @@ impl PipeOrder {
     pub fn layout(&mut self, time: u64, layout: Layout) {
         match &mut self.mode {
             Mode::Solo(solo) => {
-                let queued = layout.buffers.iter().map(|buffer| u64::from(buffer.len)).sum();
+                let queued = layout
+                    .buffers
+                    .iter()
+                    .map(|buffer| u64::from(buffer.len))
+                    .sum();
                 solo.seen(time, queued);
             }
             Mode::Contended(contended) => {
@@ -339,6 +371,17 @@ impl PipeOrder {
             Mode::Solo(solo) => solo.lost(Why::Lost, &mut self.out),
             Mode::Contended(contended) => {
                 contended.lost(time);
+                contended.run(&mut self.calls, &mut self.out, false);
+            }
+        }
+    }
+
+    /// A step of a call whose entry is missing.
+    fn unseen(&mut self, time: u64, call: CallId, ends: bool) {
+        match &mut self.mode {
+            Mode::Solo(solo) => solo.lost(Why::Lost, &mut self.out),
+            Mode::Contended(contended) => {
+                contended.unseen(time, call, ends);
                 contended.run(&mut self.calls, &mut self.out, false);
             }
         }
@@ -385,11 +428,13 @@ impl PipeOrder {
 impl Sample {
     /// The state was exactly this at the sample's time.
     fn exact(&self) -> Option<&Position> {
-        (self.before == self.after && self.owner_before == 0 && self.owner_after == 0).then_some(&self.before)
+        (self.before == self.after && self.owner_before == 0 && self.owner_after == 0)
+            .then_some(&self.before)
     }
 
     /// The pipe was exactly empty.
     fn is_empty(&self) -> bool {
-        self.exact().is_some_and(|position| position.head == position.tail)
+        self.exact()
+            .is_some_and(|position| position.head == position.tail)
     }
 }

@@ -19,6 +19,8 @@ use super::{CallId, Layout, Leftover, Method, Resolved, Sample, Side, Why};
 
 /// Steps that wait for later ones.
 const WINDOW: usize = 128;
+/// Open calls without an entry that are remembered.
+const MOST_UNSEEN: usize = 256;
 /// Hypotheses kept after a step.
 pub(super) const MOST_HYPOTHESES: usize = 64;
 /// Steps after its exit within which a call's outcome may still be settled.
@@ -49,9 +51,11 @@ enum Event {
     },
     Layout(Layout),
     Resize(u32),
-    Unknown(Why),
+    Lost,
     /// The exit of this call is missing.
     Stale(u32),
+    /// A call whose entry is missing ends.
+    UnseenEnds(CallId),
 }
 
 #[derive(Debug)]
@@ -91,24 +95,42 @@ pub(super) struct Contended {
     /// Calls that may act.
     acting: Vec<u32>,
     pending: Vec<Pending>,
+    /// Calls whose entry is missing and that are still open.
+    pub(super) unseen: Vec<CallId>,
+    /// Number of the step until which calls nobody knows of may still turn up.
+    wary_until: u64,
 }
 
 impl Contended {
     pub(super) fn new(solo: Solo, max_usage: u32, time: u64, layout: Option<Layout>) -> Self {
-        let event = Event::Start { solo: Box::new(solo), layout };
+        let event = Event::Start {
+            solo: Box::new(solo),
+            layout,
+        };
         Self {
             steps: VecDeque::from([Step { time, event }]),
             worked_off: 0,
             quiet_until: 0,
-            setting: Setting { max_usage, exited: None },
+            setting: Setting {
+                max_usage,
+                exited: None,
+            },
             hypotheses: Vec::new(),
             unknown: Some(Why::Overlap),
             acting: Vec::new(),
             pending: Vec::new(),
+            unseen: Vec::new(),
+            wary_until: 0,
         }
     }
 
-    pub(super) fn enter(&mut self, calls: &mut Calls, time: u64, slot: u32, sample: Option<Sample>) {
+    pub(super) fn enter(
+        &mut self,
+        calls: &mut Calls,
+        time: u64,
+        slot: u32,
+        sample: Option<Sample>,
+    ) {
         self.call_step(calls, time, slot, Kind::Enter, sample);
     }
 
@@ -116,22 +138,72 @@ impl Contended {
         self.call_step(calls, time, slot, Kind::Exit, sample);
     }
 
-    pub(super) fn switch_out(&mut self, calls: &mut Calls, time: u64, slot: u32, asleep: bool, sample: Option<Sample>) {
-        self.call_step(calls, time, slot, Kind::Out { asleep, stays: false }, sample);
+    pub(super) fn switch_out(
+        &mut self,
+        calls: &mut Calls,
+        time: u64,
+        slot: u32,
+        asleep: bool,
+        sample: Option<Sample>,
+    ) {
+        self.call_step(
+            calls,
+            time,
+            slot,
+            Kind::Out {
+                asleep,
+                stays: false,
+            },
+            sample,
+        );
     }
 
-    pub(super) fn switch_in(&mut self, calls: &mut Calls, time: u64, slot: u32, sample: Option<Sample>) {
+    pub(super) fn switch_in(
+        &mut self,
+        calls: &mut Calls,
+        time: u64,
+        slot: u32,
+        sample: Option<Sample>,
+    ) {
         self.call_step(calls, time, slot, Kind::In, sample);
     }
 
-    fn call_step(&mut self, calls: &mut Calls, time: u64, slot: u32, kind: Kind, sample: Option<Sample>) {
-        let Some(call) = calls.get_mut(slot) else { return };
+    fn call_step(
+        &mut self,
+        calls: &mut Calls,
+        time: u64,
+        slot: u32,
+        kind: Kind,
+        sample: Option<Sample>,
+    ) {
+        let Some(call) = calls.get_mut(slot) else {
+            return;
+        };
         if let (Some(left_at), false) = (call.left_at, matches!(kind, Kind::In)) {
             // Its switch-in is missing: it has been on a CPU at some time since it left.
-            let at = left_at.checked_sub(self.worked_off).and_then(|at| usize::try_from(at).ok());
+            let at = left_at
+                .checked_sub(self.worked_off)
+                .and_then(|at| usize::try_from(at).ok());
             match at.and_then(|at| self.steps.get_mut(at)) {
-                Some(Step { event: Event::Call { kind: Kind::Out { stays, .. }, .. }, .. }) => *stays = true,
-                _ => self.push(time, Event::Unknown(Why::Overlap)),
+                Some(Step {
+                    event:
+                        Event::Call {
+                            kind: Kind::Out { stays, .. },
+                            ..
+                        },
+                    ..
+                }) => *stays = true,
+                _ => {
+                    // It left long ago; it has hardly been back for more than a window.
+                    self.push_front(
+                        time,
+                        Event::Call {
+                            slot,
+                            kind: Kind::In,
+                            sample: None,
+                        },
+                    );
+                }
             }
         }
         let number = self.worked_off + self.steps.len() as u64;
@@ -153,11 +225,39 @@ impl Contended {
     }
 
     pub(super) fn lost(&mut self, time: u64) {
-        self.push(time, Event::Unknown(Why::Lost));
+        self.push(time, Event::Lost);
+        self.wary_until = self.worked_off + self.steps.len() as u64 + WINDOW as u64;
     }
 
     pub(super) fn stale(&mut self, time: u64, slot: u32) {
         self.push(time, Event::Stale(slot));
+    }
+
+    /// A step of a call whose entry is missing. It may have acted during any step that still waits.
+    pub(super) fn unseen(&mut self, time: u64, id: CallId, ends: bool) {
+        if !self.unseen.contains(&id) {
+            self.push_front(time, Event::Lost);
+            if self.unseen.len() >= MOST_UNSEEN {
+                self.unseen.remove(0);
+            }
+            self.unseen.push(id);
+        }
+        if ends {
+            self.push(time, Event::UnseenEnds(id));
+        }
+    }
+
+    fn push_front(&mut self, now: u64, event: Event) {
+        let time = self.steps.front().map_or(now, |step| step.time);
+        self.worked_off = self.worked_off.saturating_sub(1);
+        self.steps.push_front(Step { time, event });
+    }
+
+    /// Records are missing: whoever is in flight may have done anything, and be anywhere.
+    fn forget_all(&mut self, calls: &mut Calls, out: &mut Vec<Resolved>) {
+        self.setting.exited = None;
+        self.lose(Why::Lost, out);
+        self.acting = calls.set_all_acting();
     }
 
     pub(super) fn advance(&mut self, time: u64) {
@@ -167,32 +267,38 @@ impl Contended {
     /// Works off the steps that have waited long enough.
     pub(super) fn run(&mut self, calls: &mut Calls, out: &mut Vec<Resolved>, all: bool) {
         while let Some(first) = self.steps.front()
-            && (all || self.steps.len() > WINDOW || calls.is_idle() || first.time < self.quiet_until)
+            && (all
+                || self.steps.len() > WINDOW
+                || first.time < self.quiet_until
+                || self.is_settled(calls))
             && let Some(step) = self.steps.pop_front()
         {
             self.worked_off += 1;
             match step.event {
-                Event::Call { slot, kind, sample } => self.work_off(slot, &kind, sample, calls, out),
+                Event::Call { slot, kind, sample } => {
+                    self.work_off(slot, &kind, sample, calls, out);
+                }
                 Event::Start { solo, layout } => {
                     self.start(*solo, layout, calls, out);
-                    self.acting = calls.live().filter(|(_, call)| call.on_cpu).map(|(slot, _)| slot).collect();
+                    self.acting = calls
+                        .live()
+                        .filter(|(_, call)| call.on_cpu)
+                        .map(|(slot, _)| slot)
+                        .collect();
                 }
                 Event::Layout(layout) => self.see(&layout, calls, out),
                 Event::Resize(max_usage) => {
                     self.setting.max_usage = max_usage;
                     self.lose(Why::Overlap, out);
                 }
-                Event::Unknown(why) => {
-                    if why == Why::Lost {
-                        self.setting.exited = None;
-                    }
-                    self.lose(why, out);
-                }
+                Event::Lost => self.forget_all(calls, out),
                 Event::Stale(slot) => {
-                    self.setting.exited = None;
-                    self.lose(Why::Lost, out);
-                    self.acts(slot, false);
                     calls.remove(slot);
+                    self.forget_all(calls, out);
+                }
+                Event::UnseenEnds(id) => {
+                    self.forget_all(calls, out);
+                    self.unseen.retain(|&unseen| unseen != id);
                 }
             }
         }
@@ -201,7 +307,19 @@ impl Contended {
         }
     }
 
-    fn work_off(&mut self, slot: u32, kind: &Kind, sample: Option<Sample>, calls: &mut Calls, out: &mut Vec<Resolved>) {
+    /// Every call is known, and how it ended.
+    fn is_settled(&self, calls: &Calls) -> bool {
+        calls.is_idle() && self.worked_off >= self.wary_until
+    }
+
+    fn work_off(
+        &mut self,
+        slot: u32,
+        kind: &Kind,
+        sample: Option<Sample>,
+        calls: &mut Calls,
+        out: &mut Vec<Resolved>,
+    ) {
         if calls.get(slot).is_none() {
             return;
         }
@@ -244,9 +362,13 @@ impl Contended {
             _ => false,
         };
         let mut left = if let Some(owner) = view.inside {
-            let writes = calls.get(owner)?.side == Side::Write;
-            let seen = if writes { view.seen.tail_only() } else { view.seen.head_only() };
-            self.inside(search(before, Goal::Before(owner, seen))?, owner, calls.get(owner)?, &seen)
+            let seen = view.seen.only(calls.get(owner)?.side.other());
+            self.inside(
+                search(before, Goal::Before(owner, seen))?,
+                owner,
+                calls.get(owner)?,
+                &seen,
+            )
         } else if leaves || view.seen.is_any() {
             search(before, Goal::At(view.seen, leaves.then_some(slot)))?
         } else {
@@ -259,27 +381,32 @@ impl Contended {
         }
         match kind {
             Kind::Exit => {
-                let bytes = call.returned().filter(|_| call.method != Method::Peek).unwrap_or(0);
+                let bytes = call
+                    .returned()
+                    .filter(|_| call.method != Method::Peek)
+                    .unwrap_or(0);
                 left.retain(|hypothesis| hypothesis.has_done(slot, bytes));
                 for hypothesis in &mut left {
                     hypothesis.forget(slot);
                 }
             }
-            Kind::Out { asleep: true, .. } => left.retain_mut(|hypothesis| hypothesis.falls_asleep(slot, call)),
+            Kind::Out { asleep: true, .. } => {
+                left.retain_mut(|hypothesis| hypothesis.falls_asleep(slot, call));
+            }
             _ => {}
         }
-        if left.is_empty() {
-            eprintln!("CONTRA {kind:?} {:?}", (view.seen, view.inside));
-        }
         let left = collapse(left);
-        if left.len() > MOST_HYPOTHESES {
-            eprintln!("MANY {}", left.len());
-        }
         (1..=MOST_HYPOTHESES).contains(&left.len()).then_some(left)
     }
 
     /// The states in which the owner of the mutex has just had its section.
-    fn inside(&self, states: Vec<Hypothesis>, owner: u32, call: &Call, seen: &Seen) -> Vec<Hypothesis> {
+    fn inside(
+        &self,
+        states: Vec<Hypothesis>,
+        owner: u32,
+        call: &Call,
+        seen: &Seen,
+    ) -> Vec<Hypothesis> {
         let mut inside = Vec::with_capacity(states.len());
         // Halfway through a write to an empty pipe, the start of the oldest buffer is still that of an older one.
         let place = seen.without_start();
@@ -295,8 +422,13 @@ impl Contended {
             }
             let known = inside.len();
             inside.extend(state.section(owner, call, &self.setting));
-            let impossible = call.side == Side::Read && call.has_effect() && !state.ring.is_empty();
-            if inside.len() == known && !impossible {
+            // A write that has come in vain before does nothing where a first section would still merge.
+            let in_vain = if inside.len() == known {
+                call.side == Side::Write || !call.has_effect() || state.ring.is_empty()
+            } else {
+                state.may_come_again_in_vain(owner, &self.setting)
+            };
+            if in_vain {
                 state.did_nothing(owner, call);
                 inside.push(state);
             }
@@ -306,7 +438,9 @@ impl Contended {
 
     /// Keeps the books on who may act and on calls that end.
     fn account(&mut self, slot: u32, kind: &Kind, calls: &mut Calls, out: &mut Vec<Resolved>) {
-        let Some(call) = calls.get_mut(slot) else { return };
+        let Some(call) = calls.get_mut(slot) else {
+            return;
+        };
         match *kind {
             Kind::Enter => {
                 call.live = true;
@@ -345,29 +479,50 @@ impl Contended {
             return;
         }
         if call.side == Side::Write {
-            self.setting.exited = self.setting.exited.map(|exited| exited.saturating_add(bytes));
+            self.setting.exited = self
+                .setting
+                .exited
+                .map(|exited| exited.saturating_add(bytes));
         }
         match self.unknown {
             Some(why) => out.push(undecided(call.id, call.side, why)),
-            None if call.method == Method::Peek => out.push(undecided(call.id, call.side, Why::Overlap)),
-            None => self.pending.push(Pending { call: call.id, side: call.side, since: self.worked_off }),
+            None if call.method == Method::Peek => {
+                out.push(undecided(call.id, call.side, Why::Overlap));
+            }
+            None => self.pending.push(Pending {
+                call: call.id,
+                side: call.side,
+                since: self.worked_off,
+            }),
         }
     }
 
     /// Everything in the pipe and in flight is unknown.
     pub(super) fn lose(&mut self, why: Why, out: &mut Vec<Resolved>) {
         self.hypotheses.clear();
-        out.extend(self.pending.drain(..).map(|pending| undecided(pending.call, pending.side, why)));
+        out.extend(
+            self.pending
+                .drain(..)
+                .map(|pending| undecided(pending.call, pending.side, why)),
+        );
         self.unknown = Some(why);
     }
 
     /// Compares what is believed with a layout, or begins anew from it.
     fn see(&mut self, layout: &Layout, calls: &Calls, out: &mut Vec<Resolved>) {
-        let Some(ring) = Ring::from_layout(layout) else { return };
+        let Some(ring) = Ring::from_layout(layout) else {
+            return;
+        };
         if self.unknown.is_none() {
             let before = std::mem::take(&mut self.hypotheses);
             let seen = Seen::exactly(ring.position());
-            let reached = reach(before, Goal::At(seen, None), &self.acting, calls, &self.setting);
+            let reached = reach(
+                before,
+                Goal::At(seen, None),
+                &self.acting,
+                calls,
+                &self.setting,
+            );
             let mut at = collapse(reached.unwrap_or_default());
             at.retain(|hypothesis| hypothesis.ring.same_place(&ring));
             for hypothesis in &mut at {
@@ -391,7 +546,9 @@ impl Contended {
         let now = self.worked_off;
         self.pending.retain(|pending| {
             let late = now.saturating_sub(pending.since) >= patience;
-            let mut outcomes = hypotheses.iter().map(|h| h.outcomes.iter().find(|(id, _)| *id == pending.call));
+            let mut outcomes = hypotheses
+                .iter()
+                .map(|h| h.outcomes.iter().find(|(id, _)| *id == pending.call));
             let Some(Some((_, first))) = outcomes.next() else {
                 out.push(undecided(pending.call, pending.side, Why::Overlap));
                 return false;
@@ -415,24 +572,47 @@ impl Contended {
 
     pub(super) fn leftover(&self) -> Option<Vec<Leftover>> {
         let (first, others) = self.hypotheses.split_first()?;
-        let same_length = others.iter().all(|other| other.content.bytes() == first.content.bytes());
-        let agreed = others.iter().fold(first.content.clone(), |agreed, other| agreed.agreed(&other.content));
+        let same_length = others
+            .iter()
+            .all(|other| other.content.bytes() == first.content.bytes());
+        let agreed = others.iter().fold(first.content.clone(), |agreed, other| {
+            agreed.agreed(&other.content)
+        });
         same_length.then(|| leftover(&agreed))
     }
 }
 
 fn view(sample: Option<&Sample>, calls: &Calls) -> View {
-    let Some(sample) = sample else { return View { seen: Seen::default(), inside: None, busy: true } };
-    let owner = sample.owner_before;
-    let held = owner != 0 && owner == sample.owner_after;
-    let inside = held.then(|| calls.live().find(|(_, call)| call.task == owner)).flatten().map(|(slot, _)| slot);
+    let Some(sample) = sample else {
+        return View {
+            seen: Seen::default(),
+            inside: None,
+            busy: true,
+        };
+    };
+    let owner = sample.owner_after;
+    let held = owner != 0 && owner == sample.owner_before;
     let mut seen = Seen::unchanged(&sample.before, &sample.after);
-    if held && inside.is_none() {
-        // A stranger may be halfway.
-        seen = Seen::default();
+    let holder = calls
+        .live()
+        .find(|(_, call)| owner != 0 && call.task == owner);
+    // Whoever holds the mutex leaves the other side alone: if that moved, the owner let go in between.
+    let inside = holder
+        .filter(|(_, call)| held && seen.sees(call.side.other()))
+        .map(|(slot, _)| slot);
+    let exact = sample.before == sample.after && owner == 0;
+    if inside.is_none() && owner != 0 {
+        // The holder may be halfway, or only begin, though its section has been accounted for.
+        let untouched = holder
+            .filter(|_| !held)
+            .map(|(_, call)| seen.only(call.side.other()));
+        seen = untouched.unwrap_or_default();
     }
-    let exact = sample.before == sample.after && !held;
-    View { seen, inside, busy: owner != 0 || !exact }
+    View {
+        seen,
+        inside,
+        busy: sample.owner_before != 0 || !exact,
+    }
 }
 
 fn undecided(call: CallId, side: Side, why: Why) -> Resolved {
@@ -446,7 +626,11 @@ fn report(call: CallId, outcome: Outcome) -> Resolved {
     match outcome {
         Outcome::Write { offset } => Resolved::Write { call, offset },
         Outcome::Read { content, offset } => match content.parts() {
-            Ok(parts) => Resolved::Read { call, parts, offset },
+            Ok(parts) => Resolved::Read {
+                call,
+                parts,
+                offset,
+            },
             Err(why) => Resolved::Unknown { call, why },
         },
     }

@@ -52,7 +52,9 @@ impl Content {
     pub(super) fn take(&mut self, mut bytes: u64) -> Self {
         let mut taken = Self::default();
         while bytes > 0 {
-            let Some(first) = self.pieces.front_mut() else { break };
+            let Some(first) = self.pieces.front_mut() else {
+                break;
+            };
             let run = first.bytes.min(bytes);
             taken.push(first.sender, run);
             bytes -= run;
@@ -66,7 +68,9 @@ impl Content {
 
     /// Its length in bytes.
     pub(super) fn bytes(&self) -> u64 {
-        self.pieces.iter().fold(0, |sum, piece| sum.saturating_add(piece.bytes))
+        self.pieces
+            .iter()
+            .fold(0, |sum, piece| sum.saturating_add(piece.bytes))
     }
 
     /// The pieces, oldest first.
@@ -107,7 +111,10 @@ impl Content {
         self.pieces
             .iter()
             .map(|piece| match piece.sender {
-                Sender::Call(write) => Ok(Part { write, bytes: piece.bytes }),
+                Sender::Call(write) => Ok(Part {
+                    write,
+                    bytes: piece.bytes,
+                }),
                 Sender::Unknown(why) => Err(why),
             })
             .collect()

@@ -51,19 +51,20 @@ impl Seen {
         }
     }
 
-    /// Only the writers' side.
-    pub(super) fn head_only(self) -> Self {
-        Self { tail: None, ..self }
-    }
-
-    /// Only the readers' side.
-    pub(super) fn tail_only(self) -> Self {
-        Self { head: None, ..self }
+    /// Only what is known of one side.
+    pub(super) fn only(self, side: Side) -> Self {
+        match side {
+            Side::Read => Self { head: None, ..self },
+            Side::Write => Self { tail: None, ..self },
+        }
     }
 
     /// Without the start of the oldest buffer.
     pub(super) fn without_start(self) -> Self {
-        Self { tail: self.tail.map(|(tail, _)| (tail, None)), ..self }
+        Self {
+            tail: self.tail.map(|(tail, _)| (tail, None)),
+            ..self
+        }
     }
 
     /// Anything is known at all.
@@ -76,7 +77,7 @@ impl Seen {
         self.head.is_some() && self.tail.is_some()
     }
 
-    /// The writers' side is known.
+    /// Where this side stands is known.
     pub(super) fn sees(&self, side: Side) -> bool {
         match side {
             Side::Read => self.tail.is_some(),
@@ -86,7 +87,9 @@ impl Seen {
 
     /// The head (and tail) of a pipe that was seen empty.
     pub(super) fn empty(&self) -> Option<u32> {
-        let (Some((head, _)), Some((tail, _))) = (self.head, self.tail) else { return None };
+        let (Some((head, _)), Some((tail, _))) = (self.head, self.tail) else {
+            return None;
+        };
         (head == tail).then_some(head)
     }
 }
@@ -111,7 +114,11 @@ pub(super) struct Ring {
 impl Ring {
     /// An empty pipe with this head.
     pub(super) fn empty(head: u32) -> Self {
-        Self { head, tail: head, slots: Vec::new() }
+        Self {
+            head,
+            tail: head,
+            slots: Vec::new(),
+        }
     }
 
     /// The buffers as they were read; `None` if they contradict the positions.
@@ -121,9 +128,18 @@ impl Ring {
         }
         let slots = layout.buffers.iter().map(|b| {
             let end = b.offset.checked_add(b.len)?;
-            Some(Slot { start: b.offset, end, can_merge: b.can_merge, packet: b.packet })
+            Some(Slot {
+                start: b.offset,
+                end,
+                can_merge: b.can_merge,
+                packet: b.packet,
+            })
         });
-        Some(Self { head: layout.head, tail: layout.tail, slots: slots.collect::<Option<_>>()? })
+        Some(Self {
+            head: layout.head,
+            tail: layout.tail,
+            slots: slots.collect::<Option<_>>()?,
+        })
     }
 
     /// Bytes queued.
@@ -140,7 +156,11 @@ impl Ring {
     pub(super) fn same_place(&self, other: &Self) -> bool {
         self.head == other.head
             && self.tail == other.tail
-            && self.slots.iter().map(|s| (s.start, s.end)).eq(other.slots.iter().map(|s| (s.start, s.end)))
+            && self
+                .slots
+                .iter()
+                .map(|s| (s.start, s.end))
+                .eq(other.slots.iter().map(|s| (s.start, s.end)))
     }
 
     /// Some buffers are packets.
@@ -158,14 +178,21 @@ impl Ring {
         }
     }
 
-    /// This state shows what was seen.
+    /// This state shows what was seen. A read that drops the rest of a packet moves the packet's end.
     pub(super) fn is_at(&self, seen: &Seen) -> bool {
-        seen.head
-            .is_none_or(|(head, end)| self.head == head && self.slots.last().is_none_or(|newest| newest.end == end))
-            && seen.tail.is_none_or(|(tail, start)| {
-                self.tail == tail
-                    && self.slots.first().is_none_or(|oldest| start.is_none_or(|start| oldest.start == start))
-            })
+        seen.head.is_none_or(|(head, end)| {
+            self.head == head
+                && self
+                    .slots
+                    .last()
+                    .is_none_or(|newest| newest.packet || newest.end == end)
+        }) && seen.tail.is_none_or(|(tail, start)| {
+            self.tail == tail
+                && self
+                    .slots
+                    .first()
+                    .is_none_or(|oldest| start.is_none_or(|start| oldest.start == start))
+        })
     }
 
     /// More has happened to this state than to the one seen: it can never become it.
@@ -175,12 +202,20 @@ impl Ring {
         let empty = seen.empty().is_some();
         seen.head.is_some_and(|(head, end)| {
             past(self.head, head)
-                || (!empty && self.head == head && self.slots.last().is_some_and(|newest| newest.end > end))
+                || (!empty
+                    && self.head == head
+                    && self
+                        .slots
+                        .last()
+                        .is_some_and(|newest| !newest.packet && newest.end > end))
         }) || seen.tail.is_some_and(|(tail, start)| {
             past(self.tail, tail)
                 || (!empty
                     && self.tail == tail
-                    && self.slots.first().is_some_and(|oldest| Some(oldest.start) > start && start.is_some()))
+                    && self
+                        .slots
+                        .first()
+                        .is_some_and(|oldest| Some(oldest.start) > start && start.is_some()))
         })
     }
 
@@ -189,7 +224,8 @@ impl Ring {
         self.is_full(max_usage) && self.mergeable(total).is_none()
     }
 
-    fn is_full(&self, max_usage: u32) -> bool {
+    /// All slots are in use.
+    pub(super) fn is_full(&self, max_usage: u32) -> bool {
         self.slots.len() >= max_usage as usize
     }
 
@@ -211,7 +247,12 @@ impl Ring {
         }
         while put < left && !self.is_full(max_usage) {
             let end = (left - put).min(u64::from(PAGE)) as u32;
-            self.slots.push(Slot { start: 0, end, can_merge: !packet, packet });
+            self.slots.push(Slot {
+                start: 0,
+                end,
+                can_merge: !packet,
+                packet,
+            });
             self.head = self.head.wrapping_add(1);
             put += u64::from(end);
         }
@@ -220,7 +261,10 @@ impl Ring {
 
     /// One section of a read of `wanted` bytes.
     pub(super) fn take(&mut self, wanted: u64) -> Taken {
-        let mut taken = Taken { got: 0, discarded: 0 };
+        let mut taken = Taken {
+            got: 0,
+            discarded: 0,
+        };
         let mut emptied = 0;
         for slot in &mut self.slots {
             if taken.got >= wanted {
@@ -261,11 +305,26 @@ mod tests {
         let mut ring = fresh();
         assert_eq!(ring.put(100, true, false, 16), 100);
         assert_eq!(ring.put(4096 + 50, true, false, 16), 4146);
-        let seen = Seen::exactly(Position { head: 1, tail: u32::MAX, write_end: 4096, read_offset: 0 });
+        let seen = Seen::exactly(Position {
+            head: 1,
+            tail: u32::MAX,
+            write_end: 4096,
+            read_offset: 0,
+        });
         assert!(ring.is_at(&seen), "{ring:?}");
-        assert_eq!(ring.take(120), Taken { got: 120, discarded: 0 });
+        assert_eq!(
+            ring.take(120),
+            Taken {
+                got: 120,
+                discarded: 0
+            }
+        );
         assert!(!ring.is_at(&seen) && ring.is_beyond(&seen));
-        assert_eq!(ring.put(10, false, false, 16), 10, "a later section starts a buffer of its own");
+        assert_eq!(
+            ring.put(10, false, false, 16),
+            10,
+            "a later section starts a buffer of its own"
+        );
         assert_eq!(ring.slots.len(), 3);
     }
 
@@ -274,7 +333,13 @@ mod tests {
         let mut ring = fresh();
         assert_eq!(ring.put(3 * 4096 + 5, true, false, 2), 8192);
         assert!(ring.refuses(5, 2));
-        assert_eq!(ring.take(5000), Taken { got: 5000, discarded: 0 });
+        assert_eq!(
+            ring.take(5000),
+            Taken {
+                got: 5000,
+                discarded: 0
+            }
+        );
         assert_eq!(ring.put(4101, false, false, 2), 4096);
         assert_eq!(ring.bytes(), 7288);
     }
@@ -284,8 +349,20 @@ mod tests {
         let mut ring = fresh();
         assert_eq!(ring.put(100, true, true, 16), 100);
         assert_eq!(ring.put(50, true, true, 16), 50);
-        assert_eq!(ring.take(10), Taken { got: 10, discarded: 90 });
-        assert_eq!(ring.take(4096), Taken { got: 50, discarded: 0 });
+        assert_eq!(
+            ring.take(10),
+            Taken {
+                got: 10,
+                discarded: 90
+            }
+        );
+        assert_eq!(
+            ring.take(4096),
+            Taken {
+                got: 50,
+                discarded: 0
+            }
+        );
         assert!(ring.is_empty());
     }
 }

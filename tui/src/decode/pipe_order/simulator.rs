@@ -5,7 +5,11 @@
 //! anywhere, with the mutex held too. The rules of the pipe are written a second time here, on purpose, in terms of the
 //! memory the hooks would read.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "test code with known bounds")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "test code with known bounds"
+)]
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -25,6 +29,8 @@ pub(super) struct Workload {
     pub(super) packets: bool,
     /// One in so many small steps is preempted.
     pub(super) preempt: u64,
+    /// Longest pause between two calls (ns).
+    pub(super) think: u64,
     /// Some tasks do not block, and some sleepers are interrupted.
     pub(super) rude: bool,
     /// Only the first writer and reader run before this time (ns).
@@ -197,7 +203,13 @@ pub(super) fn simulate(load: Workload) -> Run {
             starts: if first { 0 } else { load.others_from },
         });
     }
-    let cpus = (0..load.cpus).map(|cpu| Cpu { at: cpu as u64, task: None, doing: Doing::Idle }).collect();
+    let cpus = (0..load.cpus)
+        .map(|cpu| Cpu {
+            at: cpu as u64,
+            task: None,
+            doing: Doing::Idle,
+        })
+        .collect();
     let mut machine = Machine {
         random,
         runnable: (0..tasks.len()).collect(),
@@ -224,7 +236,9 @@ pub(super) fn simulate(load: Workload) -> Run {
 
 impl Machine {
     fn step(&mut self) {
-        let cpu = (0..self.cpus.len()).min_by_key(|&cpu| self.cpus[cpu].at).unwrap();
+        let cpu = (0..self.cpus.len())
+            .min_by_key(|&cpu| self.cpus[cpu].at)
+            .unwrap();
         let cost = match std::mem::replace(&mut self.cpus[cpu].doing, Doing::Run) {
             Doing::Idle => self.pick(cpu),
             Doing::Sample { step, seen } => self.sample(cpu, step, seen),
@@ -238,13 +252,19 @@ impl Machine {
             }
         };
         // Now and then the machine itself is away: an interrupt, a stolen CPU.
-        let away = if self.random.one_in(3000) { self.random.below(20_000) } else { 0 };
+        let away = if self.random.one_in(3000) {
+            self.random.below(20_000)
+        } else {
+            0
+        };
         self.cpus[cpu].at += cost.max(1) + away;
     }
 
     fn pick(&mut self, cpu: usize) -> u64 {
         self.cpus[cpu].doing = Doing::Idle;
-        let Some(task) = self.runnable.pop_front() else { return 300 };
+        let Some(task) = self.runnable.pop_front() else {
+            return 300;
+        };
         if self.tasks[task].starts > self.cpus[cpu].at {
             self.runnable.push_back(task);
             return 100;
@@ -282,7 +302,13 @@ impl Machine {
 
     fn hook(&mut self, cpu: usize, task: usize, kind: SeenKind) {
         let call = self.tasks[task].call;
-        let seen = Seen { time: 0, call, task, kind, sample: Sample::default() };
+        let seen = Seen {
+            time: 0,
+            call,
+            task,
+            kind,
+            sample: Sample::default(),
+        };
         self.cpus[cpu].doing = Doing::Sample { step: 0, seen };
     }
 
@@ -331,7 +357,10 @@ impl Machine {
                 return 30;
             }
         }
-        self.cpus[cpu].doing = Doing::Sample { step: step + 1, seen };
+        self.cpus[cpu].doing = Doing::Sample {
+            step: step + 1,
+            seen,
+        };
         self.random.between(15, 60)
     }
 
@@ -339,9 +368,18 @@ impl Machine {
         let used = self.head.wrapping_sub(self.tail);
         let buffers = (0..used).map(|at| {
             let slot = *self.slot(self.tail.wrapping_add(at));
-            Buffer { offset: slot.offset, len: slot.len, can_merge: slot.can_merge, packet: slot.packet }
+            Buffer {
+                offset: slot.offset,
+                len: slot.len,
+                can_merge: slot.can_merge,
+                packet: slot.packet,
+            }
         });
-        Layout { buffers: buffers.collect(), head: self.head, tail: self.tail }
+        Layout {
+            buffers: buffers.collect(),
+            head: self.head,
+            tail: self.tail,
+        }
     }
 
     fn full(&self) -> bool {
@@ -350,7 +388,8 @@ impl Machine {
 
     fn wake(&mut self, side: Side) {
         for task in 0..self.tasks.len() {
-            if self.tasks[task].side == side && self.tasks[task].waiting && !self.tasks[task].woken {
+            if self.tasks[task].side == side && self.tasks[task].waiting && !self.tasks[task].woken
+            {
                 self.tasks[task].woken = true;
                 if !self.cpus.iter().any(|cpu| cpu.task == Some(task)) {
                     self.tasks[task].waiting = false;
@@ -367,7 +406,7 @@ impl Machine {
     }
 
     fn begin_call(&mut self, cpu: usize, task: usize) -> u64 {
-        let idle = self.random.between(200, 3000);
+        let idle = self.random.between(1000, self.load.think);
         let state = &mut self.tasks[task];
         if state.side == Side::Write {
             if state.calls_left == 0 {
@@ -382,7 +421,9 @@ impl Machine {
             state.calls_left -= 1;
             state.total = self.random.between(1, self.load.most_written);
         } else {
-            state.total = self.random.between(self.load.most_read / 2 + 1, self.load.most_read);
+            state.total = self
+                .random
+                .between(self.load.most_read / 2 + 1, self.load.most_read);
         }
         state.left = state.total;
         state.ret = 0;
@@ -392,7 +433,11 @@ impl Machine {
         state.had_mutex = false;
         state.interrupted = false;
         state.pc = Pc::Lock;
-        let kind = SeenKind::Enter { side: state.side, requested: state.total, layout: None };
+        let kind = SeenKind::Enter {
+            side: state.side,
+            requested: state.total,
+            layout: None,
+        };
         self.hook(cpu, task, kind);
         idle
     }
@@ -407,7 +452,11 @@ impl Machine {
             Pc::Lock => {
                 if self.owner.is_some() {
                     // Spins, or lets others run.
-                    return if self.random.one_in(20) { self.leave(cpu, task, false) } else { 40 };
+                    return if self.random.one_in(20) {
+                        self.leave(cpu, task, false)
+                    } else {
+                        40
+                    };
                 }
                 self.owner = Some(task);
                 let state = &mut self.tasks[task];
@@ -446,7 +495,12 @@ impl Machine {
             Pc::FillPage => {
                 let len = self.tasks[task].left.min(4096) as u32;
                 let packet = self.load.packets;
-                *self.slot(self.head.wrapping_sub(1)) = Slot { offset: 0, len, can_merge: !packet, packet };
+                *self.slot(self.head.wrapping_sub(1)) = Slot {
+                    offset: 0,
+                    len,
+                    can_merge: !packet,
+                    packet,
+                };
                 self.wrote(task, u64::from(len));
                 self.tasks[task].pc = Pc::NewPage;
                 self.random.between(50, 500)
@@ -454,7 +508,11 @@ impl Machine {
             Pc::Copy => self.copy(task),
             Pc::Unlock { then } => {
                 self.owner = None;
-                let other = if self.tasks[task].side == Side::Read { Side::Write } else { Side::Read };
+                let other = if self.tasks[task].side == Side::Read {
+                    Side::Write
+                } else {
+                    Side::Read
+                };
                 self.wake(other);
                 let state = &mut self.tasks[task];
                 state.pc = match then {
@@ -527,7 +585,10 @@ impl Machine {
             let run = bytes.min(*there);
             match parts.last_mut() {
                 Some(last) if last.write == *write => last.bytes += run,
-                _ => parts.push(Part { write: *write, bytes: run }),
+                _ => parts.push(Part {
+                    write: *write,
+                    bytes: run,
+                }),
             }
             *there -= run;
             bytes -= run;
@@ -540,7 +601,11 @@ impl Machine {
 
     fn copy(&mut self, task: usize) -> u64 {
         if self.head == self.tail {
-            let then = if self.tasks[task].ret == 0 && self.writers_left > 0 { Then::Wait } else { Then::Return };
+            let then = if self.tasks[task].ret == 0 && self.writers_left > 0 {
+                Then::Wait
+            } else {
+                Then::Return
+            };
             if self.writers_left == 0 && self.tasks[task].ret == 0 {
                 self.tasks[task].calls_left = 0;
                 self.tasks[task].nonblocking = false;
@@ -573,7 +638,11 @@ impl Machine {
         let parts = self.take(run);
         self.take(gone);
         let state = &mut self.tasks[task];
-        let entry = self.run.reads.entry(state.call).or_insert_with(|| (place, Vec::new()));
+        let entry = self
+            .run
+            .reads
+            .entry(state.call)
+            .or_insert_with(|| (place, Vec::new()));
         for part in parts {
             match entry.1.last_mut() {
                 Some(last) if last.write == part.write => last.bytes += part.bytes,

@@ -1,8 +1,14 @@
 //! The simulated pipe against the deduction: nothing wrong, ever, and little unknown.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "test code")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "test code"
+)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::simulator::{Run, Seen, SeenKind, Workload, simulate, task_word};
@@ -19,6 +25,7 @@ const BASE: Workload = Workload {
     slots: 16,
     packets: false,
     preempt: 2000,
+    think: 10_000,
     rude: false,
     others_from: 0,
 };
@@ -60,9 +67,23 @@ impl Score {
 fn feed(order: &mut PipeOrder, seen: &Seen, method: Method) {
     let sample = Some(seen.sample);
     match &seen.kind {
-        SeenKind::Enter { side, requested, .. } => {
-            let method = if *side == Side::Write { method } else { Method::Plain };
-            order.enter(seen.time, seen.call, task_word(seen.task), *side, method, Some(*requested), sample);
+        SeenKind::Enter {
+            side, requested, ..
+        } => {
+            let method = if *side == Side::Write {
+                method
+            } else {
+                Method::Plain
+            };
+            order.enter(
+                seen.time,
+                seen.call,
+                task_word(seen.task),
+                *side,
+                method,
+                Some(*requested),
+                sample,
+            );
         }
         SeenKind::Exit { ret } => order.exit(seen.time, seen.call, *ret, sample),
         SeenKind::Out { asleep } => order.switch_out(seen.time, seen.call, *asleep, sample),
@@ -73,13 +94,20 @@ fn feed(order: &mut PipeOrder, seen: &Seen, method: Method) {
 /// Checks every answer; `given`: the exits with bytes that were reported.
 fn check(run: &Run, given: &BTreeMap<CallId, (Side, i64)>, resolved: &[Resolved]) -> Score {
     let mut score = Score::default();
-    let mut answered = BTreeMap::new();
+    let mut answered = BTreeSet::new();
     for one in resolved {
         let call = match one {
-            Resolved::Read { call, parts, offset } => {
+            Resolved::Read {
+                call,
+                parts,
+                offset,
+            } => {
                 let (place, truth) = &run.reads[call];
                 assert_eq!(parts, truth, "read {call}");
-                assert!(offset.is_none_or(|offset| offset == *place), "read {call}: {offset:?}, not {place}");
+                assert!(
+                    offset.is_none_or(|offset| offset == *place),
+                    "read {call}: {offset:?}, not {place}"
+                );
                 call
             }
             Resolved::Unknown { call, why } => {
@@ -90,15 +118,22 @@ fn check(run: &Run, given: &BTreeMap<CallId, (Side, i64)>, resolved: &[Resolved]
             }
             Resolved::Write { call, offset } => {
                 let place = run.writes[call];
-                assert!(offset.is_none_or(|offset| offset == place), "write {call}: {offset:?}, not {place}");
+                assert!(
+                    offset.is_none_or(|offset| offset == place),
+                    "write {call}: {offset:?}, not {place}"
+                );
                 score.writes_unplaced += usize::from(offset.is_none());
                 call
             }
         };
-        assert!(answered.insert(*call, ()).is_none(), "call {call} answered twice");
+        assert!(answered.insert(*call), "call {call} answered twice");
     }
     for (call, (side, ret)) in given {
-        assert_eq!(answered.contains_key(call), *ret > 0, "call {call} returned {ret}");
+        assert_eq!(
+            answered.contains(call),
+            *ret > 0,
+            "call {call} returned {ret}"
+        );
         if *ret > 0 {
             match side {
                 Side::Read => score.reads += 1,
@@ -112,35 +147,27 @@ fn check(run: &Run, given: &BTreeMap<CallId, (Side, i64)>, resolved: &[Resolved]
 
 fn contended(load: Workload, spoilt: Spoilt) -> Score {
     let run = simulate(load);
-    let method = if load.packets { Method::Packet } else { Method::Plain };
+    let method = if load.packets {
+        Method::Packet
+    } else {
+        Method::Plain
+    };
     let mut order = PipeOrder::created(load.slots);
     let mut resolved = Vec::new();
     let mut sides = BTreeMap::new();
     let mut given = BTreeMap::new();
     let mut noise = load.seed;
     let mut one_in = |n: u64| {
-        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        n > 0 && (noise >> 33) % n == 0
+        noise = noise
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        n > 0 && (noise >> 33).is_multiple_of(n)
     };
     let first = run.seen.iter().find_map(|seen| match &seen.kind {
         SeenKind::Enter { layout, .. } => layout.clone(),
         _ => None,
     });
     order.contended(0, first);
-    let ex = run.seen.iter().filter(|s| s.sample.exact().is_some()).count();
-    let ow = run
-        .seen
-        .iter()
-        .filter(|s| {
-            s.sample.exact().is_none() && s.sample.owner_before != 0 && s.sample.owner_after == s.sample.owner_before
-        })
-        .count();
-    let ee: Vec<_> =
-        run.seen.iter().filter(|s| matches!(s.kind, SeenKind::Enter { .. } | SeenKind::Exit { .. })).collect();
-    let eex = ee.iter().filter(|s| s.sample.exact().is_some()).count();
-    if load.seed % 10 == 0 {
-        eprintln!("EX {} OW {} of {}, enter/exit exact {} of {}", ex, ow, run.seen.len(), eex, ee.len());
-    }
     let mut gap = 0;
     for seen in &run.seen {
         if gap > 0 {
@@ -179,11 +206,10 @@ fn many(load: Workload, seeds: std::ops::Range<u64>, spoilt: Spoilt) -> Score {
     let mut total = Score::default();
     for seed in seeds {
         let load = Workload { seed, ..load };
-        let result = std::panic::catch_unwind(|| contended(load, spoilt));
-        match result {
-            Ok(score) => total.add(&score),
-            Err(_) => panic!("seed {seed} of {load:?}"),
-        }
+        let Ok(score) = std::panic::catch_unwind(|| contended(load, spoilt)) else {
+            panic!("seed {seed} of {load:?}")
+        };
+        total.add(&score);
     }
     eprintln!(
         "{}x{} <= {} B on {} CPUs: {} reads, unknown {:.3} % {:?}, writes {} unplaced {}",
@@ -202,15 +228,23 @@ fn many(load: Workload, seeds: std::ops::Range<u64>, spoilt: Spoilt) -> Score {
 
 #[test]
 fn pipe_order_many_small_writers() {
-    for cpus in [2, 4] {
+    // A read whose bytes are known but not their order counts as unknown here, unlike in the recordings.
+    for (cpus, most) in [(2, 0.015), (4, 0.04)] {
         let score = many(Workload { cpus, ..BASE }, 0..40, Spoilt::default());
-        assert!(score.unknown_share() < 0.01);
+        assert!(score.unknown_share() < most);
     }
 }
 
 #[test]
 fn pipe_order_large_writes() {
-    let load = Workload { writers: 4, readers: 2, most_written: 100_000, most_read: 65_536, writes_each: 100, ..BASE };
+    let load = Workload {
+        writers: 4,
+        readers: 2,
+        most_written: 100_000,
+        most_read: 65_536,
+        writes_each: 100,
+        ..BASE
+    };
     for cpus in [2, 4] {
         let score = many(Workload { cpus, ..load }, 0..40, Spoilt::default());
         assert!(score.unknown_share() < 0.01);
@@ -219,31 +253,83 @@ fn pipe_order_large_writes() {
 
 #[test]
 fn pipe_order_one_to_one_is_exact() {
-    let load = Workload { writers: 1, readers: 1, most_written: 20_000, writes_each: 500, ..BASE };
+    let load = Workload {
+        writers: 1,
+        readers: 1,
+        most_written: 20_000,
+        writes_each: 500,
+        ..BASE
+    };
     let score = many(load, 0..20, Spoilt::default());
     assert_eq!((score.unknown, score.writes_unplaced), (0, 0));
 }
 
 #[test]
 fn pipe_order_is_never_wrong() {
-    let rude = Workload { rude: true, preempt: 300, ..BASE };
+    let rude = Workload {
+        rude: true,
+        think: 3000,
+        preempt: 300,
+        ..BASE
+    };
     for load in [
         rude,
         Workload { cpus: 8, ..rude },
-        Workload { writers: 4, readers: 2, most_written: 100, ..rude },
-        Workload { writers: 4, readers: 4, most_written: 9000, most_read: 5000, slots: 2, ..rude },
-        Workload { writers: 3, readers: 3, most_written: 9000, packets: true, ..rude },
-        Workload { writers: 8, readers: 2, most_written: 20_000, cpus: 3, ..rude },
+        Workload {
+            writers: 4,
+            readers: 2,
+            most_written: 100,
+            ..rude
+        },
+        Workload {
+            writers: 4,
+            readers: 4,
+            most_written: 9000,
+            most_read: 5000,
+            slots: 2,
+            ..rude
+        },
+        Workload {
+            writers: 3,
+            readers: 3,
+            most_written: 9000,
+            packets: true,
+            ..rude
+        },
+        Workload {
+            writers: 8,
+            readers: 2,
+            most_written: 20_000,
+            cpus: 3,
+            ..rude
+        },
     ] {
         many(load, 0..15, Spoilt::default());
-        many(load, 15..30, Spoilt { switch_ins: 100, gaps: 0 });
-        many(load, 30..45, Spoilt { switch_ins: 200, gaps: 400 });
+        many(
+            load,
+            15..30,
+            Spoilt {
+                switch_ins: 100,
+                gaps: 0,
+            },
+        );
+        many(
+            load,
+            30..45,
+            Spoilt {
+                switch_ins: 200,
+                gaps: 400,
+            },
+        );
     }
 }
 
 #[test]
 fn pipe_order_speed() {
-    let run = simulate(Workload { writes_each: 500, ..BASE });
+    let run = simulate(Workload {
+        writes_each: 500,
+        ..BASE
+    });
     let mut order = PipeOrder::created(16);
     let layout = match &run.seen.first().unwrap().kind {
         SeenKind::Enter { layout, .. } => layout.clone(),
@@ -257,18 +343,164 @@ fn pipe_order_speed() {
     order.flush();
     let count = order.resolved().count();
     let took = begin.elapsed().as_secs_f64();
-    eprintln!("contended: {:.0} k steps/s ({count} answers)", run.seen.len() as f64 / took / 1e3);
+    eprintln!(
+        "contended: {:.0} k steps/s ({count} answers)",
+        run.seen.len() as f64 / took / 1e3
+    );
     let mut order = PipeOrder::created(16);
     let begin = Instant::now();
     let calls = 2_000_000_u64;
     for call in 0..calls / 2 {
-        order.enter(call * 10, call * 2, 64, Side::Write, Method::Plain, Some(100), None);
+        order.enter(
+            call * 10,
+            call * 2,
+            64,
+            Side::Write,
+            Method::Plain,
+            Some(100),
+            None,
+        );
         order.exit(call * 10 + 5, call * 2, 100, None);
-        order.enter(call * 10 + 1, call * 2 + 1, 128, Side::Read, Method::Plain, Some(100), None);
+        order.enter(
+            call * 10 + 1,
+            call * 2 + 1,
+            128,
+            Side::Read,
+            Method::Plain,
+            Some(100),
+            None,
+        );
         order.exit(call * 10 + 6, call * 2 + 1, 100, None);
         if call % 64 == 0 {
             order.resolved().for_each(drop);
         }
     }
-    eprintln!("solo: {:.1} M calls/s", calls as f64 / begin.elapsed().as_secs_f64() / 1e6);
+    eprintln!(
+        "solo: {:.1} M calls/s",
+        calls as f64 / begin.elapsed().as_secs_f64() / 1e6
+    );
+}
+
+/// Counts until a second reader or writer enters, samples from there.
+fn from_solo(load: Workload) -> Score {
+    let run = simulate(load);
+    let mut order = PipeOrder::created(load.slots);
+    let first = |task: usize| task == 0 || task == load.writers;
+    let mut entered: BTreeMap<CallId, (u64, usize, Side, u64, bool)> = BTreeMap::new();
+    let mut given = BTreeMap::new();
+    let mut resolved = Vec::new();
+    let mut solo = true;
+    for seen in &run.seen {
+        if let (true, SeenKind::Enter { layout, .. }) = (solo && !first(seen.task), &seen.kind) {
+            solo = false;
+            for (call, (time, task, side, requested, reported)) in &entered {
+                if !reported {
+                    order.enter(
+                        *time,
+                        *call,
+                        task_word(*task),
+                        *side,
+                        Method::Plain,
+                        Some(*requested),
+                        None,
+                    );
+                }
+            }
+            order.contended(seen.time, layout.clone());
+        }
+        match &seen.kind {
+            SeenKind::Enter {
+                side, requested, ..
+            } => {
+                entered.insert(seen.call, (seen.time, seen.task, *side, *requested, false));
+            }
+            SeenKind::Exit { ret } => {
+                let (time, task, side, requested, reported) = entered.remove(&seen.call).unwrap();
+                given.insert(seen.call, (side, *ret));
+                if solo {
+                    if !reported {
+                        order.enter(
+                            time,
+                            seen.call,
+                            task_word(task),
+                            side,
+                            Method::Plain,
+                            Some(requested),
+                            None,
+                        );
+                    }
+                    order.exit(seen.time, seen.call, *ret, None);
+                }
+            }
+            SeenKind::Out { asleep: true } if solo && load.seed.is_multiple_of(2) => {
+                if let Some((time, task, side @ Side::Write, requested, reported @ false)) =
+                    entered.get_mut(&seen.call)
+                {
+                    *reported = true;
+                    order.enter(
+                        *time,
+                        seen.call,
+                        task_word(*task),
+                        *side,
+                        Method::Plain,
+                        Some(*requested),
+                        None,
+                    );
+                    order.switch_out(seen.time, seen.call, true, None);
+                }
+            }
+            SeenKind::In if solo && entered.get(&seen.call).is_some_and(|call| call.4) => {
+                order.switch_in(seen.time, seen.call, None);
+            }
+            _ => {}
+        }
+        if !solo {
+            feed(&mut order, seen, Method::Plain);
+        }
+        resolved.extend(order.resolved());
+    }
+    order.flush();
+    resolved.extend(order.resolved());
+    check(&run, &given, &resolved)
+}
+
+#[test]
+fn pipe_order_counts_then_samples() {
+    let base = Workload {
+        writers: 3,
+        readers: 2,
+        most_written: 9000,
+        others_from: 300_000,
+        ..BASE
+    };
+    for load in [
+        Workload {
+            writers: 1,
+            readers: 1,
+            ..base
+        },
+        Workload {
+            writers: 1,
+            readers: 1,
+            most_written: 100_000,
+            ..base
+        },
+        base,
+        Workload {
+            most_written: 60_000,
+            rude: true,
+            ..base
+        },
+    ] {
+        let mut total = Score::default();
+        for seed in 0..60 {
+            total.add(&from_solo(Workload { seed, ..load }));
+        }
+        eprintln!(
+            "from solo: {} reads, unknown {:.3} %",
+            total.reads,
+            100.0 * total.unknown_share()
+        );
+        assert!(load.writers > 1 || total.unknown == 0);
+    }
 }
