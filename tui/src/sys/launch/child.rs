@@ -130,6 +130,13 @@ unsafe fn prepare(plan: &Plan) -> Result<(), Failure> {
         for fd in &plan.close {
             libc::close(*fd);
         }
+        // What another thread opened after the list was made. New numbers are the lowest free ones: they cannot be far.
+        for fd in (3..plan.close.len() as i32 + 64).filter(|fd| *fd != plan.gate) {
+            let flags = libc::fcntl(fd, libc::F_GETFD);
+            if flags >= 0 && flags & libc::FD_CLOEXEC != 0 {
+                libc::close(fd);
+            }
+        }
         if let Some((groups, gid, uid)) = &plan.identity {
             check(Step::Groups, libc::setgroups(groups.len(), groups.as_ptr()))?;
             check(Step::Gid, libc::setresgid(*gid, *gid, *gid))?;

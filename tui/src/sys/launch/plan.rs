@@ -19,7 +19,7 @@ pub(super) struct Plan {
     pub(super) gate: RawFd,
     /// The terminal to take.
     pub(super) terminal: Option<RawFd>,
-    /// Close-on-exec descriptors of ours, to be closed before anybody looks; never the gate.
+    /// Close-on-exec descriptors of ours, to be closed before anybody looks or waits for their end; never the gate.
     pub(super) close: Vec<RawFd>,
     /// Groups, group, user to become.
     pub(super) identity: Option<(Vec<libc::gid_t>, libc::gid_t, libc::uid_t)>,
@@ -104,7 +104,7 @@ fn programs(name: &[u8], path: Option<&OsStr>) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Our descriptors that exec would close. One that another thread opens meanwhile is closed at exec instead.
+/// Our descriptors that exec would close.
 fn close_on_exec() -> Vec<RawFd> {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return Vec::new() };
     entries

@@ -177,3 +177,25 @@ fn root_can_run_it_as_somebody_else() {
     let home = user.home.display();
     assert_eq!(text, format!("{uid}\n{groups}\n{home} nobody\n{uid}\n", uid = user.uid));
 }
+
+#[test]
+fn one_that_is_held_does_not_keep_another_from_starting() {
+    let mut threads = Vec::new();
+    for _ in 0..4 {
+        threads.push(std::thread::spawn(|| {
+            let mut slowest = Duration::ZERO;
+            for _ in 0..50 {
+                let begin = Instant::now();
+                let held = launch(&["true"]).hold().unwrap();
+                let other = launch(&["true"]).hold().unwrap();
+                assert!(other.release().unwrap().wait().unwrap().success());
+                assert!(held.release().unwrap().wait().unwrap().success());
+                slowest = slowest.max(begin.elapsed());
+            }
+            slowest
+        }));
+    }
+    for thread in threads {
+        assert!(thread.join().unwrap() < Duration::from_secs(5));
+    }
+}

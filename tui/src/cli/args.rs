@@ -1,0 +1,336 @@
+//! What can be typed. The texts here are the manual: `--help`, the page and the completions come from them.
+//!
+//! A command or option is here only once it works. Usage errors exit with 2 (clap's own way out).
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use super::{BufferSize, CaptureSet, Pids, units::duration};
+use crate::analyze::Filter;
+
+/// Makes inter-process communication on Linux visible
+///
+/// ipcscope traces processes with eBPF and shows how they talk: who writes to which pipe and who reads it, which signals
+/// are sent, delivered and handled, and who is running, ready or blocked, on what. Tracing needs root (`sudo ipcscope …`;
+/// the traced command then still runs as you); recordings can be looked at by anybody.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "ipcscope",
+    version,
+    max_term_width = 100,
+    infer_subcommands = false,
+    disable_help_subcommand = true,
+    after_help = "\
+Examples:
+  sudo ipcscope watch -- sh -c 'ls | sort | wc -l'     look on while a pipeline works
+  sudo ipcscope trace -e signal -p 4711                the signals of a running process
+  sudo ipcscope record -o a.ipcs -- make -j4           record now ...
+  ipcscope replay a.ipcs                               ... look later, without root
+  ipcscope demo                                        lessons, for a start
+  ipcscope doctor                                      what is missing for tracing here",
+    after_long_help = "\
+Examples:
+  sudo ipcscope watch -- sh -c 'ls | sort | wc -l'     look on while a pipeline works
+  sudo ipcscope trace -e signal -p 4711                the signals of a running process
+  sudo ipcscope record -o a.ipcs -- make -j4           record now ...
+  ipcscope replay a.ipcs                               ... look later, without root
+  ipcscope demo                                        lessons, for a start
+  ipcscope doctor                                      what is missing for tracing here
+
+Exit status of watch, trace and record with a command: that of the command; if a signal killed it, ipcscope dies of \
+the same signal. Command not found 127, not executable 126. Otherwise 0; own failure 1, wrong usage 2, not permitted 4.
+
+Environment: NO_COLOR and TERM=dumb switch colours off."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Say on standard error what is being set up and how it went
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+/// The commands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Trace and show it live, in a full-screen application
+    #[command(
+        override_usage = "ipcscope watch [OPTIONS] -- CMD [ARG]...\n       ipcscope watch [OPTIONS] -p PID[,PID]...",
+        after_help = "\
+Examples:
+  sudo ipcscope watch -- sh -c 'yes | head -n 200000 | sort | uniq -c'
+  sudo ipcscope watch -p \"$(pgrep nginx)\" --record nginx.ipcs
+
+The command runs on a terminal of its own, in a pane that can be typed into. When it has ended, the application \
+stays open; q quits, ? helps."
+    )]
+    Watch(WatchArgs),
+    /// Trace and print a line for each event
+    #[command(
+        override_usage = "ipcscope trace [OPTIONS] -- CMD [ARG]...\n       ipcscope trace [OPTIONS] -p PID[,PID]...",
+        after_help = "\
+Examples:
+  sudo ipcscope trace -- sh -c 'printf hello | wc -c'
+  sudo ipcscope trace -o log -t -e '!sched' -- ./program
+  sudo ipcscope trace --json -o - -p 4711 | jq 'select(.kind == \"signal\")'"
+    )]
+    Trace(TraceArgs),
+    /// Trace into a file, to be looked at later
+    #[command(
+        override_usage = "ipcscope record [OPTIONS] -o FILE -- CMD [ARG]...\n       ipcscope record [OPTIONS] -o FILE -p PID[,PID]...",
+        after_help = "\
+Examples:
+  sudo ipcscope record -o build.ipcs -- make -j4
+  sudo ipcscope record -o now.ipcs --duration 10s -p \"$(pgrep postgres)\""
+    )]
+    Record(RecordArgs),
+    /// Show a recording in the full-screen application
+    #[command(after_help = "Example:\n  ipcscope replay build.ipcs")]
+    Replay(ReplayArgs),
+    /// Print the events of a recording, a line each
+    #[command(after_help = "\
+Examples:
+  ipcscope print build.ipcs
+  ipcscope print --json build.ipcs | jq .kind | sort | uniq -c
+  ipcscope print --filter 'kind:signal | error:EPIPE' build.ipcs")]
+    Print(PrintArgs),
+    /// Lessons that show how processes communicate; without a name, their list
+    Demo(DemoArgs),
+    /// Check what this machine and this user can trace, and say what to do about what is missing
+    #[command(after_help = "Exit status: 0 if tracing is possible, 4 if it is not.")]
+    Doctor(DoctorArgs),
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Example:\n  ipcscope completions bash > ~/.local/share/bash-completion/completions/ipcscope"
+    )]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page
+    #[command(after_help = "Example:\n  ipcscope man | man -l -")]
+    Man,
+}
+
+/// Whom to trace: one of the two.
+#[derive(Args, Clone, Debug)]
+#[group(required = true, multiple = false)]
+pub struct Who {
+    /// Trace these running processes; they live on afterwards
+    ///
+    /// Commas, blanks or newlines between them, so that the output of pgrep fits; may be repeated.
+    #[arg(short = 'p', long = "pid", value_name = "PID", help_heading = "Target")]
+    pids: Vec<Pids>,
+    /// Start this command and trace it from its first instruction
+    #[arg(value_name = "CMD", trailing_var_arg = true, help_heading = "Target")]
+    command: Vec<OsString>,
+}
+
+/// What a trace is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A command to start, and its arguments.
+    Command(Vec<OsString>),
+    /// Processes that run, each once.
+    Pids(Vec<u32>),
+}
+
+/// Whom to trace, and what of them.
+#[derive(Args, Clone, Debug)]
+pub struct TargetArgs {
+    #[command(flatten)]
+    who: Who,
+    /// Run CMD as this user, by name or number (root only)
+    ///
+    /// Under sudo, CMD runs as the user who called sudo unless this says otherwise.
+    #[arg(short, long, value_name = "USER", conflicts_with = "pids", help_heading = "Target")]
+    pub user: Option<String>,
+    /// Trace only the given processes, not those they create
+    #[arg(long, help_heading = "Target")]
+    pub no_follow: bool,
+    /// Follow forks: always done, accepted for those used to strace
+    #[arg(short = 'f', conflicts_with = "no_follow", help_heading = "Target")]
+    follow: bool,
+    /// What to capture: signal, pipe, fifo, sched, process or all, with commas between; !x leaves x out
+    #[arg(short = 'e', long = "events", value_name = "SET", default_value_t, help_heading = "Capture")]
+    pub events: CaptureSet,
+    /// Keep so many bytes of what is sent, up to 4096
+    #[arg(
+        short = 's', long = "payload", value_name = "N", default_value_t = 64,
+        value_parser = clap::value_parser!(u32).range(0..=4096), help_heading = "Capture"
+    )]
+    pub payload: u32,
+    /// Size of the buffer between kernel and tracer: a number and K, M or G, rounded up to a power of two
+    #[arg(long, value_name = "SIZE", default_value_t, help_heading = "Capture")]
+    pub buffer: BufferSize,
+    /// Stop tracing after this time: a number and ms, s, m or h; CMD goes on and is waited for
+    #[arg(long, value_name = "T", value_parser = duration, help_heading = "Capture")]
+    pub duration: Option<Duration>,
+    /// Stop tracing after N events; CMD goes on and is waited for
+    #[arg(short = 'n', long = "count", value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Capture")]
+    pub count: Option<u64>,
+}
+
+impl TargetArgs {
+    /// The command or the processes.
+    pub fn target(&self) -> Target {
+        if self.who.pids.is_empty() {
+            return Target::Command(self.who.command.clone());
+        }
+        let mut pids: Vec<_> = self.who.pids.iter().flat_map(|Pids(pids)| pids).copied().collect();
+        pids.sort_unstable();
+        pids.dedup();
+        Target::Pids(pids)
+    }
+}
+
+/// `watch`.
+#[derive(Args, Clone, Debug)]
+pub struct WatchArgs {
+    /// Whom and what.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Record into FILE at the same time
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// When to use colours
+    #[arg(long, value_name = "WHEN", default_value_t, value_enum)]
+    pub color: Color,
+}
+
+/// `trace`.
+#[derive(Args, Clone, Debug)]
+pub struct TraceArgs {
+    /// Whom and what.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Write to FILE instead of standard error; - is standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Record into FILE at the same time
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// How lines look.
+    #[command(flatten)]
+    pub lines: LineArgs,
+}
+
+/// `record`.
+#[derive(Args, Clone, Debug)]
+pub struct RecordArgs {
+    /// Whom and what.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// The recording: private to you, overwritten if it is there; by custom it ends in .ipcs
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// `replay`.
+#[derive(Args, Clone, Debug)]
+pub struct ReplayArgs {
+    /// The recording
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// When to use colours
+    #[arg(long, value_name = "WHEN", default_value_t, value_enum)]
+    pub color: Color,
+}
+
+/// `print`.
+#[derive(Args, Clone, Debug)]
+pub struct PrintArgs {
+    /// The recording; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// How lines look.
+    #[command(flatten)]
+    pub lines: LineArgs,
+}
+
+/// How events are printed.
+#[derive(Args, Clone, Debug)]
+pub struct LineArgs {
+    /// Print a JSON object a line, instead of text for people
+    #[arg(long, conflicts_with_all = ["time_of_day", "relative"], help_heading = "Lines")]
+    pub json: bool,
+    /// Print the time of day; twice (-tt): with microseconds. Otherwise seconds since the start
+    #[arg(short = 't', action = ArgAction::Count, conflicts_with = "relative", help_heading = "Lines")]
+    time_of_day: u8,
+    /// Print the time since the line before
+    #[arg(short = 'r', long = "relative", help_heading = "Lines")]
+    relative: bool,
+    /// Print only events that match
+    ///
+    /// Words must all match: kind:signal, type:pipe, pid:42, comm:wc, channel:8124, signal:USR1, state:BLOCKED,
+    /// syscall:read, bytes>100, blocked>10ms, t:1.5..2.0, error:EPIPE; a bare word matches any text. `|` between words is
+    /// or, `!` before one is not, brackets group, quotes keep blanks.
+    #[arg(long, value_name = "EXPR", value_parser = filter, help_heading = "Lines")]
+    pub filter: Option<Filter>,
+    /// When to use colours
+    #[arg(long, value_name = "WHEN", default_value_t, value_enum, help_heading = "Lines")]
+    pub color: Color,
+}
+
+fn filter(text: &str) -> Result<Filter, String> {
+    Filter::parse(text).map_err(|error| error.to_string())
+}
+
+/// What stands at the beginning of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Times {
+    /// Seconds since the start of the trace.
+    SinceStart,
+    /// Since the line before.
+    SinceLast,
+    /// The time of day, to the second.
+    Day,
+    /// The time of day, to the microsecond.
+    DayMicros,
+}
+
+impl LineArgs {
+    /// What `-t`, `-tt` and `-r` come to.
+    pub fn times(&self) -> Times {
+        match (self.relative, self.time_of_day) {
+            (true, _) => Times::SinceLast,
+            (false, 0) => Times::SinceStart,
+            (false, 1) => Times::Day,
+            (false, _) => Times::DayMicros,
+        }
+    }
+}
+
+/// `demo`.
+#[derive(Args, Clone, Debug)]
+pub struct DemoArgs {
+    /// The lesson
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+/// `doctor`.
+#[derive(Args, Clone, Debug)]
+pub struct DoctorArgs {
+    /// Print a JSON object instead of text for people
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set or TERM is dumb.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! What to capture: the SET of `-e`.
+
+use std::{fmt, str::FromStr};
+
+/// A family of events that can be captured or left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capture {
+    /// Signals: sent, delivered, handled.
+    Signal,
+    /// Anonymous pipes.
+    Pipe,
+    /// Named pipes.
+    Fifo,
+    /// State changes of threads.
+    Sched,
+    /// fork, exec, exit. They are followed in any case; this is about showing them.
+    Process,
+}
+
+impl Capture {
+    /// All, in the order in which help lists them.
+    pub const ALL: [Self; 5] = [Self::Signal, Self::Pipe, Self::Fifo, Self::Sched, Self::Process];
+
+    /// As typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Signal => "signal",
+            Self::Pipe => "pipe",
+            Self::Fifo => "fifo",
+            Self::Sched => "sched",
+            Self::Process => "process",
+        }
+    }
+
+    fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+/// A set of [`Capture`]s, never empty. Text: names with commas between; `!x` leaves x out, `all` is everything; a text
+/// that begins with `!` begins with everything.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct CaptureSet(u32);
+
+impl CaptureSet {
+    /// Everything.
+    pub fn all() -> Self {
+        Self(Capture::ALL.iter().fold(0, |set, capture| set | capture.bit()))
+    }
+
+    /// It is to be captured.
+    pub fn contains(self, capture: Capture) -> bool {
+        self.0 & capture.bit() != 0
+    }
+}
+
+impl Default for CaptureSet {
+    fn default() -> Self {
+        Self::all()
+    }
+}
+
+impl FromStr for CaptureSet {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut set = if text.trim_start().starts_with('!') { Self::all().0 } else { 0 };
+        for word in text.split(',').map(str::trim) {
+            let (name, negated) = word.strip_prefix('!').map_or((word, false), |name| (name, true));
+            let bits = match Capture::ALL.iter().find(|capture| capture.name() == name) {
+                Some(capture) => capture.bit(),
+                None if name == "all" => Self::all().0,
+                None => {
+                    let known = Capture::ALL.map(Capture::name).join(", ");
+                    return Err(format!("unknown name {name:?}: there are {known} and all; !NAME leaves one out"));
+                }
+            };
+            set = if negated { set & !bits } else { set | bits };
+        }
+        if set == 0 { Err("nothing is left to capture".into()) } else { Ok(Self(set)) }
+    }
+}
+
+impl fmt::Display for CaptureSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::all() {
+            return f.write_str("all");
+        }
+        let names: Vec<_> = Capture::ALL.into_iter().filter(|c| self.contains(*c)).map(Capture::name).collect();
+        f.write_str(&names.join(","))
+    }
+}
+
+impl fmt::Debug for CaptureSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_are_read_from_left_to_right() {
+        for (text, set) in [
+            ("pipe", "pipe"),
+            ("fifo, pipe", "pipe,fifo"),
+            ("!sched", "signal,pipe,fifo,process"),
+            ("all,!sched,!process", "signal,pipe,fifo"),
+            ("all", "all"),
+            ("signal,pipe,fifo,sched,process", "all"),
+            ("!pipe,pipe", "all"),
+        ] {
+            assert_eq!(text.parse::<CaptureSet>().map(|set| set.to_string()), Ok(set.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for (text, part) in [
+            ("pipes", "unknown name \"pipes\": there are signal, pipe, fifo, sched, process and all"),
+            ("", "unknown name \"\""),
+            ("pipe,,fifo", "unknown name \"\""),
+            ("pipe,!pipe", "nothing is left"),
+        ] {
+            let error = text.parse::<CaptureSet>().err().unwrap_or_default();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}
