@@ -9,3 +9,6 @@ pub use explain::explain;
 pub use filter::{Filter, FilterError};
 pub use line::{Lines, TimeStyle, line};
 pub use span::{Role, Span, coloured, duration, plain};
+
+#[cfg(test)]
+mod tests;
