@@ -261,6 +261,11 @@ fn check_invariants(world: &World) {
         .flat_map(|p| p.descriptors.iter().map(|(fd, (id, end))| (p.key, *fd, id.clone(), *end)))
         .collect();
     assert_eq!(held, holding);
+    let unheld: BTreeSet<_> = (world.channels.values())
+        .filter(|c| c.holders.is_empty())
+        .map(|c| (c.gone.unwrap_or(c.born), c.id.clone()))
+        .collect();
+    assert_eq!(unheld, world.unheld, "what nobody holds can be forgotten");
     for process in world.processes.values() {
         assert!(process.ended.is_none() || process.descriptors.is_empty());
         assert!(process.summary().is_some(), "whoever appears has a thread");
