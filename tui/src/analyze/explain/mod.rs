@@ -11,7 +11,7 @@ mod transfer;
 
 use super::span::harmless;
 use crate::{
-    event::{Call, Event, Kind, SignalId},
+    event::{Call, Event, Kind, SenderKind, SignalId},
     model::World,
 };
 
@@ -78,9 +78,13 @@ impl Story<'_> {
         let Some((_, step)) = self.world.signal(id).and_then(|row| row.steps.first()) else {
             return format!("signal #{}", id.0);
         };
-        match step.sender.as_ref().and_then(|sender| sender.pid) {
-            Some(pid) => format!("{} from {}", step.signal, self.name(pid)),
-            None => step.signal.clone(),
+        match step.sender.as_ref().map(|sender| (sender.kind, sender.pid)) {
+            Some((SenderKind::Process, Some(pid))) => format!("{} from {}", step.signal, self.name(pid)),
+            Some((SenderKind::Child, Some(pid))) => format!("{} about {}", step.signal, self.name(pid)),
+            Some((SenderKind::Kernel, _)) => format!("{} from the kernel", step.signal),
+            Some((SenderKind::Timer, _)) => format!("{} from a timer", step.signal),
+            Some((SenderKind::Terminal, _)) => format!("{} from the terminal", step.signal),
+            _ => step.signal.clone(),
         }
     }
 

@@ -90,20 +90,14 @@ impl Story<'_> {
         if change.preempted {
             return self.say(format!("{actor} was preempted: it could run on, but had to leave the CPU to another."));
         }
-        let what = match change.from {
-            Some(ThreadState::Blocked) => "What it waited for has come",
-            Some(ThreadState::Stopped) => "It may go on",
-            _ => "It can run",
-        };
+        // A wake-up does not say that what was waited for is there: a signal wakes as well.
         match change.woken_by {
             Some(WokenBy::Task(task)) if self.event.task.map(|t| t.pid) == Some(task.pid) => {
-                self.say(format!("{what}: thread {} of its own process made {actor} READY.", task.tid));
+                self.say(format!("Thread {} of its own process made {actor} READY.", task.tid));
             }
-            Some(WokenBy::Task(task)) => self.say(format!("{what}: {} made {actor} READY.", self.name(task.pid))),
-            Some(WokenBy::Kernel) => {
-                self.say(format!("{what}: the kernel (an interrupt or a timer) made {actor} READY."));
-            }
-            None => self.say(format!("{what}: {actor} is READY.")),
+            Some(WokenBy::Task(task)) => self.say(format!("{} made {actor} READY.", self.name(task.pid))),
+            Some(WokenBy::Kernel) => self.say(format!("The kernel (an interrupt or a timer) made {actor} READY.")),
+            None => self.say(format!("{actor} is READY.")),
         }
         self.say("READY means that only a CPU is missing.");
     }

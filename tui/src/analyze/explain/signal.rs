@@ -117,7 +117,10 @@ impl Story<'_> {
         } else if step.delivery.action == Some(Action::Ignore) {
             self.say(format!("{target} was {state} and ignores {signal}: nothing happens to it."));
         } else {
-            self.say(format!("{target} was {state}: {rule}."));
+            // The disposition is known for sure only once the signal is acted on.
+            let unless =
+                if step.delivery.action.is_none() { format!("unless it ignores {signal}, ") } else { String::new() };
+            self.say(format!("{target} was {state}: {unless}{rule}."));
         }
     }
 
@@ -202,7 +205,7 @@ fn rule(state: ThreadState) -> &'static str {
     match state {
         ThreadState::New | ThreadState::Ready => "it takes the signal when it gets the CPU, before it goes on",
         ThreadState::Running => "it takes the signal on its way out of the kernel, at the next call or interrupt",
-        ThreadState::Blocked => "the signal makes it READY, and the call it waits in is cut short",
+        ThreadState::Blocked => "the signal makes it READY and cuts its wait short, if that wait can be interrupted",
         ThreadState::Stopped => "the signal waits until SIGCONT, unless it is SIGKILL or SIGCONT itself",
         ThreadState::Zombie | ThreadState::Dead => "it has ended, so nothing happens to it",
     }

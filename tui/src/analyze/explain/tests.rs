@@ -167,12 +167,9 @@ fn states() {
         ("1 1 sh state BLOCKED read fd 4", "is BLOCKED in read on fd 4"),
         ("1 1 sh state BLOCKED fault", "until a page of its memory"),
         ("1 1 sh state BLOCKED io", "until a device has answered"),
-        (
-            "1 12 head state BLOCKED read 7\n2 12 head state READY by 11",
-            "What it waited for has come: yes (11) made head (12) READY.",
-        ),
-        ("1 12 head state READY by kernel", "the kernel (an interrupt or a timer) made head (12) READY"),
-        ("1 12.13 head state READY by 12", "thread 12 of its own process made head (12, thread 13) READY"),
+        ("1 12 head state BLOCKED read 7\n2 12 head state READY by 11", "yes (11) made head (12) READY."),
+        ("1 12 head state READY by kernel", "The kernel (an interrupt or a timer) made head (12) READY"),
+        ("1 12.13 head state READY by 12", "Thread 12 of its own process made head (12, thread 13) READY"),
         ("1 12 head state READY preempted", "was preempted"),
         ("1 12 head state RUNNING cpu2", "The scheduler gave head (12) CPU 2."),
         ("1 12 head state NEW", "has not run yet"),
@@ -207,13 +204,16 @@ fn signals() {
         ("1 1 sh signal TERM 99 generated external", "process 99 is not traced"),
         (
             "1 1 sh signal USR1 12 generated state RUNNING",
-            "head (12) was RUNNING: it takes the signal on its way out of the kernel",
+            "head (12) was RUNNING: unless it ignores SIGUSR1, it takes the signal on its way out of the kernel",
         ),
         (
             "1 1 sh signal USR1 12 generated state READY",
-            "head (12) was READY: it takes the signal when it gets the CPU",
+            "head (12) was READY: unless it ignores SIGUSR1, it takes the signal when it gets the CPU",
         ),
-        ("1 1 sh signal USR1 12 generated state BLOCKED", "head (12) was BLOCKED: the signal makes it READY"),
+        (
+            "1 1 sh signal USR1 12 generated state BLOCKED",
+            "head (12) was BLOCKED: unless it ignores SIGUSR1, the signal makes it READY and cuts its wait short",
+        ),
         ("1 1 sh signal USR1 12 generated state STOPPED", "the signal waits until SIGCONT"),
         ("1 1 sh signal USR1 12 generated state BLOCKED masked", "its mask blocks SIGUSR1: it will be pending"),
         ("1 1 sh signal USR1 12 generated state BLOCKED action ignore", "ignores SIGUSR1: nothing happens"),
@@ -240,6 +240,10 @@ fn signals() {
 
 #[test]
 fn verdicts() {
+    check(&[(
+        "1 11 yes signal PIPE 11 generated sender kernel state RUNNING\n2 11 yes signal PIPE 11 delivered action terminate",
+        "yes (11) was RUNNING. SIGPIPE from the kernel was delivered to it.",
+    )]);
     let sent = "1 1 sh signal USR1 12 generated state BLOCKED\n2 12 head signal USR1 12 ";
     for (step, expected) in [
         (

@@ -23,7 +23,7 @@ impl Story<'_> {
         match transfer.error {
             Some("EPIPE") => {
                 self.say(format!("Nobody holds the read end of {channel} any more, so {call} failed with EPIPE."));
-                self.say("The kernel also sends SIGPIPE, which ends a process that has no handler for it.");
+                self.say("The kernel also sends SIGPIPE, which ends a process that neither handles nor ignores it.");
             }
             Some("EAGAIN") => self.say(format!(
                 "{channel} had no room, and the descriptor is non-blocking: {call} failed with EAGAIN instead of waiting."
