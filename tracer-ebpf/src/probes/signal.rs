@@ -83,6 +83,7 @@ pub fn generate(ctx: &BtfTracePointContext) {
             handler: action[0],
             sa_flags: action[1],
             value,
+            argument: field!(registers(me), regs_di as u64),
             target_tid: field!(task, task_pid as u32),
             target_tgid: field!(task, task_tgid as u32),
             signo,

@@ -139,7 +139,9 @@ impl Decoder {
             _ => return,
         };
         let call = call_id(op, header.tgid);
-        pipe.order.enter(block.entered, call, block.task, side, Method::Plain, requested, None);
+        if !self.tasks.tell(header.tid) {
+            pipe.order.enter(block.entered, call, block.task, side, Method::Plain, requested, None);
+        }
         pipe.order.switch_out(header.time, call, true, None);
         self.resolve_pipe((block.dev, block.ino), false);
     }
@@ -187,13 +189,15 @@ impl Decoder {
         ];
         for (side, tid, address, entered) in users {
             let Some(thread) = self.tasks.get(tid) else { continue };
-            // Over already, or told of when it fell asleep.
-            let told = thread.call.is_some_and(|call| call.entered == entered);
-            if entered == 0 || thread.last_entered >= entered || told {
+            // Over already?
+            if entered == 0 || thread.last_entered >= entered {
                 continue;
             }
             let pid = thread.task.pid;
             let op = self.tasks.op(tid, pid, entered);
+            if self.tasks.tell(tid) {
+                continue;
+            }
             if let Some(pipe) = self.channels.pipe(key) {
                 pipe.order.enter(entered, call_id(op, pid), address, side, Method::Plain, None, None);
             }
@@ -241,7 +245,12 @@ impl Decoder {
             let at = Position { head: record.head, tail: record.tail, write_end: 0, read_offset: 0 };
             let sample =
                 (empty && !pipe.contended).then_some(Sample { before: at, after: at, owner_before: 0, owner_after: 0 });
-            pipe.order.enter(record.entered, call, identity, side(record.flags), method(record.flags), requested, None);
+            // A call with two ends is never told of before it returns.
+            let told = record.flags & flag::OPAQUE == 0 && self.tasks.tell(task.tid);
+            if !told {
+                let (side, method) = (side(record.flags), method(record.flags));
+                pipe.order.enter(record.entered, call, identity, side, method, requested, None);
+            }
             pipe.order.exit(header.time, call, record.ret, sample);
         }
         if (-516..=-512).contains(&record.ret) {

@@ -48,6 +48,8 @@ pub struct Current {
     pub entered: u64,
     /// Its number in the trace.
     pub op: OpId,
+    /// The order of its pipe knows that it is in flight.
+    pub told: bool,
 }
 
 /// A call that returned with a restart code.
@@ -178,6 +180,13 @@ impl Tasks {
         self.threads.values_mut()
     }
 
+    /// Whether the order of its pipe knew of the call a thread is in; it does from now on.
+    pub fn tell(&mut self, tid: u32) -> bool {
+        self.get_mut(tid)
+            .and_then(|thread| thread.call.as_mut())
+            .is_some_and(|call| std::mem::replace(&mut call.told, true))
+    }
+
     /// The number of the call that a thread entered at that time.
     pub fn op(&mut self, tid: u32, pid: u32, entered: u64) -> OpId {
         let next = OpId(self.next_op);
@@ -185,7 +194,7 @@ impl Tasks {
         match thread.call {
             Some(call) if call.entered == entered => call.op,
             _ => {
-                thread.call = Some(Current { entered, op: next });
+                thread.call = Some(Current { entered, op: next, told: false });
                 self.next_op += 1;
                 next
             }
