@@ -9,8 +9,8 @@ kinds! {
     START = 0xf0;
     /// [`Lost`]
     LOST = 0xf1;
-    /// [`End`]
-    END = 0xf2;
+    /// [`Tick`]
+    TICK = 0xf2;
 }
 
 /// Flags of a [`Start`].
@@ -49,10 +49,10 @@ pub struct Lost {
     pub over: u32,
 }
 
-/// Tracing ended.
+/// Everything older than the header's time has been told.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
-pub struct End {
+pub struct Tick {
     /// Common part.
     pub header: Header,
 }

@@ -7,7 +7,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use super::{BufferSize, CaptureSet, Pids, units::duration};
+use super::{BufferSize, FamilySet, Pids, units::duration};
 use crate::analyze::Filter;
 
 /// Makes inter-process communication on Linux visible
@@ -156,7 +156,7 @@ pub struct TargetArgs {
     follow: bool,
     /// What to capture: signal, pipe, fifo, sched, process or all, with commas between; !x leaves x out
     #[arg(short = 'e', long = "events", value_name = "SET", default_value_t, help_heading = "Capture")]
-    pub events: CaptureSet,
+    pub events: FamilySet,
     /// Keep so many bytes of what is sent, up to 4096
     #[arg(
         short = 's', long = "payload", value_name = "N", default_value_t = 64,

@@ -1,9 +1,8 @@
 //! The command line: what can be typed ([`args`]) and what is generated from the same definitions ([`manual`]).
 
 pub mod args;
-mod capture;
 pub mod manual;
 mod units;
 
-pub use capture::{Capture, CaptureSet};
+pub use crate::event::FamilySet;
 pub use units::{BufferSize, Pids};

@@ -23,7 +23,7 @@ use ipcscope_common::{
     settings::lost,
 };
 
-use crate::event::{Comm, Event, Kind, Lost, Nanos, Task};
+use crate::event::{Comm, Event, FamilySet, Kind, Lost, Nanos, Task};
 
 use descriptor::Channels;
 use outbox::Outbox;
@@ -49,9 +49,9 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// One that has seen nothing.
-    pub fn new() -> Self {
-        Self::default()
+    /// One that has seen nothing, and tells of certain families.
+    pub fn new(wanted: FamilySet) -> Self {
+        Self { outbox: Outbox::new(wanted), ..Self::default() }
     }
 
     /// Takes a record; gives what became known.
@@ -117,7 +117,8 @@ impl Decoder {
             Record::Generate(record) => self.generate(&record),
             Record::Deliver(record) => self.deliver(&record),
             Record::Lost(record) => self.records_lost(&record),
-            Record::End(_) | Record::Unknown(_) => {}
+            Record::Tick(tick) => self.advance(tick.header.time),
+            Record::Unknown(_) => {}
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::event::{Event, FromUnknown, Kind, Nanos};
+use crate::event::{Event, FamilySet, FromUnknown, Kind, Nanos};
 
 /// How long, in time of the data, an event may wait for a fact.
 const PATIENCE: u64 = 1_000_000_000;
@@ -21,6 +21,8 @@ pub struct Outbox {
     slots: VecDeque<Slot>,
     seq: u64,
     last: Nanos,
+    /// What is told; the rest is left out before it gets a number.
+    wanted: FamilySet,
 }
 
 #[derive(Debug)]
@@ -30,6 +32,11 @@ struct Slot {
 }
 
 impl Outbox {
+    /// One that tells of certain families only.
+    pub fn new(wanted: FamilySet) -> Self {
+        Self { wanted, ..Self::default() }
+    }
+
     /// Adds an event that is complete.
     pub fn push(&mut self, event: Event) {
         self.slots.push_back(Slot { event, waits: false });
@@ -61,6 +68,9 @@ impl Outbox {
                 go_without(&mut event);
             }
             self.first += 1;
+            if event.kind.family().is_some_and(|family| !self.wanted.contains(family)) {
+                continue;
+            }
             event.seq = self.seq;
             self.seq += 1;
             // A record that was late by more than the sequencer waits must not turn time back.

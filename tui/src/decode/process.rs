@@ -76,6 +76,11 @@ impl Decoder {
         let cut = record.args_len as usize > record.args.len();
         self.push(header.time, task, Kind::Exec { exe: text::escape(exe), argv, cut });
         self.table_after_exec(header.time, task, before, record.files, first);
+        if first {
+            // Until now nobody was told of this thread: it runs, or it could not exec.
+            let state = self.tasks.get(task.tid).and_then(|thread| thread.state).unwrap_or(ThreadState::Running);
+            self.push(header.time, task, Kind::State(StateChange::to(None, state)));
+        }
     }
 
     pub(super) fn exit(&mut self, record: &process::Exit) {

@@ -30,7 +30,7 @@ pub enum Record<'a> {
     Deliver(signal::Deliver),
     Start(mark::Start),
     Lost(mark::Lost),
-    End(mark::End),
+    Tick(mark::Tick),
     /// Of a newer version: skipped.
     Unknown(Header),
 }
@@ -94,7 +94,7 @@ pub fn parse(bytes: &[u8]) -> Result<Record<'_>, TooShort> {
         signal::DELIVER => plain!(Deliver),
         mark::START => plain!(Start),
         mark::LOST => plain!(Lost),
-        mark::END => plain!(End),
+        mark::TICK => plain!(Tick),
         _ => Ok(Record::Unknown(header)),
     }
 }

@@ -8,6 +8,7 @@
 
 mod call;
 mod channel;
+mod family;
 mod header;
 mod id;
 mod json;
@@ -18,6 +19,7 @@ mod transfer;
 
 pub use call::{Call, Via};
 pub use channel::{ChannelChange, ChannelEvent, End, PeerPid};
+pub use family::{Family, FamilySet};
 pub use header::{Ending, Header};
 pub use id::{ChannelId, ChannelType, Comm, Nanos, OpId, SignalId, Task};
 pub use signal::{Action, Delivery, Destination, Interrupted, Phase, Scope, Sender, SenderKind, SignalEvent, Verdict};
@@ -110,6 +112,24 @@ pub struct Lost {
     pub t_from: Nanos,
     /// Before this time, ns since start.
     pub t_to: Nanos,
+}
+
+impl Kind {
+    /// Which family it belongs to; a loss belongs to all.
+    pub fn family(&self) -> Option<Family> {
+        let of = |mechanism: &ChannelType| match mechanism {
+            ChannelType::Pipe => Family::Pipe,
+            ChannelType::Fifo => Family::Fifo,
+        };
+        Some(match self {
+            Self::Fork { .. } | Self::Exec { .. } | Self::Exit(_) => Family::Process,
+            Self::State(_) => Family::Sched,
+            Self::Channel(channel) => of(&channel.mechanism),
+            Self::Send(transfer) | Self::Recv(transfer) => of(&transfer.mechanism),
+            Self::Signal(_) => Family::Signal,
+            Self::Lost(_) => return None,
+        })
+    }
 }
 
 impl Event {

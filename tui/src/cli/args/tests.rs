@@ -5,7 +5,7 @@
 use clap::CommandFactory as _;
 
 use super::*;
-use crate::cli::Capture;
+use crate::event::Family;
 
 fn parse(line: &str) -> Result<Command, clap::Error> {
     Cli::try_parse_from(["ipcscope"].into_iter().chain(line.split(' '))).map(|cli| cli.command)
@@ -46,11 +46,11 @@ fn a_target_is_a_command_or_processes() {
 #[test]
 fn options_of_every_target() {
     let plain = trace("-- ls").target;
-    assert_eq!((plain.payload, plain.buffer, plain.events), (64, BufferSize(64 << 20), CaptureSet::all()));
+    assert_eq!((plain.payload, plain.buffer, plain.events), (64, BufferSize(64 << 20), FamilySet::all()));
     assert_eq!((plain.no_follow, plain.duration, plain.count, plain.user), (false, None, None, None));
 
     let all = trace("-f -u root -e !sched -s 0 --buffer 5K --duration 1.5s -n 10 -- ls").target;
-    assert!(!all.events.contains(Capture::Sched) && all.events.contains(Capture::Pipe));
+    assert!(!all.events.contains(Family::Sched) && all.events.contains(Family::Pipe));
     assert_eq!((all.payload, all.buffer, all.count), (0, BufferSize(8 << 10), Some(10)));
     assert_eq!((all.duration, all.user.as_deref()), (Some(Duration::from_millis(1_500)), Some("root")));
     assert!(trace("--no-follow -- ls").target.no_follow);

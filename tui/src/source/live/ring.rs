@@ -34,6 +34,10 @@ const MARGIN: u64 = 2_000_000;
 /// A drain of more records than that is followed by another one at once.
 const BUSY: usize = 100_000;
 
+fn tick(time: u64) -> mark::Tick {
+    mark::Tick { header: Header { time, kind: mark::TICK, ..Header::default() } }
+}
+
 /// What the thread works with.
 pub struct Ring {
     /// The ring buffer.
@@ -55,13 +59,20 @@ impl Ring {
         }
         let mut counted = [0; lost::COUNT as usize];
         let mut before = clock::now();
+        let mut was_busy = false;
         loop {
             let stopping = self.stop.load(Ordering::Acquire);
             let began = clock::now();
             let count = self.drain(&mut sequencer);
             self.count_lost(&mut sequencer, &mut counted, before, clock::now());
             let watermark = if stopping { u64::MAX } else { before.saturating_sub(MARGIN) };
-            let batch = sequencer.release(watermark);
+            let mut batch = sequencer.release(watermark);
+            // A mark behind the last records, and one more when it has fallen quiet: what waits for later ones can go.
+            let busy = !batch.is_empty();
+            if busy || was_busy {
+                batch.push(tick(before.saturating_sub(MARGIN)).as_bytes());
+            }
+            was_busy = busy;
             before = began;
             if !batch.is_empty() && self.batches.send(batch).is_err() || stopping {
                 return;

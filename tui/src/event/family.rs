@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 /// A family of events that can be captured or left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Capture {
+pub enum Family {
     /// Signals: sent, delivered, handled.
     Signal,
     /// Anonymous pipes.
@@ -17,7 +17,7 @@ pub enum Capture {
     Process,
 }
 
-impl Capture {
+impl Family {
     /// All, in the order in which help lists them.
     pub const ALL: [Self; 5] = [Self::Signal, Self::Pipe, Self::Fifo, Self::Sched, Self::Process];
 
@@ -37,41 +37,41 @@ impl Capture {
     }
 }
 
-/// A set of [`Capture`]s, never empty. Text: names with commas between; `!x` leaves x out, `all` is everything; a text
+/// A set of [`Family`]s, never empty. Text: names with commas between; `!x` leaves x out, `all` is everything; a text
 /// that begins with `!` begins with everything.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct CaptureSet(u32);
+pub struct FamilySet(u32);
 
-impl CaptureSet {
+impl FamilySet {
     /// Everything.
     pub fn all() -> Self {
-        Self(Capture::ALL.iter().fold(0, |set, capture| set | capture.bit()))
+        Self(Family::ALL.iter().fold(0, |set, family| set | family.bit()))
     }
 
     /// It is to be captured.
-    pub fn contains(self, capture: Capture) -> bool {
-        self.0 & capture.bit() != 0
+    pub fn contains(self, family: Family) -> bool {
+        self.0 & family.bit() != 0
     }
 }
 
-impl Default for CaptureSet {
+impl Default for FamilySet {
     fn default() -> Self {
         Self::all()
     }
 }
 
-impl FromStr for CaptureSet {
+impl FromStr for FamilySet {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let mut set = if text.trim_start().starts_with('!') { Self::all().0 } else { 0 };
         for word in text.split(',').map(str::trim) {
             let (name, negated) = word.strip_prefix('!').map_or((word, false), |name| (name, true));
-            let bits = match Capture::ALL.iter().find(|capture| capture.name() == name) {
-                Some(capture) => capture.bit(),
+            let bits = match Family::ALL.iter().find(|family| family.name() == name) {
+                Some(family) => family.bit(),
                 None if name == "all" => Self::all().0,
                 None => {
-                    let known = Capture::ALL.map(Capture::name).join(", ");
+                    let known = Family::ALL.map(Family::name).join(", ");
                     return Err(format!("unknown name {name:?}: there are {known} and all; !NAME leaves one out"));
                 }
             };
@@ -81,17 +81,17 @@ impl FromStr for CaptureSet {
     }
 }
 
-impl fmt::Display for CaptureSet {
+impl fmt::Display for FamilySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if *self == Self::all() {
             return f.write_str("all");
         }
-        let names: Vec<_> = Capture::ALL.into_iter().filter(|c| self.contains(*c)).map(Capture::name).collect();
+        let names: Vec<_> = Family::ALL.into_iter().filter(|c| self.contains(*c)).map(Family::name).collect();
         f.write_str(&names.join(","))
     }
 }
 
-impl fmt::Debug for CaptureSet {
+impl fmt::Debug for FamilySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
     }
@@ -112,7 +112,7 @@ mod tests {
             ("signal,pipe,fifo,sched,process", "all"),
             ("!pipe,pipe", "all"),
         ] {
-            assert_eq!(text.parse::<CaptureSet>().map(|set| set.to_string()), Ok(set.to_owned()), "{text}");
+            assert_eq!(text.parse::<FamilySet>().map(|set| set.to_string()), Ok(set.to_owned()), "{text}");
         }
     }
 
@@ -124,7 +124,7 @@ mod tests {
             ("pipe,,fifo", "unknown name \"\""),
             ("pipe,!pipe", "nothing is left"),
         ] {
-            let error = text.parse::<CaptureSet>().err().unwrap_or_default();
+            let error = text.parse::<FamilySet>().err().unwrap_or_default();
             assert!(error.contains(part), "{text}: {error}");
         }
     }
