@@ -8,10 +8,11 @@
 
 mod channel;
 mod process;
+pub mod script;
 mod signal;
 mod world;
 
 pub use channel::{Channel, Hold};
 pub use process::{Process, ProcessKey, Thread};
-pub use signal::SignalRow;
+pub use signal::{SignalRow, signal_name};
 pub use world::World;

@@ -1,0 +1,626 @@
+//! A text script of events: one notation for tests of the model, screen snapshots and documentation.
+//!
+//! A line is `TIME PID COMM VERB …`; `#` starts a comment. TIME is seconds since the start (`0.001204`) or a step after
+//! the line before (`+50us`). PID is `4711`, `4711.4713` (process and thread), or `-` (COMM too) where nobody did it.
+//! CHANNEL is `8124` for `pipe:[8124]`, or a whole id such as `fifo:/tmp/f`. END is `r`, `w` or `rw`.
+//!
+//! | verb | what follows |
+//! |---|---|
+//! | `fork` | `CHILD`, or `TID thread` |
+//! | `exec` | `PATH ARG…`; a last `…` says that arguments were cut |
+//! | `exit` | `CODE`, `SIGPIPE`, `SIGSEGV core`; before them `thread` if only a thread ended |
+//! | `state` | `RUNNING cpu0` · `BLOCKED SYSCALL [CHANNEL] [fd N] [for PID] [uninterruptible]` · `BLOCKED fault` · `BLOCKED io` · `READY [by PID[.TID] or kernel] [preempted]` · `STOPPED [traced]` · the others |
+//! | `pipe` | `CHANNEL RFD WFD [capacity N] [slots N]`: created; 65536 bytes in 16 buffers if not said |
+//! | `open` `attach` `close` | `CHANNEL END FD [capacity N] [slots N]` |
+//! | `dup` | `CHANNEL END FD NEWFD` |
+//! | `inherit` `pass` | `CHANNEL END FD from PID` |
+//! | `resize` | `CHANNEL BYTES SLOTS` |
+//! | `write` | `CHANNEL FD BYTES`, or an errno name for BYTES; then options |
+//! | `read` | as `write`; `eof` for BYTES; `from PID:BYTES,…` or `from overlap` (or another reason) says whose they are, else they are those written first |
+//! | `signal` | `NAME PID PHASE`, then options; a later phase belongs to the last instance of that name and target |
+//! | `lost` | `COUNT CLASS FROM TO` (seconds) |
+//!
+//! Options of transfers: `fill N` `slots USED/ALL` `took D` `blocked D` `requested N` `by SYSCALL` `op N` `restarts N`
+//! `discarded N` `interrupted ID` `nonblock` `peek` `unfinished`, and last `payload TEXT…`. An origin may name its op:
+//! `4711:28@17`; else it is that process's last write there. Offsets are counted. Options of signals:
+//! `id N` `sender KIND` `syscall NAME` `code NAME` `state STATE` `masked` `external` `thread TID` `group N`
+//! `action NAME` `handler 0x…` `flags A|B` `interrupted SYSCALL[:CHANNEL]` `verdict V` `pending D` `took D` `into ID`
+//! `reason NAME` `tty NAME`. D is `17us`, `4ms`, `120ns`, `2s`.
+//!
+//! Invariants: `seq` is gapless, ops unique, `from` of a state is what the script said before of that thread.
+
+mod words;
+
+use std::collections::{HashMap, VecDeque};
+
+use self::words::{Problem, Words, bad, lookup, nanos, static_word};
+use super::signal::signal_name;
+use crate::event::{
+    Action, Blocked, Call, Cause, ChannelChange, ChannelEvent, ChannelId, ChannelType, Comm, Delivery, Destination,
+    End, Event, Exit, FromUnknown, Interrupted, Kind, Lost, Nanos, OpId, Origin, PeerPid, Phase, Scope, Sender,
+    SenderKind, SignalEvent, SignalId, StateChange, Task, ThreadState, Transfer, Verdict, WokenBy,
+};
+
+/// A pipeline `yes | head | sort` under a shell: pipes made and inherited, ends closed, a pipe that runs full, BLOCKED
+/// writers and readers, the SIGPIPE that ends `yes`, end-of-file.
+pub const SAMPLE: &str = include_str!("../sample.script");
+
+/// Why a script was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("script line {line}: {message}")]
+pub struct ScriptError {
+    /// Which line, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// Reads a script.
+pub fn parse(text: &str) -> Result<Vec<Event>, ScriptError> {
+    let mut reader = Reader::default();
+    let mut events = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let event = reader.event(&mut Words::new(line)).map_err(|message| ScriptError { line: index + 1, message })?;
+        events.push(Event { seq: events.len() as u64, ..event });
+    }
+    Ok(events)
+}
+
+/// What lines refer back to.
+#[derive(Default)]
+struct Reader {
+    t: Nanos,
+    last_op: u64,
+    last_signal: u64,
+    states: HashMap<u32, ThreadState>,
+    sends: HashMap<(ChannelId, u32), OpId>,
+    inside: HashMap<ChannelId, VecDeque<Origin>>,
+    offsets: HashMap<(ChannelId, bool), u64>,
+    signals: HashMap<(String, u32), SignalId>,
+}
+
+impl Reader {
+    fn event(&mut self, words: &mut Words<'_>) -> Result<Event, Problem> {
+        let time = words.word("a time")?;
+        self.t = match time.strip_prefix('+') {
+            Some(step) => Nanos(self.t.0.saturating_add(nanos(step)?)),
+            None => seconds(time)?,
+        };
+        let who = words.word("a process id")?;
+        let comm = words.word("a name")?;
+        let task = if who == "-" { None } else { Some(task(who)?) };
+        let comm = task.map(|_| Comm::new(comm.as_bytes()));
+        let verb = words.word("a verb")?;
+        let kind = self.kind(verb, task, words)?;
+        words.end()?;
+        Ok(Event { t: self.t, seq: 0, task, comm, ns_pid: None, kind })
+    }
+
+    fn kind(&mut self, verb: &str, task: Option<Task>, words: &mut Words<'_>) -> Result<Kind, Problem> {
+        let who = || task.ok_or_else(|| format!("`{verb}` needs a process"));
+        Ok(match verb {
+            "fork" => {
+                let child = words.number("the child's id")?;
+                let thread = words.take("thread");
+                let child = if thread { Task { pid: who()?.pid, tid: child } } else { Task { pid: child, tid: child } };
+                Kind::Fork { child, thread }
+            }
+            "exec" => exec(words)?,
+            "exit" => Kind::Exit(exit(words)?),
+            "state" => Kind::State(self.state(who()?, words)?),
+            "write" => Kind::Send(self.transfer(who()?, true, words)?),
+            "read" => Kind::Recv(self.transfer(who()?, false, words)?),
+            "signal" => Kind::Signal(self.signal(task, words)?),
+            "lost" => Kind::Lost(Lost {
+                count: words.number("a count")?,
+                class: words.word("a class of records")?.to_owned(),
+                t_from: seconds(words.word("a time")?)?,
+                t_to: seconds(words.word("a time")?)?,
+            }),
+            _ => Kind::Channel(self.channel(verb, words)?),
+        })
+    }
+
+    fn state(&mut self, task: Task, words: &mut Words<'_>) -> Result<StateChange, Problem> {
+        let to = thread_state(words.word("a state")?)?;
+        let from = self.states.insert(task.tid, to);
+        let mut change = StateChange { from, to, cpu: None, on: None, woken_by: None, preempted: false, traced: false };
+        if to == ThreadState::Blocked {
+            change.on = Some(blocked(words)?);
+        }
+        while let Some(word) = words.next() {
+            match word {
+                "by" => change.woken_by = Some(waker(words.word("a process id or `kernel`")?)?),
+                "preempted" => change.preempted = true,
+                "traced" => change.traced = true,
+                _ => match word.strip_prefix("cpu").and_then(|n| n.parse().ok()) {
+                    Some(cpu) => change.cpu = Some(cpu),
+                    None => return Err(bad("an option of `state`", word)),
+                },
+            }
+        }
+        Ok(change)
+    }
+
+    fn channel(&mut self, verb: &str, words: &mut Words<'_>) -> Result<ChannelEvent, Problem> {
+        let (event, syscall) = match verb {
+            "pipe" => (ChannelChange::Created, Some("pipe2")),
+            "open" => (ChannelChange::Opened, Some("openat")),
+            "dup" => (ChannelChange::Duplicated, Some("dup2")),
+            "inherit" => (ChannelChange::Inherited, None),
+            "pass" => (ChannelChange::Passed, Some("recvmsg")),
+            "attach" => (ChannelChange::Attached, None),
+            "resize" => (ChannelChange::Resized, Some("fcntl")),
+            "close" => (ChannelChange::Closed, Some("close")),
+            _ => return Err(bad("a verb", verb)),
+        };
+        let (channel, mechanism) = channel(words.word("a channel")?);
+        let call = syscall.map(|syscall| self.call(syscall));
+        let mut change = ChannelEvent {
+            channel,
+            mechanism,
+            event,
+            fd: None,
+            fds: None,
+            of_fd: None,
+            end: None,
+            name: None,
+            capacity: None,
+            slots: None,
+            peer: None,
+            error: None,
+            call,
+        };
+        match event {
+            ChannelChange::Created => {
+                change.fds = Some([words.number("a descriptor")?, words.number("a descriptor")?]);
+                (change.capacity, change.slots) = (Some(65536), Some(16));
+            }
+            ChannelChange::Resized => {
+                change.capacity = Some(words.number("bytes")?);
+                change.slots = Some(words.number("buffers")?);
+            }
+            _ => {
+                change.end = Some(end(words.word("an end")?)?);
+                change.fd = Some(words.number("a descriptor")?);
+            }
+        }
+        if event == ChannelChange::Duplicated {
+            change.of_fd = change.fd;
+            change.fd = Some(words.number("the new descriptor")?);
+        }
+        if let Some(path) = change.channel.0.strip_prefix("fifo:") {
+            change.name = Some(path.to_owned());
+        }
+        while let Some(word) = words.next() {
+            match word {
+                "from" => change.peer = Some(PeerPid { pid: words.number("a process id")? }),
+                "capacity" => change.capacity = Some(words.number("bytes")?),
+                "slots" => change.slots = Some(words.number("buffers")?),
+                _ => return Err(bad("an option of a channel", word)),
+            }
+        }
+        Ok(change)
+    }
+
+    fn call(&mut self, syscall: &'static str) -> Call {
+        self.last_op += 1;
+        Call {
+            op: OpId(self.last_op),
+            syscall,
+            took_ns: 1_000,
+            blocked_ns: None,
+            restarts: 0,
+            interrupted_by: Vec::new(),
+            via: None,
+            unfinished: false,
+        }
+    }
+
+    fn transfer(&mut self, task: Task, send: bool, words: &mut Words<'_>) -> Result<Transfer, Problem> {
+        let (channel, mechanism) = channel(words.word("a channel")?);
+        let mut transfer = Transfer {
+            channel,
+            mechanism,
+            fd: words.number("a descriptor")?,
+            call: self.call(if send { "write" } else { "read" }),
+            requested: None,
+            bytes: None,
+            error: None,
+            nonblocking: false,
+            offset: None,
+            fill: None,
+            slots_used: None,
+            slots: None,
+            payload: None,
+            from: None,
+            from_unknown: None,
+            eof: false,
+            peek: false,
+            discarded: None,
+        };
+        match words.word("bytes or an error")? {
+            "eof" if !send => (transfer.bytes, transfer.eof) = (Some(0), true),
+            word if word.starts_with('E') => transfer.error = Some(static_word(word)?),
+            word => transfer.bytes = Some(word.parse().map_err(|_| bad("bytes", word))?),
+        }
+        while let Some(word) = words.next() {
+            self.transfer_option(word, &mut transfer, words)?;
+        }
+        transfer.requested = transfer.requested.or(transfer.bytes.filter(|n| *n > 0));
+        if let Some(bytes) = transfer.bytes.filter(|n| *n > 0) {
+            let at = self.offsets.entry((transfer.channel.clone(), send)).or_default();
+            transfer.offset = Some(*at);
+            if !transfer.peek {
+                *at = at.saturating_add(bytes);
+            }
+        }
+        let bytes = transfer.bytes.unwrap_or(0);
+        if send && transfer.error.is_none() {
+            let op = transfer.call.op;
+            self.sends.insert((transfer.channel.clone(), task.pid), op);
+            self.inside.entry(transfer.channel.clone()).or_default().push_back(Origin { op, pid: task.pid, bytes });
+        } else if bytes > 0 {
+            let first = self.take(&transfer.channel, bytes, transfer.peek);
+            if transfer.from_unknown.is_none() {
+                transfer.from = transfer.from.or(first);
+            }
+        }
+        Ok(transfer)
+    }
+
+    /// The origins of the first bytes in the channel, if so many are known; they leave it unless only peeked at.
+    fn take(&mut self, channel: &ChannelId, mut bytes: u64, peek: bool) -> Option<Vec<Origin>> {
+        let inside = self.inside.entry(channel.clone()).or_default();
+        let before = peek.then(|| inside.clone());
+        let mut taken = Vec::new();
+        while bytes > 0 {
+            let Some(first) = inside.front_mut() else { break };
+            let part = first.bytes.min(bytes);
+            taken.push(Origin { bytes: part, ..first.clone() });
+            (first.bytes, bytes) = (first.bytes - part, bytes - part);
+            if first.bytes == 0 {
+                inside.pop_front();
+            }
+        }
+        if let Some(before) = before {
+            *inside = before;
+        }
+        (bytes == 0).then_some(taken)
+    }
+
+    fn transfer_option(&mut self, word: &str, transfer: &mut Transfer, words: &mut Words<'_>) -> Result<(), Problem> {
+        let call = &mut transfer.call;
+        match word {
+            "fill" => transfer.fill = Some(words.number("bytes")?),
+            "slots" => {
+                let slots = words.word("USED/ALL")?;
+                let (used, all) = slots.split_once('/').ok_or_else(|| bad("USED/ALL", slots))?;
+                transfer.slots_used = Some(used.parse().map_err(|_| bad("a number", used))?);
+                transfer.slots = Some(all.parse().map_err(|_| bad("a number", all))?);
+            }
+            "requested" => transfer.requested = Some(words.number("bytes")?),
+            "discarded" => transfer.discarded = Some(words.number("bytes")?),
+            "nonblock" => transfer.nonblocking = true,
+            "peek" => transfer.peek = true,
+            "payload" => transfer.payload = Some(words.rest().as_bytes().to_vec()),
+            "took" => call.took_ns = nanos(words.word("a duration")?)?,
+            "blocked" => {
+                let blocked = nanos(words.word("a duration")?)?;
+                call.blocked_ns = Some(blocked);
+                call.took_ns = call.took_ns.max(blocked);
+            }
+            "by" => call.syscall = static_word(words.word("a call")?)?,
+            "op" => {
+                call.op = OpId(words.number("a number")?);
+                self.last_op = self.last_op.max(call.op.0);
+            }
+            "restarts" => call.restarts = words.number("a count")?,
+            "interrupted" => call.interrupted_by.push(SignalId(words.number("a signal's id")?)),
+            "unfinished" => call.unfinished = true,
+            "from" => {
+                let text = words.word("origins")?;
+                if text.contains(':') {
+                    let origins: Result<_, _> =
+                        text.split(',').map(|part| self.origin(&transfer.channel, part)).collect();
+                    transfer.from = Some(origins?);
+                } else {
+                    transfer.from_unknown = Some(unknown(text)?);
+                }
+            }
+            _ => return Err(bad("an option of a transfer", word)),
+        }
+        Ok(())
+    }
+
+    fn origin(&self, channel: &ChannelId, text: &str) -> Result<Origin, Problem> {
+        let problem = || bad("PID:BYTES", text);
+        let (pid, bytes) = text.split_once(':').ok_or_else(problem)?;
+        let (bytes, op) = match bytes.split_once('@') {
+            Some((bytes, op)) => (bytes, Some(OpId(op.parse().map_err(|_| problem())?))),
+            None => (bytes, None),
+        };
+        let pid = pid.parse().map_err(|_| problem())?;
+        let op = op
+            .or_else(|| self.sends.get(&(channel.clone(), pid)).copied())
+            .ok_or_else(|| format!("{pid} has sent nothing to {channel} so far; name the op: `{text}@OP`"))?;
+        Ok(Origin { op, pid, bytes: bytes.parse().map_err(|_| problem())? })
+    }
+
+    fn signal(&mut self, task: Option<Task>, words: &mut Words<'_>) -> Result<SignalEvent, Problem> {
+        let name = words.word("a signal")?;
+        let (signal, signo) = signal_name(name).ok_or_else(|| bad("a signal", name))?;
+        let pid = words.number("the target's process id")?;
+        let phase = words.word("a phase")?;
+        let phase = *lookup(PHASES, phase, |p| p.name())?;
+        let key = (signal.clone(), pid);
+        let id = match self.signals.get(&key) {
+            Some(id) if phase != Phase::Generated => *id,
+            _ => {
+                self.last_signal += 1;
+                SignalId(self.last_signal)
+            }
+        };
+        let mut event = SignalEvent {
+            signal,
+            signo,
+            id,
+            phase,
+            sender: None,
+            to: Destination { pid, tid: None, external: false },
+            scope: Some(Scope::Process),
+            multicast: None,
+            op: None,
+            syscall: None,
+            code: None,
+            target_state: None,
+            blocked_by_mask: false,
+            delivery: Delivery::default(),
+            into: None,
+            reason: None,
+        };
+        if phase == Phase::Generated {
+            let kind = if task.is_some() { SenderKind::Process } else { SenderKind::Kernel };
+            event.sender = Some(Sender { kind, pid: task.map(|t| t.pid), tty: None });
+        }
+        while let Some(word) = words.next() {
+            signal_option(word, &mut event, words)?;
+        }
+        if event.syscall.is_some() {
+            self.last_op += 1;
+            event.op = Some(OpId(self.last_op));
+        }
+        self.last_signal = self.last_signal.max(event.id.0);
+        self.signals.insert(key, event.id);
+        Ok(event)
+    }
+}
+
+fn signal_option(word: &str, event: &mut SignalEvent, words: &mut Words<'_>) -> Result<(), Problem> {
+    let delivery = &mut event.delivery;
+    match word {
+        "id" => event.id = SignalId(words.number("a number")?),
+        "sender" => {
+            let kind = words.word("a kind of sender")?;
+            let kind = match kind {
+                "process" => SenderKind::Process,
+                "kernel" => SenderKind::Kernel,
+                "timer" => SenderKind::Timer,
+                "terminal" => SenderKind::Terminal,
+                "child" => SenderKind::Child,
+                _ => return Err(bad("a kind of sender", kind)),
+            };
+            let pid = event.sender.as_ref().and_then(|s| s.pid).filter(|_| kind != SenderKind::Terminal);
+            event.sender = Some(Sender { kind, pid, tty: None });
+        }
+        "tty" => {
+            let tty = Some(words.word("a terminal")?.to_owned());
+            event.sender = Some(Sender { kind: SenderKind::Terminal, pid: None, tty });
+        }
+        "syscall" => event.syscall = Some(static_word(words.word("a call")?)?),
+        "code" => event.code = Some(static_word(words.word("a code")?)?),
+        "state" => event.target_state = Some(thread_state(words.word("a state")?)?),
+        "masked" => event.blocked_by_mask = true,
+        "external" => event.to.external = true,
+        "thread" => {
+            event.to.tid = Some(words.number("a thread id")?);
+            event.scope = Some(Scope::Thread);
+        }
+        "group" => event.multicast = Some(words.number("a number")?),
+        "action" => delivery.action = Some(*lookup(ACTIONS, words.word("an action")?, |a| a.name())?),
+        "handler" => {
+            delivery.handler = Some(words.word("an address")?.to_owned());
+            delivery.action = Some(Action::Handler);
+        }
+        "flags" => {
+            let flags: Result<_, _> = words.word("flags")?.split('|').map(static_word).collect();
+            delivery.flags = flags?;
+        }
+        "interrupted" => {
+            let text = words.word("a call")?;
+            let (syscall, on) = text.split_once(':').map_or((text, None), |(call, on)| (call, Some(on)));
+            delivery.interrupted =
+                Some(Interrupted { op: None, syscall: static_word(syscall)?, channel: on.map(|on| channel(on).0) });
+        }
+        "verdict" => delivery.verdict = Some(*lookup(VERDICTS, words.word("a verdict")?, |v| v.name())?),
+        "pending" => delivery.pending_ns = Some(nanos(words.word("a duration")?)?),
+        "took" => delivery.handler_ns = Some(nanos(words.word("a duration")?)?),
+        "into" => event.into = Some(SignalId(words.number("a signal's id")?)),
+        "reason" => event.reason = Some(static_word(words.word("a reason")?)?),
+        _ => return Err(bad("an option of `signal`", word)),
+    }
+    Ok(())
+}
+
+const PHASES: &[Phase] = &[
+    Phase::Generated,
+    Phase::Pending,
+    Phase::Ignored,
+    Phase::Coalesced,
+    Phase::Overflowed,
+    Phase::Delivered,
+    Phase::Handled,
+    Phase::Abandoned,
+    Phase::Consumed,
+    Phase::Discarded,
+];
+const ACTIONS: &[Action] =
+    &[Action::Handler, Action::Ignore, Action::Terminate, Action::Core, Action::Stop, Action::Continue];
+const VERDICTS: &[Verdict] = &[Verdict::Eintr, Verdict::Restarted, Verdict::Partial, Verdict::None];
+
+fn exec(words: &mut Words<'_>) -> Result<Kind, Problem> {
+    let exe = words.word("a path")?;
+    let mut argv = vec![exe.rsplit('/').next().unwrap_or(exe).to_owned()];
+    argv.extend(words.by_ref().map(str::to_owned));
+    let cut = argv.last().is_some_and(|last| last == "…");
+    if cut {
+        argv.pop();
+    }
+    Ok(Kind::Exec { exe: exe.to_owned(), argv, cut })
+}
+
+fn exit(words: &mut Words<'_>) -> Result<Exit, Problem> {
+    let thread = words.take("thread");
+    let how = words.word("a code or signal")?;
+    let mut exit = Exit { thread, code: None, signal: None, core: false };
+    if let Ok(code) = how.parse() {
+        exit.code = Some(code);
+    } else {
+        exit.signal = Some(signal_name(how).ok_or_else(|| bad("a code or signal", how))?.0);
+        exit.core = words.take("core");
+    }
+    Ok(exit)
+}
+
+fn blocked(words: &mut Words<'_>) -> Result<Blocked, Problem> {
+    let mut on = Blocked {
+        op: None,
+        syscall: None,
+        channel: None,
+        fd: None,
+        waits_for: None,
+        cause: Cause::Call,
+        uninterruptible: false,
+    };
+    match words.word("a call, `fault` or `io`")? {
+        "fault" => (on.cause, on.uninterruptible) = (Cause::Fault, true),
+        "io" => (on.cause, on.uninterruptible) = (Cause::Io, true),
+        syscall => on.syscall = Some(static_word(syscall)?),
+    }
+    while let Some(word) = words.next() {
+        match word {
+            "fd" => on.fd = Some(words.number("a descriptor")?),
+            "for" => on.waits_for = Some(words.number("a process id")?),
+            "uninterruptible" => on.uninterruptible = true,
+            _ if on.channel.is_none() => on.channel = Some(channel(word).0),
+            _ => return Err(bad("an option of BLOCKED", word)),
+        }
+    }
+    Ok(on)
+}
+
+fn waker(word: &str) -> Result<WokenBy, Problem> {
+    if word == "kernel" { Ok(WokenBy::Kernel) } else { task(word).map(WokenBy::Task) }
+}
+
+fn task(word: &str) -> Result<Task, Problem> {
+    let (pid, tid) = word.split_once('.').unwrap_or((word, word));
+    match (pid.parse(), tid.parse()) {
+        (Ok(pid), Ok(tid)) => Ok(Task { pid, tid }),
+        _ => Err(bad("a process id", word)),
+    }
+}
+
+fn seconds(word: &str) -> Result<Nanos, Problem> {
+    nanos(&format!("{word}s")).map(Nanos).map_err(|_| bad("a time in seconds", word))
+}
+
+fn thread_state(word: &str) -> Result<ThreadState, Problem> {
+    lookup(&ThreadState::ALL, word, |s| s.name()).copied()
+}
+
+fn end(word: &str) -> Result<End, Problem> {
+    match word {
+        "r" => Ok(End::R),
+        "w" => Ok(End::W),
+        "rw" => Ok(End::Rw),
+        _ => Err(bad("an end (r, w, rw)", word)),
+    }
+}
+
+fn channel(word: &str) -> (ChannelId, ChannelType) {
+    if word.bytes().all(|b| b.is_ascii_digit() || b == b'#') {
+        (ChannelId(format!("pipe:[{word}]").into()), ChannelType::Pipe)
+    } else if word.starts_with("fifo:") {
+        (word.into(), ChannelType::Fifo)
+    } else {
+        (word.into(), ChannelType::Pipe)
+    }
+}
+
+fn unknown(word: &str) -> Result<FromUnknown, Problem> {
+    let all = [
+        FromUnknown::Overlap,
+        FromUnknown::External,
+        FromUnknown::BeforeStart,
+        FromUnknown::Transformed,
+        FromUnknown::Lost,
+    ];
+    lookup(&all, word, |u| u.name()).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
+
+    use super::{SAMPLE, parse};
+    use crate::event::{Kind, OpId, ThreadState};
+
+    #[test]
+    fn the_sample_is_well_formed() {
+        let events = parse(SAMPLE).unwrap();
+        assert!(events.len() > 60);
+        assert!(events.is_sorted_by_key(|e| e.t));
+        assert!(events.iter().enumerate().all(|(i, e)| e.seq == i as u64));
+    }
+
+    #[test]
+    fn lines_refer_back() {
+        let events = parse(
+            "0 1 a write 7 1 5 fill 5 slots 1/16\n0.5 2 b state RUNNING cpu0\n+10us 2 b state BLOCKED read 7\n\
+             # a comment\n\n0.6 2 b read 7 0 5 from 1:5 payload two words",
+        )
+        .unwrap();
+        let Kind::Recv(read) = &events[3].kind else { panic!() };
+        assert_eq!((read.from.as_ref().unwrap()[0].op, read.offset), (OpId(1), Some(0)));
+        assert_eq!(read.payload.as_deref(), Some(&b"two words"[..]));
+        let Kind::Recv(read) =
+            &parse("0 1 a write 7 1 5\n0 2 b write 7 1 5\n0 3 c read 7 0 8").unwrap()[2].kind.clone()
+        else {
+            panic!()
+        };
+        let from: Vec<_> = read.from.as_ref().unwrap().iter().map(|o| (o.pid, o.bytes)).collect();
+        assert_eq!(from, [(1, 5), (2, 3)]);
+        let Kind::State(state) = &events[2].kind else { panic!() };
+        assert_eq!((state.from, events[2].t.0), (Some(ThreadState::Running), 500_010_000));
+    }
+
+    #[test]
+    fn mistakes_have_their_place() {
+        for (script, error) in [
+            ("0 1 a jump", "script line 1: `jump` is not a verb"),
+            ("\n0 1 a write 7", "script line 2: a descriptor is missing"),
+            ("0 1 a read 7 0 5 from 9:5", "9 has sent nothing to pipe:[7] so far; name the op: `9:5@OP`"),
+            ("0 1 a fork 2 3", "`3` is too much"),
+            ("x 1 a fork 2", "`x` is not a time in seconds"),
+            ("0 - - fork 2 thread", "`fork` needs a process"),
+        ] {
+            let message = parse(script).unwrap_err().to_string();
+            assert!(message.contains(error), "{message}");
+        }
+    }
+}
