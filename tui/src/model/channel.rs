@@ -44,6 +44,95 @@ pub struct Channel {
     pub unknown: u64,
     /// A receiver has seen its end.
     pub eof: bool,
+    /// Samples so far, and how many of them one in `history` stands for.
+    samples: u64,
+    stride: u64,
+}
+
+/// The two sides of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// Where bytes go in.
+    Send,
+    /// Where bytes come out.
+    Receive,
+}
+
+/// Fill samples kept; beyond, every other one is dropped.
+const HISTORY: usize = 512;
+
+impl Channel {
+    pub(super) fn new(id: ChannelId, mechanism: ChannelType, index: u32, t: Nanos) -> Self {
+        Self {
+            id,
+            mechanism,
+            index,
+            born: t,
+            gone: None,
+            capacity: None,
+            slots: None,
+            fill: None,
+            slots_used: None,
+            history: VecDeque::new(),
+            holders: BTreeMap::new(),
+            senders: BTreeMap::new(),
+            receivers: BTreeMap::new(),
+            blocked_sending: 0,
+            blocked_receiving: 0,
+            high_water: 0,
+            unknown: 0,
+            eof: false,
+            samples: 0,
+            stride: 1,
+        }
+    }
+
+    /// How full it is, from 0 to 1: bytes or buffers, whichever leaves less room.
+    pub fn level(&self) -> Option<f64> {
+        let part = |used: u64, all: u64| (all > 0).then(|| (used as f64 / all as f64).min(1.0));
+        let bytes = self.fill.zip(self.capacity).and_then(|(used, all)| part(used, all));
+        let slots = self.slots_used.zip(self.slots).and_then(|(used, all)| part(used.into(), all.into()));
+        match (bytes, slots) {
+            (Some(bytes), Some(slots)) => Some(bytes.max(slots)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    pub(super) fn sample(&mut self, t: Nanos, fill: u64) {
+        self.fill = Some(fill);
+        self.high_water = self.high_water.max(fill);
+        // The newest is always there; it stays only if it is one that stands for `stride` of them.
+        if self.samples > 0 && !(self.samples - 1).is_multiple_of(self.stride) {
+            self.history.pop_back();
+        }
+        self.history.push_back((t, fill));
+        self.samples += 1;
+        if self.history.len() > HISTORY {
+            let mut place = 0_usize;
+            self.history.retain(|_| {
+                place += 1;
+                place % 2 == 1
+            });
+            self.stride = self.stride.saturating_mul(2);
+        }
+    }
+
+    pub(super) fn charge(&mut self, side: Side, ns: u64) {
+        let total = match side {
+            Side::Send => &mut self.blocked_sending,
+            Side::Receive => &mut self.blocked_receiving,
+        };
+        *total = total.saturating_add(ns);
+    }
+
+    pub(super) fn count(&mut self, side: Side, key: ProcessKey, bytes: u64, t: Nanos) {
+        let users = match side {
+            Side::Send => &mut self.senders,
+            Side::Receive => &mut self.receivers,
+        };
+        let hold = users.entry(key).or_default();
+        *hold = Hold { calls: hold.calls.saturating_add(1), bytes: hold.bytes.saturating_add(bytes), last: t };
+    }
 }
 
 /// What one process did with a channel.

@@ -7,12 +7,18 @@
 //! number of living things plus the ended ones kept for display. Absent on purpose: file handles, clocks, drawing.
 
 mod channel;
+mod flow;
+mod holding;
 mod process;
 pub mod script;
 mod signal;
 mod world;
 
-pub use channel::{Channel, Hold};
+pub use channel::{Channel, Hold, Side};
+pub use flow::Edge;
 pub use process::{Process, ProcessKey, Thread};
 pub use signal::{SignalRow, signal_name};
 pub use world::World;
+
+#[cfg(test)]
+mod tests;
