@@ -8,3 +8,4 @@ pub mod analyze;
 pub mod event;
 pub mod model;
 pub mod source;
+pub mod ui;

@@ -1,0 +1,43 @@
+//! The ASCII set: what was drawn is translated cell by cell, so that views know one set of glyphs only.
+
+use ratatui::buffer::Buffer;
+
+/// Replaces everything that is not ASCII.
+pub(super) fn translate(buffer: &mut Buffer) {
+    for cell in &mut buffer.content {
+        if !cell.symbol().is_ascii() {
+            let plain = cell.symbol().chars().next().map_or(' ', plain);
+            cell.set_char(plain);
+        }
+    }
+}
+
+fn plain(c: char) -> char {
+    match c {
+        '─' | '╌' | '·' | '−' | '–' | '—' => '-',
+        '━' | '╍' => '=',
+        '│' | '┃' | '╎' | '╏' => '|',
+        '●' => '*',
+        '◐' => '~',
+        '◌' | '█' => '#',
+        '■' => '=',
+        '†' => '-',
+        '○' | '░' | '…' => '.',
+        '⚡' => '!',
+        '▶' | '→' | '▸' => '>',
+        '◀' | '←' | '◂' => '<',
+        '▐' => '[',
+        '▌' => ']',
+        '▁' => '_',
+        '▂' | '▃' => '.',
+        '▄' | '▅' => ':',
+        '▆' | '▇' => '|',
+        '‖' => '"',
+        '↑' => '^',
+        '↓' => 'v',
+        '×' => 'x',
+        'µ' => 'u',
+        '\u{2500}'..='\u{257f}' => '+',
+        _ => '?',
+    }
+}
