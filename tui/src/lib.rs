@@ -5,6 +5,7 @@
 //! → `source` and `sys` → `ui` → `app` and `cli`.
 
 pub mod analyze;
+pub mod app;
 pub mod event;
 pub mod model;
 pub mod source;

@@ -28,7 +28,9 @@ pub(super) fn header(app: &App, frame: &mut Frame, area: Rect) {
     let theme = app.theme;
     let room = usize::from(area.width);
     let mut right = vec![Span::raw("  "), status(app), Span::raw("  ")];
-    if app.is_live() && !app.paused {
+    if room < 76 {
+        // The first to go.
+    } else if app.is_live() && !app.paused {
         right.push(Span::raw(format!("{:>10}  ", words::rate(app.clock.rate()))));
     } else {
         right.push(Span::raw(format!("{} events  ", words::count(app.live.events))));
@@ -161,7 +163,7 @@ pub(super) fn footer(app: &App, frame: &mut Frame, area: Rect) {
     } else {
         keys::EVENTS
     };
-    let gap = if area.width < 100 { " " } else { "   " };
+    let gap = if area.width < 100 { " " } else { "  " };
     let mut spans = vec![Span::raw(" ")];
     for (key, what) in keys {
         let what = if *key == "Space" && app.paused { "go on" } else { what };

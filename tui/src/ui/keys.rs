@@ -49,9 +49,8 @@ pub(super) const MAP: &[(&str, &str)] = &[
     ("Enter", "its events"),
     ("Space", "pause"),
     (", .", "step"),
-    ("2", "events"),
-    ("/", "filter"),
     ("t", "terminal"),
+    ("/", "filter"),
     ("?", "keys"),
     ("q", "quit"),
 ];
@@ -59,13 +58,13 @@ pub(super) const MAP: &[(&str, &str)] = &[
 /// Footer of the event list.
 pub(super) const EVENTS: &[(&str, &str)] = &[
     ("↑↓", "move"),
-    ("c e", "cause, effect"),
+    ("c", "cause"),
+    ("e", "effect"),
     ("Enter", "on the map"),
     ("/", "filter"),
+    ("Space", "pause"),
     ("f n N", "find"),
     ("G", "follow"),
-    ("Space", "pause"),
-    ("1", "map"),
     ("?", "keys"),
     ("q", "quit"),
 ];

@@ -122,17 +122,13 @@ pub(super) fn areas(app: &App) -> Areas {
 pub fn draw(app: &App, frame: &mut Frame) {
     match divide(app) {
         // A frame that is smaller than what was announced: the resize is under way.
-        _ if (frame.area().width, frame.area().height) < app.size && frame.area().area() < area_of(app.size) => {}
+        _ if frame.area().width < app.size.0 || frame.area().height < app.size.1 => {}
         None => draw_tiny(app, frame),
         Some(areas) => draw_areas(app, frame, &areas),
     }
     if app.options.ascii {
         ascii::translate(frame.buffer_mut());
     }
-}
-
-fn area_of((columns, rows): (u16, u16)) -> u32 {
-    u32::from(columns) * u32::from(rows)
 }
 
 fn draw_tiny(app: &App, frame: &mut Frame) {

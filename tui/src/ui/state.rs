@@ -153,6 +153,11 @@ impl App {
         self.notice.as_ref().filter(|(_, at)| *at + NOTICE > self.clock.wall()).map(|(text, _)| text.as_str())
     }
 
+    /// The source has not said that it is done.
+    pub fn expects_more(&self) -> bool {
+        !matches!(self.stage, Stage::Ended(_) | Stage::Failed(_))
+    }
+
     /// Whether the picture changes by the mere passing of time.
     pub fn moves(&self) -> bool {
         self.is_live() && !self.paused || self.notice.is_some()

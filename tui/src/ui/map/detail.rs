@@ -78,7 +78,7 @@ impl Teller<'_> {
             ChannelType::Fifo => "FIFO (named pipe)",
         };
         let mut lines = vec![Line::styled(format!("{kind}  {size}"), self.theme.strong())];
-        let nature = "stream · one way · reliable, order kept · indirect · buffered";
+        let nature = "stream · one way · reliable, in order · indirect · buffered";
         lines.extend(words::wrap(nature, room).into_iter().map(Line::raw));
         lines.push(self.holders("writers", channel, true, room));
         lines.push(self.holders("readers", channel, false, room));
@@ -91,12 +91,13 @@ impl Teller<'_> {
         lines.push(self.label("fill", format!("{} B  {slots} slots", of(channel.fill, channel.capacity))));
         let spark = self.spark(channel, room.saturating_sub(9).min(40));
         lines.push(Line::from(vec![Span::styled(format!("{:<9}", ""), self.theme.dim()), spark]));
-        lines.push(self.throughput(channel));
+        lines.extend(self.throughput(channel));
         let life = channel.gone.unwrap_or(self.now).since(channel.born);
         let share = |side, users: usize| percent(self.world.blocked(channel, side, self.now), life * users.max(1) as u64);
         let (writers, readers) =
             (share(Side::Send, channel.senders.len()), share(Side::Receive, channel.receivers.len()));
-        lines.push(self.label("blocked", format!("writers {writers} %  readers {readers} % of time")));
+        lines.push(Line::raw(format!("writers blocked {writers:>3} % of time")));
+        lines.push(Line::raw(format!("readers blocked {readers:>3} % of time")));
         if channel.eof {
             lines.push(self.label("end", "a reader has seen end-of-file".to_owned()));
         }
@@ -107,14 +108,15 @@ impl Teller<'_> {
         lines
     }
 
-    fn throughput(&self, channel: &Channel) -> Line<'static> {
+    fn throughput(&self, channel: &Channel) -> [Line<'static>; 2] {
         let total = |users: &std::collections::BTreeMap<ProcessKey, Hold>| -> (u64, Nanos) {
             (users.values().map(|hold| hold.bytes).sum(), users.values().map(|hold| hold.last).max().unwrap_or_default())
         };
         let ((sent, _), (received, last)) = (total(&channel.senders), total(&channel.receivers));
         let span = last.since(channel.born);
         let rate = if span > 0 { (received as f64 / (span as f64 / 1e9)) as u64 } else { 0 };
-        self.label("in, out", format!("{} {}  ∅ {}/s", words::bytes(sent), words::bytes(received), words::bytes(rate)))
+        let (sent, received, rate) = (words::bytes(sent), words::bytes(received), words::bytes(rate));
+        [self.label("moved", format!("in {sent}  out {received}")), self.label("mean", format!("{rate}/s"))]
     }
 
     fn holders(&self, name: &str, channel: &Channel, writing: bool, room: usize) -> Line<'static> {
@@ -237,7 +239,7 @@ impl Teller<'_> {
         }
         let open = self.world.channels.values().filter(|channel| channel.gone.is_none()).count();
         let all = self.world.channels.len();
-        lines.push(Line::raw(format!("  {:<9}{open:>6} open, {all} in all", "channels")));
+        lines.push(Line::raw(format!("  {:<9}{open:>6} open of {all}", "channels")));
         if !self.world.signals.is_empty() {
             lines.push(Line::styled("signals, the latest first", self.theme.dim()));
         }

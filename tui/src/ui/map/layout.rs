@@ -21,17 +21,44 @@ pub(super) struct Scale {
     pub lines: i32,
     /// A box is one line.
     pub flat: bool,
+    /// A parent that stands above is one line.
+    pub flat_parents: bool,
 }
 
-const SCALES: [Scale; 5] = [
-    Scale { width: 28, gap: 16, gauge: 10, lines: 3, flat: false },
-    Scale { width: 21, gap: 11, gauge: 6, lines: 2, flat: false },
-    Scale { width: 15, gap: 8, gauge: 4, lines: 2, flat: false },
-    Scale { width: 13, gap: 8, gauge: 4, lines: 2, flat: false },
-    Scale { width: 22, gap: 14, gauge: 4, lines: 1, flat: true },
+const LARGE: Scale = Scale { width: 28, gap: 16, gauge: 10, lines: 3, flat: false, flat_parents: false };
+const ROOMY: Scale = Scale { width: 21, gap: 11, gauge: 6, lines: 2, flat: false, flat_parents: false };
+const CLOSE: Scale = Scale { width: 15, gap: 8, gauge: 4, lines: 2, flat: false, flat_parents: false };
+const SMALL: Scale = Scale { width: 13, gap: 8, gauge: 4, lines: 2, flat: false, flat_parents: false };
+const FLAT: Scale = Scale { width: 22, gap: 14, gauge: 4, lines: 1, flat: true, flat_parents: true };
+/// The largest first.
+const SCALES: [Scale; 9] = [
+    LARGE,
+    LARGE.low(),
+    ROOMY,
+    ROOMY.low(),
+    CLOSE,
+    CLOSE.low(),
+    SMALL,
+    SMALL.low(),
+    FLAT,
 ];
 
 impl Scale {
+    /// The same with low parents.
+    const fn low(self) -> Self {
+        Self { flat_parents: true, ..self }
+    }
+
+    /// Where in a gap the gauge begins.
+    pub(super) fn gauge_at(self) -> i32 {
+        if self.flat { 1 } else { (self.gap - self.gauge) / 2 }
+    }
+
+    /// Lines and columns of a parent that stands above.
+    pub(super) fn parent(self) -> (i32, i32) {
+        if self.flat_parents { (1, self.width.max(FLAT.width)) } else { (self.height(1), self.width) }
+    }
+
     /// Lines that a link takes in a box or a gap.
     pub(super) fn pitch(self) -> i32 {
         if self.flat { 1 } else { 3 }
@@ -64,10 +91,8 @@ impl Scale {
 pub(super) struct Place {
     pub x: i32,
     pub y: i32,
+    pub width: i32,
     pub height: i32,
-    /// Row and column of its component's grid; `None` for one that stands above.
-    pub cell: Option<(usize, usize)>,
-    pub component: usize,
 }
 
 /// A link's gauge.
@@ -115,8 +140,7 @@ impl Plan {
             }
             last = whole;
         }
-        let [.., flat] = SCALES;
-        lay_out(last.unwrap_or_default(), flat, columns, true)
+        lay_out(last.unwrap_or_default(), FLAT, columns, true)
     }
 }
 
@@ -136,11 +160,11 @@ fn lay_out(graph: Graph, scale: Scale, columns: i32, wrap: bool) -> Plan {
     };
     let tops = tops(&plan.graph, &linked);
     let above = tops.iter().map(|level| level.len()).filter(|n| *n > 0).count() as i32;
-    let top_pitch = scale.height(1) + 1;
+    let top_pitch = scale.parent().0 + 1;
     // Components side by side as long as there is room, then below.
-    let mut shelf = (0, above * top_pitch + i32::from(above > 0 && scale.flat), 0);
-    for (number, nodes) in components.iter().enumerate() {
-        let block = route::Block::new(&mut plan, nodes, &ranks, number, if wrap { columns } else { i32::MAX });
+    let mut shelf = (0, above * top_pitch, 0);
+    for nodes in &components {
+        let block = route::Block::new(&mut plan, nodes, &ranks, if wrap { columns } else { i32::MAX });
         let (width, height) = (block.width, block.height);
         if shelf.0 > 0 && shelf.0 + width > columns {
             shelf = (0, shelf.1 + shelf.2 + 1, 0);
@@ -279,37 +303,37 @@ fn tops(graph: &Graph, linked: &[bool]) -> Vec<Vec<usize>> {
 
 /// Puts parents above the middle of their children, the lowest generation first, and draws the lines of descent.
 fn put_tops(plan: &mut Plan, tops: &[Vec<usize>], pitch: i32, columns: i32) {
+    let (parent_height, parent_width) = plan.scale.parent();
     for (level, row) in tops.iter().enumerate().rev() {
         let mut x = 0;
         for node in row {
-            let middles: Vec<i32> = children(plan, *node).map(|(_, place)| place.x).collect();
+            let middles: Vec<i32> = children(plan, *node).map(|(_, place)| place.x + plan.scale.width / 2).collect();
             let ideal = match (middles.iter().min(), middles.iter().max()) {
                 (Some(low), Some(high)) => i32::midpoint(*low, *high),
                 _ => 0,
             };
             let place = Place {
-                x: ideal.min(columns - plan.scale.width).max(x),
+                x: (ideal - parent_width / 2).min(columns - parent_width).max(x),
                 y: level as i32 * pitch,
-                height: plan.scale.height(1),
-                cell: None,
-                component: usize::MAX,
+                width: parent_width,
+                height: parent_height,
             };
             if let Some(target) = plan.places.get_mut(*node) {
                 *target = place;
             }
-            x = place.x + plan.scale.width + 2;
-            plan.width = plan.width.max(place.x + plan.scale.width);
+            x = place.x + parent_width + 2;
+            plan.width = plan.width.max(place.x + parent_width);
             plan.height = plan.height.max(place.y + place.height);
         }
     }
     let mut wires = Vec::new();
     for node in tops.iter().flatten() {
         let from = plan.places.get(*node).copied().unwrap_or_default();
-        let start = (from.x + plan.scale.width / 2, from.y + from.height - 1);
+        let start = (from.x + from.width / 2, from.y + from.height - 1);
         let lane = from.y + from.height;
         for (child, to) in children(plan, *node).filter(|(_, to)| to.y > lane) {
             if is_clear(plan, child, to, lane) {
-                let x = to.x + plan.scale.width / 2;
+                let x = to.x + to.width / 2;
                 wires.push(Wire::descent(vec![start, (start.0, lane), (x, lane), (x, to.y)]));
             }
         }
@@ -328,8 +352,8 @@ fn children(plan: &Plan, parent: usize) -> impl Iterator<Item = (usize, Place)> 
 
 /// Nothing stands between the lane and the child.
 fn is_clear(plan: &Plan, child: usize, to: Place, lane: i32) -> bool {
-    let x = to.x + plan.scale.width / 2;
+    let x = to.x + to.width / 2;
     plan.places.iter().enumerate().all(|(other, place)| {
-        other == child || place.y >= to.y || place.y < lane || x < place.x || x >= place.x + plan.scale.width
+        other == child || place.y >= to.y || place.y < lane || x < place.x || x >= place.x + place.width
     })
 }

@@ -62,7 +62,7 @@ struct Maker<'a> {
 
 impl Block {
     /// Arranges `nodes` in at most `columns`.
-    pub(super) fn new(plan: &mut Plan, nodes: &[usize], ranks: &[usize], number: usize, columns: i32) -> Self {
+    pub(super) fn new(plan: &mut Plan, nodes: &[usize], ranks: &[usize], columns: i32) -> Self {
         let rank = |node: usize| ranks.get(node).copied().unwrap_or(0);
         let scale = plan.scale;
         let highest = nodes.iter().map(|node| rank(*node)).max().unwrap_or(0);
@@ -102,7 +102,7 @@ impl Block {
         } else {
             0
         };
-        maker.finish(nodes, &links, number, &wanted)
+        maker.finish(nodes, &links, &wanted)
     }
 
     /// Moves the block to its place in the plan.
@@ -192,13 +192,13 @@ impl Maker<'_> {
         self.x_of(column) - self.scale.gap
     }
 
-    fn finish(mut self, nodes: &[usize], links: &[usize], number: usize, wanted: &BTreeMap<usize, i32>) -> Block {
+    fn finish(mut self, nodes: &[usize], links: &[usize], wanted: &BTreeMap<usize, i32>) -> Block {
         let mut block = Block::default();
         let rows = self.cells.values().map(|cell| cell.0).max().unwrap_or(0) + 1;
         let mut gauges: BTreeMap<usize, Gauge> = BTreeMap::new();
         let mut y = 0;
         for row in 0..rows {
-            let bottom = self.stack(row, y, nodes, number);
+            let bottom = self.stack(row, y, nodes);
             let bottom = self.slots(row, y, bottom, &mut gauges);
             let lanes = wanted.get(&row).copied().unwrap_or(0).min(LANES);
             self.lanes.push((bottom, 0, lanes));
@@ -222,7 +222,7 @@ impl Maker<'_> {
     }
 
     /// Stacks the boxes of each column of a row of the grid, each column in the middle; returns the line below.
-    fn stack(&mut self, row: usize, top: i32, nodes: &[usize], number: usize) -> i32 {
+    fn stack(&mut self, row: usize, top: i32, nodes: &[usize]) -> i32 {
         let mut columns: BTreeMap<usize, Vec<(usize, i32)>> = BTreeMap::new();
         for node in nodes {
             let cell = self.cells.get(node).copied().unwrap_or_default();
@@ -239,7 +239,7 @@ impl Maker<'_> {
             let mut y = top + (height - own) / 2;
             for (node, h) in boxes {
                 let place =
-                    Place { x: self.x_of(column), y, height: h, cell: Some((row, column)), component: number };
+                    Place { x: self.x_of(column), y, width: self.scale.width, height: h };
                 self.places.insert(node, place);
                 y += h + space;
             }
@@ -258,7 +258,7 @@ impl Maker<'_> {
                 let y = wish.max(free);
                 free = y + self.scale.pitch();
                 bottom = bottom.max(free - 1);
-                let x = self.gap_x(*column) + (self.scale.gap - self.scale.gauge) / 2;
+                let x = self.gap_x(*column) + self.scale.gauge_at();
                 gauges.insert(link, Gauge { x, y, reversed: self.reversed.contains(&link) });
             }
         }

@@ -45,7 +45,7 @@ impl Plan {
     /// Everything that can be selected; every member of what is folded, at the same place.
     pub(super) fn items(&self) -> impl Iterator<Item = Item> {
         let nodes = self.graph.nodes.iter().zip(&self.places).flat_map(|(node, place)| {
-            let middle = (place.x + self.scale.width / 2, place.y + place.height / 2);
+            let middle = (place.x + place.width / 2, place.y + place.height / 2);
             node.members.iter().map(move |key| Item { selection: Selection::Process(*key), middle })
         });
         let links = self.graph.links.iter().zip(&self.gauges).flat_map(|(link, gauge)| {

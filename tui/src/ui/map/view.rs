@@ -56,11 +56,17 @@ pub(crate) fn draw(app: &App, frame: &mut Frame, areas: &Areas) {
     }
     for (node, place) in plan.graph.nodes.iter().zip(&plan.places) {
         let selected = node.members.iter().any(|key| app.selection.is_process(*key));
-        let told = teller.node(node, plan.scale.text().0);
-        if plan.scale.flat {
-            draw_flat(app, &told, &canvas, buffer, *place, plan.scale.width, selected);
+        let flat = place.height == 1 || plan.scale.flat;
+        let told = teller.node(node, if flat { place.width as usize } else { plan.scale.text().0 });
+        if flat {
+            draw_flat(app, &told, &canvas, buffer, *place, selected);
         } else {
             draw_box(app, &told, &canvas, buffer, *place, plan.scale, selected);
+        }
+    }
+    for wire in plan.wires.iter().filter(|wire| wire.link.is_none()) {
+        if let Some((x, y)) = wire.corners.first().filter(|_| !plan.scale.flat_parents) {
+            canvas.text(buffer, *x, *y, "┬", app.theme.dim());
         }
     }
     detail::draw(app, &teller, frame, areas);
@@ -141,7 +147,7 @@ fn draw_link(
         }
     }
     if scale.flat {
-        canvas.text(buffer, gauge.x + scale.gauge, gauge.y, &words::fit(&word, 5), style);
+        canvas.text(buffer, gauge.x + scale.gauge, gauge.y, &words::fit(&word, 6), style);
         return;
     }
     let centre = |text: &str| gauge.x + (scale.gauge - words::width(text) as i32) / 2;
@@ -189,26 +195,19 @@ fn draw_box(
     }
 }
 
-fn draw_flat(
-    app: &App,
-    told: &Told,
-    canvas: &Canvas,
-    buffer: &mut Buffer,
-    at: Place,
-    width: i32,
-    selected: bool,
-) {
+fn draw_flat(app: &App, told: &Told, canvas: &Canvas, buffer: &mut Buffer, at: Place, selected: bool) {
+    let room = at.width as usize;
     let mark = told.state.chars().next().unwrap_or('?');
-    let name = told.title.trim();
-    let why = if told.reason.is_empty() { told.state.get(mark.len_utf8()..).unwrap_or("") } else { &told.reason };
-    let text = words::pad(&format!("{mark} {name} {}", why.replace(": ", ":")), width as usize);
+    let why = if told.reason.is_empty() { told.state.get(mark.len_utf8()..).unwrap_or("").trim() } else { &told.reason };
+    let name = format!("{mark} {} ", told.title.trim());
     let style = if selected { app.theme.cursor() } else { told.style };
-    canvas.text(buffer, at.x, at.y, &text, style);
+    canvas.text(buffer, at.x, at.y, &words::pad(&(name.clone() + &why.replace(": ", ":")), room), style);
     for row in 1..at.height {
-        canvas.text(buffer, at.x, at.y + row, &words::pad("", width as usize), app.theme.text());
+        canvas.text(buffer, at.x, at.y + row, &words::pad("", room), app.theme.text());
     }
     if let Some(signal) = &told.flash {
-        let text = format!("⚡{signal}");
-        canvas.text(buffer, at.x + width - words::width(&text) as i32, at.y, &text, app.theme.flash());
+        let text = words::fit(&format!("⚡{signal}"), room);
+        let behind = words::width(&name).min(room - words::width(&text)) as i32;
+        canvas.text(buffer, at.x + behind, at.y, &text, app.theme.flash());
     }
 }
