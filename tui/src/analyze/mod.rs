@@ -3,7 +3,12 @@
 mod explain;
 mod filter;
 mod line;
+mod span;
 
 pub use explain::explain;
 pub use filter::{Filter, FilterError};
-pub use line::line;
+pub use line::{Lines, TimeStyle, line};
+pub use span::{Role, Span, coloured, duration, plain};
+
+#[cfg(test)]
+mod tests;

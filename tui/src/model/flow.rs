@@ -26,7 +26,7 @@ pub struct Edge {
 impl World {
     /// Who is at one side of a channel: whoever has used it, or lives and holds only ends of that side. The flag says
     /// that it has used it. A shell that still holds both ends and uses none is not at any side.
-    pub fn at(&self, channel: &Channel, side: Side) -> Vec<(ProcessKey, bool)> {
+    pub fn parties(&self, channel: &Channel, side: Side) -> Vec<(ProcessKey, bool)> {
         let used = match side {
             Side::Send => &channel.senders,
             Side::Receive => &channel.receivers,
@@ -54,8 +54,8 @@ impl World {
         channels.sort_by_key(|channel| channel.index);
         let mut edges = Vec::new();
         for channel in channels {
-            let receivers = self.at(channel, Side::Receive);
-            for (from, has_sent) in self.at(channel, Side::Send) {
+            let receivers = self.parties(channel, Side::Receive);
+            for (from, has_sent) in self.parties(channel, Side::Send) {
                 for &(to, has_received) in &receivers {
                     // To itself only if it really does that: the self-pipe of an event loop.
                     if from != to || (has_sent && has_received) {

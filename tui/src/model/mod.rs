@@ -21,4 +21,6 @@ pub use signal::{SignalRow, signal_name};
 pub use world::World;
 
 #[cfg(test)]
+pub(crate) mod arbitrary;
+#[cfg(test)]
 mod tests;

@@ -9,10 +9,12 @@
 )]
 
 use super::{
-    Channel, Process, Side, World,
+    Channel, Process, Side, World, arbitrary,
     script::{SAMPLE, parse},
 };
 use crate::event::{End, Nanos, Phase, ThreadState};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 fn fold(script: &str) -> World {
     let mut world = World::new();
@@ -223,4 +225,67 @@ fn memory_is_bounded() {
         script += &format!("+1us 1 a fork {tid} thread\n+1us 1.{tid} a exit thread 0\n");
     }
     assert!(fold(&script).process(1).unwrap().threads.len() < 600);
+}
+
+proptest! {
+    #[test]
+    fn any_events_give_a_sound_world(events in arbitrary::events()) {
+        let mut world = World::new();
+        let mut again = World::new();
+        for event in &events {
+            world.apply(event);
+            again.apply(event);
+            check_invariants(&world);
+        }
+        prop_assert_eq!(&world, &again);
+        prop_assert_eq!(world.events, events.len() as u64);
+    }
+
+    #[test]
+    fn any_text_is_a_script_or_refused(text in "[0-9.+a-z:/ @,|\\n\\PC]{0,80}", line in any::<prop::sample::Index>()) {
+        let _ = parse(&text);
+        // A real line with something odd inside.
+        let lines: Vec<_> = SAMPLE.lines().collect();
+        let words: Vec<_> = lines[line.index(lines.len())].split(' ').collect();
+        for cut in 0..words.len() {
+            let _ = parse(&format!("{} {text}", words[..cut].join(" ")));
+        }
+    }
+}
+
+fn check_invariants(world: &World) {
+    let held: BTreeSet<_> = (world.channels.values())
+        .flat_map(|c| c.holders.iter().map(|((key, fd), end)| (*key, *fd, c.id.clone(), *end)))
+        .collect();
+    let holding: BTreeSet<_> = (world.processes.values())
+        .flat_map(|p| p.descriptors.iter().map(|(fd, (id, end))| (p.key, *fd, id.clone(), *end)))
+        .collect();
+    assert_eq!(held, holding);
+    let unheld: BTreeSet<_> = (world.channels.values())
+        .filter(|c| c.holders.is_empty())
+        .map(|c| (c.gone.unwrap_or(c.born), c.id.clone()))
+        .collect();
+    assert_eq!(unheld, world.unheld, "what nobody holds can be forgotten");
+    for process in world.processes.values() {
+        assert!(process.ended.is_none() || process.descriptors.is_empty());
+        assert!(process.summary().is_some(), "whoever appears has a thread");
+        for thread in process.threads.values() {
+            let spent: u128 = thread.spent_until(world.now).iter().map(|ns| u128::from(*ns)).sum();
+            assert!(spent <= u128::from(world.now.since(process.born)), "no time is counted twice");
+        }
+    }
+    for channel in world.channels.values() {
+        assert!(channel.gone.is_none() || channel.holders.is_empty());
+        assert!(channel.level().is_none_or(|level| (0.0..=1.0).contains(&level)));
+        for side in [Side::Send, Side::Receive] {
+            world.blocked(channel, side, world.now);
+        }
+    }
+    for row in &world.signals {
+        assert_eq!(world.signal(row.id), Some(row));
+    }
+    let order = world.layout_order();
+    assert!(order.iter().copied().collect::<BTreeSet<_>>().into_iter().eq(world.processes.keys().copied()));
+    assert_eq!(order.len(), world.processes.len());
+    assert!(world.edges().iter().all(|e| world.processes.contains_key(&e.from) && world.processes.contains_key(&e.to)));
 }

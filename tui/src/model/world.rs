@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use super::{Channel, Process, ProcessKey, SignalRow, Thread};
-use crate::event::{ChannelId, Event, Exit, Kind, Nanos, SignalEvent, SignalId, StateChange, Task, ThreadState};
+use crate::event::{ChannelId, Comm, Event, Exit, Kind, Nanos, SignalEvent, SignalId, StateChange, Task, ThreadState};
 
 /// Ended processes, and channels nobody holds, that are kept for display.
 const KEPT: usize = 4096;
@@ -52,7 +52,10 @@ impl World {
         self.events = self.events.saturating_add(1);
         let actor = event.task.map(|task| (task, self.actor(task, event)));
         match (&event.kind, actor) {
-            (Kind::Fork { child, thread }, actor) => self.fork(*child, *thread, actor.map(|(_, key)| key)),
+            (Kind::Fork { child, thread }, actor) => {
+                let parent = actor.map(|(_, key)| key);
+                self.fork(*child, *thread, parent, event.comm.unwrap_or_default());
+            }
             (Kind::Exec { exe, argv, .. }, Some((task, key))) => self.exec(task, key, exe, argv),
             (Kind::Exit(exit), Some((task, key))) => self.exit(task, key, exit),
             (Kind::State(change), Some((task, key))) => self.change_state(task, key, change),
@@ -126,10 +129,10 @@ impl World {
         key
     }
 
-    fn fork(&mut self, child: Task, thread: bool, parent: Option<ProcessKey>) {
+    /// A child begins as a copy: it is called as its creator is.
+    fn fork(&mut self, child: Task, thread: bool, parent: Option<ProcessKey>, comm: Comm) {
         let t = self.now;
         let creator = parent.and_then(|key| self.processes.get(&key));
-        let comm = creator.map(|p| p.comm).unwrap_or_default();
         if thread {
             let Some(process) = self.by_pid.get(&child.pid).and_then(|key| self.processes.get_mut(key)) else { return };
             process.add_thread(child.tid, comm, t);

@@ -29,6 +29,8 @@
 //!
 //! Invariants: `seq` is gapless, ops unique, `from` of a state is what the script said before of that thread.
 
+mod signal;
+mod transfer;
 mod words;
 
 use std::collections::{HashMap, VecDeque};
@@ -36,9 +38,8 @@ use std::collections::{HashMap, VecDeque};
 use self::words::{Problem, Words, bad, lookup, nanos, static_word};
 use super::signal::signal_name;
 use crate::event::{
-    Action, Blocked, Call, Cause, ChannelChange, ChannelEvent, ChannelId, ChannelType, Comm, Delivery, Destination,
-    End, Event, Exit, FromUnknown, Interrupted, Kind, Lost, Nanos, OpId, Origin, PeerPid, Phase, Scope, Sender,
-    SenderKind, SignalEvent, SignalId, StateChange, Task, ThreadState, Transfer, Verdict, WokenBy,
+    Blocked, Call, Cause, ChannelChange, ChannelEvent, ChannelId, ChannelType, Comm, End, Event, Exit, Kind, Lost,
+    Nanos, OpId, Origin, PeerPid, SignalId, StateChange, Task, ThreadState, WokenBy,
 };
 
 /// A pipeline `yes | head | sort` under a shell: pipes made and inherited, ends closed, a pipe that runs full, BLOCKED
@@ -220,257 +221,7 @@ impl Reader {
             unfinished: false,
         }
     }
-
-    fn transfer(&mut self, task: Task, send: bool, words: &mut Words<'_>) -> Result<Transfer, Problem> {
-        let (channel, mechanism) = channel(words.word("a channel")?);
-        let mut transfer = Transfer {
-            channel,
-            mechanism,
-            fd: words.number("a descriptor")?,
-            call: self.call(if send { "write" } else { "read" }),
-            requested: None,
-            bytes: None,
-            error: None,
-            nonblocking: false,
-            offset: None,
-            fill: None,
-            slots_used: None,
-            slots: None,
-            payload: None,
-            from: None,
-            from_unknown: None,
-            eof: false,
-            peek: false,
-            discarded: None,
-        };
-        match words.word("bytes or an error")? {
-            "eof" if !send => (transfer.bytes, transfer.eof) = (Some(0), true),
-            word if word.starts_with('E') => transfer.error = Some(static_word(word)?),
-            word => transfer.bytes = Some(word.parse().map_err(|_| bad("bytes", word))?),
-        }
-        while let Some(word) = words.next() {
-            self.transfer_option(word, &mut transfer, words)?;
-        }
-        transfer.requested = transfer.requested.or(transfer.bytes.filter(|n| *n > 0));
-        if let Some(bytes) = transfer.bytes.filter(|n| *n > 0) {
-            let at = self.offsets.entry((transfer.channel.clone(), send)).or_default();
-            transfer.offset = Some(*at);
-            if !transfer.peek {
-                *at = at.saturating_add(bytes);
-            }
-        }
-        let bytes = transfer.bytes.unwrap_or(0);
-        if send && transfer.error.is_none() {
-            let op = transfer.call.op;
-            self.sends.insert((transfer.channel.clone(), task.pid), op);
-            self.inside.entry(transfer.channel.clone()).or_default().push_back(Origin { op, pid: task.pid, bytes });
-        } else if bytes > 0 {
-            let first = self.take(&transfer.channel, bytes, transfer.peek);
-            if transfer.from_unknown.is_none() {
-                transfer.from = transfer.from.or(first);
-            }
-        }
-        Ok(transfer)
-    }
-
-    /// The origins of the first bytes in the channel, if so many are known; they leave it unless only peeked at.
-    fn take(&mut self, channel: &ChannelId, mut bytes: u64, peek: bool) -> Option<Vec<Origin>> {
-        let inside = self.inside.entry(channel.clone()).or_default();
-        let before = peek.then(|| inside.clone());
-        let mut taken = Vec::new();
-        while bytes > 0 {
-            let Some(first) = inside.front_mut() else { break };
-            let part = first.bytes.min(bytes);
-            taken.push(Origin { bytes: part, ..first.clone() });
-            (first.bytes, bytes) = (first.bytes - part, bytes - part);
-            if first.bytes == 0 {
-                inside.pop_front();
-            }
-        }
-        if let Some(before) = before {
-            *inside = before;
-        }
-        (bytes == 0).then_some(taken)
-    }
-
-    fn transfer_option(&mut self, word: &str, transfer: &mut Transfer, words: &mut Words<'_>) -> Result<(), Problem> {
-        let call = &mut transfer.call;
-        match word {
-            "fill" => transfer.fill = Some(words.number("bytes")?),
-            "slots" => {
-                let slots = words.word("USED/ALL")?;
-                let (used, all) = slots.split_once('/').ok_or_else(|| bad("USED/ALL", slots))?;
-                transfer.slots_used = Some(used.parse().map_err(|_| bad("a number", used))?);
-                transfer.slots = Some(all.parse().map_err(|_| bad("a number", all))?);
-            }
-            "requested" => transfer.requested = Some(words.number("bytes")?),
-            "discarded" => transfer.discarded = Some(words.number("bytes")?),
-            "nonblock" => transfer.nonblocking = true,
-            "peek" => transfer.peek = true,
-            "payload" => transfer.payload = Some(words.rest().as_bytes().to_vec()),
-            "took" => call.took_ns = nanos(words.word("a duration")?)?,
-            "blocked" => {
-                let blocked = nanos(words.word("a duration")?)?;
-                call.blocked_ns = Some(blocked);
-                call.took_ns = call.took_ns.max(blocked);
-            }
-            "by" => call.syscall = static_word(words.word("a call")?)?,
-            "op" => {
-                call.op = OpId(words.number("a number")?);
-                self.last_op = self.last_op.max(call.op.0);
-            }
-            "restarts" => call.restarts = words.number("a count")?,
-            "interrupted" => call.interrupted_by.push(SignalId(words.number("a signal's id")?)),
-            "unfinished" => call.unfinished = true,
-            "from" => {
-                let text = words.word("origins")?;
-                if text.contains(':') {
-                    let origins: Result<_, _> =
-                        text.split(',').map(|part| self.origin(&transfer.channel, part)).collect();
-                    transfer.from = Some(origins?);
-                } else {
-                    transfer.from_unknown = Some(unknown(text)?);
-                }
-            }
-            _ => return Err(bad("an option of a transfer", word)),
-        }
-        Ok(())
-    }
-
-    fn origin(&self, channel: &ChannelId, text: &str) -> Result<Origin, Problem> {
-        let problem = || bad("PID:BYTES", text);
-        let (pid, bytes) = text.split_once(':').ok_or_else(problem)?;
-        let (bytes, op) = match bytes.split_once('@') {
-            Some((bytes, op)) => (bytes, Some(OpId(op.parse().map_err(|_| problem())?))),
-            None => (bytes, None),
-        };
-        let pid = pid.parse().map_err(|_| problem())?;
-        let op = op
-            .or_else(|| self.sends.get(&(channel.clone(), pid)).copied())
-            .ok_or_else(|| format!("{pid} has sent nothing to {channel} so far; name the op: `{text}@OP`"))?;
-        Ok(Origin { op, pid, bytes: bytes.parse().map_err(|_| problem())? })
-    }
-
-    fn signal(&mut self, task: Option<Task>, words: &mut Words<'_>) -> Result<SignalEvent, Problem> {
-        let name = words.word("a signal")?;
-        let (signal, signo) = signal_name(name).ok_or_else(|| bad("a signal", name))?;
-        let pid = words.number("the target's process id")?;
-        let phase = words.word("a phase")?;
-        let phase = *lookup(PHASES, phase, |p| p.name())?;
-        let key = (signal.clone(), pid);
-        let id = match self.signals.get(&key) {
-            Some(id) if phase != Phase::Generated => *id,
-            _ => {
-                self.last_signal += 1;
-                SignalId(self.last_signal)
-            }
-        };
-        let mut event = SignalEvent {
-            signal,
-            signo,
-            id,
-            phase,
-            sender: None,
-            to: Destination { pid, tid: None, external: false },
-            scope: Some(Scope::Process),
-            multicast: None,
-            op: None,
-            syscall: None,
-            code: None,
-            target_state: None,
-            blocked_by_mask: false,
-            delivery: Delivery::default(),
-            into: None,
-            reason: None,
-        };
-        if phase == Phase::Generated {
-            let kind = if task.is_some() { SenderKind::Process } else { SenderKind::Kernel };
-            event.sender = Some(Sender { kind, pid: task.map(|t| t.pid), tty: None });
-        }
-        while let Some(word) = words.next() {
-            signal_option(word, &mut event, words)?;
-        }
-        if event.syscall.is_some() {
-            self.last_op += 1;
-            event.op = Some(OpId(self.last_op));
-        }
-        self.last_signal = self.last_signal.max(event.id.0);
-        self.signals.insert(key, event.id);
-        Ok(event)
-    }
 }
-
-fn signal_option(word: &str, event: &mut SignalEvent, words: &mut Words<'_>) -> Result<(), Problem> {
-    let delivery = &mut event.delivery;
-    match word {
-        "id" => event.id = SignalId(words.number("a number")?),
-        "sender" => {
-            let kind = words.word("a kind of sender")?;
-            let kind = match kind {
-                "process" => SenderKind::Process,
-                "kernel" => SenderKind::Kernel,
-                "timer" => SenderKind::Timer,
-                "terminal" => SenderKind::Terminal,
-                "child" => SenderKind::Child,
-                _ => return Err(bad("a kind of sender", kind)),
-            };
-            let pid = event.sender.as_ref().and_then(|s| s.pid).filter(|_| kind != SenderKind::Terminal);
-            event.sender = Some(Sender { kind, pid, tty: None });
-        }
-        "tty" => {
-            let tty = Some(words.word("a terminal")?.to_owned());
-            event.sender = Some(Sender { kind: SenderKind::Terminal, pid: None, tty });
-        }
-        "syscall" => event.syscall = Some(static_word(words.word("a call")?)?),
-        "code" => event.code = Some(static_word(words.word("a code")?)?),
-        "state" => event.target_state = Some(thread_state(words.word("a state")?)?),
-        "masked" => event.blocked_by_mask = true,
-        "external" => event.to.external = true,
-        "thread" => {
-            event.to.tid = Some(words.number("a thread id")?);
-            event.scope = Some(Scope::Thread);
-        }
-        "group" => event.multicast = Some(words.number("a number")?),
-        "action" => delivery.action = Some(*lookup(ACTIONS, words.word("an action")?, |a| a.name())?),
-        "handler" => {
-            delivery.handler = Some(words.word("an address")?.to_owned());
-            delivery.action = Some(Action::Handler);
-        }
-        "flags" => {
-            let flags: Result<_, _> = words.word("flags")?.split('|').map(static_word).collect();
-            delivery.flags = flags?;
-        }
-        "interrupted" => {
-            let text = words.word("a call")?;
-            let (syscall, on) = text.split_once(':').map_or((text, None), |(call, on)| (call, Some(on)));
-            delivery.interrupted =
-                Some(Interrupted { op: None, syscall: static_word(syscall)?, channel: on.map(|on| channel(on).0) });
-        }
-        "verdict" => delivery.verdict = Some(*lookup(VERDICTS, words.word("a verdict")?, |v| v.name())?),
-        "pending" => delivery.pending_ns = Some(nanos(words.word("a duration")?)?),
-        "took" => delivery.handler_ns = Some(nanos(words.word("a duration")?)?),
-        "into" => event.into = Some(SignalId(words.number("a signal's id")?)),
-        "reason" => event.reason = Some(static_word(words.word("a reason")?)?),
-        _ => return Err(bad("an option of `signal`", word)),
-    }
-    Ok(())
-}
-
-const PHASES: &[Phase] = &[
-    Phase::Generated,
-    Phase::Pending,
-    Phase::Ignored,
-    Phase::Coalesced,
-    Phase::Overflowed,
-    Phase::Delivered,
-    Phase::Handled,
-    Phase::Abandoned,
-    Phase::Consumed,
-    Phase::Discarded,
-];
-const ACTIONS: &[Action] =
-    &[Action::Handler, Action::Ignore, Action::Terminate, Action::Core, Action::Stop, Action::Continue];
-const VERDICTS: &[Verdict] = &[Verdict::Eintr, Verdict::Restarted, Verdict::Partial, Verdict::None];
 
 fn exec(words: &mut Words<'_>) -> Result<Kind, Problem> {
     let exe = words.word("a path")?;
@@ -560,17 +311,6 @@ fn channel(word: &str) -> (ChannelId, ChannelType) {
     } else {
         (word.into(), ChannelType::Pipe)
     }
-}
-
-fn unknown(word: &str) -> Result<FromUnknown, Problem> {
-    let all = [
-        FromUnknown::Overlap,
-        FromUnknown::External,
-        FromUnknown::BeforeStart,
-        FromUnknown::Transformed,
-        FromUnknown::Lost,
-    ];
-    lookup(&all, word, |u| u.name()).copied()
 }
 
 #[cfg(test)]

@@ -1,0 +1,149 @@
+//! The life of processes, and the states of threads.
+
+use super::Story;
+use crate::{
+    event::{Blocked, Cause, ChannelId, Exit, StateChange, Task, ThreadState, WokenBy},
+    model::Side,
+};
+
+impl Story<'_> {
+    pub(super) fn fork(&mut self, child: Task, thread: bool) {
+        let actor = self.actor();
+        if thread {
+            self.say(format!(
+                "{actor} started thread {}: it shares memory and descriptors with its process.",
+                child.tid
+            ));
+        } else {
+            self.say(format!(
+                "{actor} created process {}: a copy of itself, with copies of its open descriptors.",
+                child.pid
+            ));
+        }
+    }
+
+    pub(super) fn exec(&mut self, exe: &str) {
+        self.say(format!(
+            "{} now runs {exe}. Process id and open descriptors stay; all else is replaced.",
+            self.actor()
+        ));
+    }
+
+    pub(super) fn exit(&mut self, exit: &Exit) {
+        let actor = self.actor();
+        let what = if exit.thread { "This thread" } else { "The process" };
+        match (&exit.signal, exit.code) {
+            (Some(signal), _) => {
+                let core = if exit.core { ", and its memory was saved as a core dump" } else { "" };
+                self.say(format!("{actor} was killed by {signal}{core}."));
+            }
+            (None, Some(code)) => {
+                let how = if code == 0 { "success" } else { "failure" };
+                self.say(format!("{actor} ended with exit code {code} ({how} by convention)."));
+            }
+            (None, None) => self.say(format!("{actor} ended; how is not known.")),
+        }
+        if exit.thread {
+            self.say(format!("{what} is gone, its process lives on."));
+        } else {
+            let parent = (self.event.task)
+                .and_then(|task| self.world.process(task.pid))
+                .and_then(|process| self.world.processes.get(&process.parent?))
+                .map_or_else(
+                    || "its parent".to_owned(),
+                    |parent| format!("its parent {} ({})", parent.comm, parent.pid),
+                );
+            self.say(format!("{what}'s descriptors are closed; it stays a ZOMBIE until {parent} has waited for it."));
+        }
+    }
+
+    pub(super) fn state(&mut self, change: &StateChange) {
+        let actor = self.actor();
+        match change.to {
+            ThreadState::New => self.say(format!("{actor} has been created and has not run yet.")),
+            ThreadState::Ready => self.ready(change),
+            ThreadState::Running => {
+                let cpu = change.cpu.map(|cpu| format!(" {cpu}")).unwrap_or_default();
+                self.say(format!("The scheduler gave {actor} CPU{cpu}."));
+            }
+            ThreadState::Blocked => match &change.on {
+                Some(on) => self.blocked(on),
+                None => self.say(format!("{actor} waits for something other than a CPU.")),
+            },
+            ThreadState::Stopped if change.traced => {
+                self.say(format!("{actor} is held by a tracer (ptrace), a debugger for example."));
+            }
+            ThreadState::Stopped => {
+                self.say(format!("{actor} is stopped by a signal and stays so until SIGCONT or SIGKILL."));
+            }
+            ThreadState::Zombie => {
+                self.say(format!("{actor} has ended. What is left is its exit code, until its parent waits for it."));
+            }
+            ThreadState::Dead => {
+                self.say(format!("{actor} has been reaped: nothing of it is left, its id may be used again."));
+            }
+        }
+    }
+
+    fn ready(&mut self, change: &StateChange) {
+        let actor = self.actor();
+        if change.preempted {
+            return self.say(format!("{actor} was preempted: it could run on, but had to leave the CPU to another."));
+        }
+        // A wake-up does not say that what was waited for is there: a signal wakes as well.
+        match change.woken_by {
+            Some(WokenBy::Task(task)) if self.event.task.map(|t| t.pid) == Some(task.pid) => {
+                self.say(format!("Thread {} of its own process made {actor} READY.", task.tid));
+            }
+            Some(WokenBy::Task(task)) => self.say(format!("{} made {actor} READY.", self.name(task.pid))),
+            Some(WokenBy::Kernel) => self.say(format!("The kernel (an interrupt or a timer) made {actor} READY.")),
+            None => self.say(format!("{actor} is READY.")),
+        }
+        self.say("READY means that only a CPU is missing.");
+    }
+
+    fn blocked(&mut self, on: &Blocked) {
+        let actor = self.actor();
+        match (on.cause, on.syscall, &on.channel) {
+            (Cause::Fault, ..) => {
+                self.say(format!("{actor} is BLOCKED until a page of its memory has been brought in."));
+            }
+            (Cause::Io, syscall, _) => {
+                let call = syscall.map(|call| format!(" in {call}")).unwrap_or_default();
+                self.say(format!("{actor} is BLOCKED{call} until a device has answered."));
+            }
+            // pipe_read and pipe_write (fs/pipe.c) sleep interruptibly for data or room only; for the mutex they do not.
+            (Cause::Call, Some(call @ ("read" | "readv")), Some(id)) if !on.uninterruptible && is_pipe(id) => {
+                self.say_wait_on(Side::Receive, call, id);
+            }
+            (Cause::Call, Some(call @ ("write" | "writev")), Some(id)) if !on.uninterruptible && is_pipe(id) => {
+                self.say_wait_on(Side::Send, call, id);
+            }
+            (Cause::Call, Some(call), Some(id)) => self.say(format!("{actor} is BLOCKED in {call} on {id}.")),
+            (Cause::Call, Some(call), None) => {
+                let what = match call {
+                    "wait4" | "waitid" => match on.waits_for {
+                        Some(pid) => format!(" until its child {} changes its state", self.name(pid)),
+                        None => " until one of its children changes its state".to_owned(),
+                    },
+                    "nanosleep" | "clock_nanosleep" => ": it sleeps until a time".to_owned(),
+                    "pause" | "rt_sigsuspend" | "rt_sigtimedwait" => " until a signal comes".to_owned(),
+                    "futex" => ": a lock or condition of its program (futex)".to_owned(),
+                    "poll" | "ppoll" | "select" | "pselect6" | "epoll_wait" | "epoll_pwait" => {
+                        " until one of several descriptors is ready".to_owned()
+                    }
+                    _ => on.fd.map(|fd| format!(" on fd {fd}")).unwrap_or_default(),
+                };
+                self.say(format!("{actor} is BLOCKED in {call}{what}."));
+            }
+            (Cause::Call, None, _) => self.say(format!("{actor} is BLOCKED.")),
+        }
+        if on.uninterruptible {
+            self.say("No signal can wake it from this wait (uninterruptible).");
+        }
+    }
+}
+
+fn is_pipe(id: &ChannelId) -> bool {
+    id.0.starts_with("pipe:") || id.0.starts_with("fifo:")
+}

@@ -1,0 +1,179 @@
+//! Sends and receives.
+
+use super::{Story, bytes, list};
+use crate::{
+    analyze::duration,
+    event::{ChannelType, FromUnknown, Transfer},
+    model::Channel,
+};
+
+/// Writes up to this size are never mixed with those of others (PIPE_BUF, pipe(7)).
+const ATOMIC: u64 = 4096;
+
+impl Story<'_> {
+    pub(super) fn send(&mut self, transfer: &Transfer) {
+        let (call, channel) = (transfer.call.syscall, &transfer.channel);
+        if let Some(moved) = transfer.bytes {
+            let what = kind(transfer.mechanism);
+            self.say(format!("{} put {} into {channel} by {call}: {what}.", self.actor(), bytes(moved)));
+            self.say_part(transfer, moved);
+            self.say_room(transfer);
+            self.say_mixing(transfer, moved);
+        }
+        match transfer.error {
+            Some("EPIPE") => {
+                self.say(format!("Nobody holds the read end of {channel} any more, so {call} failed with EPIPE."));
+                self.say("The kernel also sends SIGPIPE, which ends a process that neither handles nor ignores it.");
+            }
+            Some("EAGAIN") => self.say(format!(
+                "{channel} had no room, and the descriptor is non-blocking: {call} failed with EAGAIN instead of waiting."
+            )),
+            Some(error) => self.say_error(transfer, error),
+            None => {}
+        }
+        self.say_wait(transfer, "A writer is BLOCKED while the pipe is full.");
+    }
+
+    pub(super) fn receive(&mut self, transfer: &Transfer) {
+        let (call, channel) = (transfer.call.syscall, &transfer.channel);
+        match transfer.bytes {
+            _ if transfer.eof => self.say(format!(
+                "{channel} is empty and nobody holds its write end any more: {call} told {} end-of-file (0 bytes).",
+                self.actor()
+            )),
+            Some(moved) => {
+                self.say(format!("{} took {} out of {channel} by {call}.", self.actor(), bytes(moved)));
+                self.say_origins(transfer);
+                if transfer.peek {
+                    self.say("The bytes stay in the channel: they were only looked at.");
+                } else if transfer.fill == Some(0) {
+                    self.say("The channel is empty now: the next read will wait.");
+                }
+            }
+            None => {}
+        }
+        if let Some(cut) = transfer.discarded {
+            self.say(format!("The packet was longer than the buffer: its last {} are gone.", bytes(cut)));
+        }
+        match transfer.error {
+            Some("EAGAIN") => self.say(format!(
+                "{channel} was empty, and the descriptor is non-blocking: {call} failed with EAGAIN instead of waiting."
+            )),
+            Some(error) => self.say_error(transfer, error),
+            None => {}
+        }
+        self.say_wait(transfer, "A reader is BLOCKED while the pipe is empty and somebody holds the write end.");
+    }
+
+    fn say_part(&mut self, transfer: &Transfer, moved: u64) {
+        let Some(requested) = transfer.requested.filter(|requested| moved < *requested) else { return };
+        let call = transfer.call.syscall;
+        let why = match self.interruptions(&transfer.call) {
+            Some(signals) => format!(": {signals} interrupted {call}, which then tells how far it got"),
+            None if transfer.nonblocking => ": the descriptor is non-blocking, so it did not wait for room".to_owned(),
+            None => String::new(),
+        };
+        self.say(format!("That is a part of the {requested} asked for{why}."));
+    }
+
+    fn say_room(&mut self, transfer: &Transfer) {
+        let Some(fill) = transfer.fill else { return };
+        let capacity = self.world.channels.get(&transfer.channel).and_then(|c| c.capacity);
+        let buffers = transfer.slots.filter(|all| transfer.slots_used >= Some(*all));
+        match (capacity, buffers) {
+            (Some(all), _) if fill >= all => {
+                self.say(format!("It is full now ({fill}/{all} bytes): the next write will wait for a reader."));
+            }
+            (Some(all), Some(slots)) => self.say(format!(
+                "All its {slots} buffers are in use: it is full with {fill} of {all} bytes, and the next write may wait."
+            )),
+            (Some(all), None) => self.say(format!("It now holds {fill} of {all} bytes.")),
+            (None, _) => self.say(format!("It now holds {}.", bytes(fill))),
+        }
+    }
+
+    fn say_mixing(&mut self, transfer: &Transfer, moved: u64) {
+        let others = |channel: &Channel| channel.senders.len() > 1;
+        if self.world.channels.get(&transfer.channel).is_some_and(others) {
+            if moved > ATOMIC {
+                self.say(format!(
+                    "It has several writers, and more than {ATOMIC} bytes (PIPE_BUF) may be mixed with theirs."
+                ));
+            } else {
+                self.say(format!("It has several writers, but up to {ATOMIC} bytes (PIPE_BUF) stay in one piece."));
+            }
+        }
+    }
+
+    fn say_origins(&mut self, transfer: &Transfer) {
+        if let Some(why) = transfer.from_unknown {
+            let why = match why {
+                FromUnknown::Overlap => "sends overlapped, and nothing tells their order",
+                FromUnknown::External => "their sender is not traced",
+                FromUnknown::BeforeStart => "they were inside before the trace began",
+                FromUnknown::Transformed => "what goes in is not what comes out",
+                FromUnknown::Lost => "events are missing",
+            };
+            self.say(format!("Whose bytes they are is not known: {why}."));
+        }
+        let Some(origins) = transfer.from.as_ref().filter(|origins| !origins.is_empty()) else { return };
+        let mut senders: Vec<(u32, u64)> = Vec::new();
+        for origin in origins {
+            match senders.iter_mut().find(|(pid, _)| *pid == origin.pid) {
+                Some((_, sum)) => *sum = sum.saturating_add(origin.bytes),
+                None => senders.push((origin.pid, origin.bytes)),
+            }
+        }
+        let names = match *senders {
+            [(pid, _)] => self.name(pid),
+            _ => list(senders.iter().map(|(pid, sum)| format!("{}: {}", self.name(*pid), bytes(*sum))).collect()),
+        };
+        if origins.len() == 1 {
+            self.say(format!("They were sent by {names}."));
+        } else {
+            self.say(format!(
+                "They come from {} sends, by {names}: a byte stream keeps no boundaries between messages.",
+                origins.len()
+            ));
+        }
+    }
+
+    fn say_error(&mut self, transfer: &Transfer, error: &str) {
+        let call = transfer.call.syscall;
+        match (error, self.interruptions(&transfer.call)) {
+            ("EINTR", Some(signals)) => {
+                self.say(format!("{signals} interrupted {call} before a byte was moved: it failed with EINTR."));
+            }
+            ("EINTR", None) => {
+                self.say(format!("A signal interrupted {call} before a byte was moved: it failed with EINTR."));
+            }
+            _ => self.say(format!("{call} of {} on {} failed with {error}.", self.actor(), transfer.channel)),
+        }
+    }
+
+    fn say_wait(&mut self, transfer: &Transfer, rule: &str) {
+        if let Some(ns) = transfer.call.blocked_ns.filter(|ns| *ns > 0) {
+            let took = duration(transfer.call.took_ns);
+            self.say(format!("{} was BLOCKED for {} of the {took} it took. {rule}", self.actor(), duration(ns)));
+        }
+        if transfer.call.restarts > 0 {
+            let signals = self.interruptions(&transfer.call).map(|names| format!(" ({names})")).unwrap_or_default();
+            let times = match transfer.call.restarts {
+                1 => "once".to_owned(),
+                n => format!("{n} times"),
+            };
+            self.say(format!("Signals interrupted it{signals}, and the kernel started it again, {times}."));
+        }
+        if transfer.call.unfinished {
+            self.say("The call never returned: its thread, or the trace, ended in it.");
+        }
+    }
+}
+
+/// What the mechanism is.
+pub(super) fn kind(mechanism: ChannelType) -> &'static str {
+    match mechanism {
+        ChannelType::Pipe => "a unidirectional byte stream, buffered in the kernel",
+        ChannelType::Fifo => "a named pipe, a unidirectional byte stream that any process can open by its path",
+    }
+}

@@ -1,0 +1,386 @@
+//! The words for each kind of event.
+
+use super::Lines;
+use crate::{
+    analyze::span::{Role, Spans, duration},
+    event::{
+        Action, Blocked, Cause, ChannelChange, ChannelEvent, ChannelId, End, Event, Exit, FromUnknown, Kind, Lost,
+        Phase, SenderKind, SignalEvent, StateChange, ThreadState, Transfer, Verdict, WokenBy, text,
+    },
+};
+
+/// Senders named on a line.
+const NAMED: usize = 4;
+
+impl Lines {
+    pub(super) fn write(&self, event: &Event, out: &mut Spans) {
+        match &event.kind {
+            Kind::Fork { child, thread: false } => {
+                out.add(Role::Call, "fork").plain(" → ").add(Role::Pid, child.pid.to_string());
+            }
+            Kind::Fork { child, thread: true } => {
+                out.add(Role::Call, "new thread").plain(" → ").add(Role::Pid, child.tid.to_string());
+            }
+            Kind::Exec { exe, argv, cut } => exec(exe, argv, *cut, out),
+            Kind::Exit(how) => exit(how, out),
+            Kind::State(change) => self.state(change, out),
+            Kind::Channel(change) => self.channel(change, out),
+            Kind::Send(transfer) => self.send(transfer, out),
+            Kind::Recv(transfer) => self.recv(transfer, out),
+            Kind::Signal(step) => self.signal(step, out),
+            Kind::Lost(missing) => lost(missing, out),
+        }
+    }
+
+    fn send(&self, transfer: &Transfer, out: &mut Spans) {
+        out.add(Role::Call, transfer.call.syscall);
+        let bytes = match (transfer.bytes, transfer.requested) {
+            (Some(bytes), Some(requested)) if bytes < requested => format!(" {bytes} of {requested} B"),
+            (Some(bytes), _) | (None, Some(bytes)) => format!(" {bytes} B"),
+            (None, None) => String::new(),
+        };
+        out.add(Role::Bytes, bytes).plain(" → ").add(Role::Channel, &*transfer.channel.0);
+        if let Some(fill) = transfer.fill {
+            let capacity = self.capacities.get(&transfer.channel);
+            let fill = capacity.map_or_else(|| format!(" ({fill} B inside"), |all| format!(" ({fill}/{all}"));
+            out.dim(fill);
+            // Small writes use up the buffers long before the bytes.
+            match transfer.slots.filter(|all| transfer.slots_used >= Some(*all)) {
+                Some(all) if transfer.fill.as_ref() < capacity => out.dim(format!(", all {all} buffers in use)")),
+                _ => out.dim(")"),
+            };
+        }
+        call_detail(transfer, "the channel is full", out);
+        self.payload(transfer, out);
+    }
+
+    fn recv(&self, transfer: &Transfer, out: &mut Spans) {
+        out.add(Role::Call, transfer.call.syscall);
+        match transfer.bytes {
+            _ if transfer.eof => out.add(Role::Bytes, " end-of-file"),
+            Some(bytes) => out.add(Role::Bytes, format!(" {bytes} B")),
+            None => out,
+        };
+        out.plain(" ← ").add(Role::Channel, &*transfer.channel.0);
+        self.origins(transfer, out);
+        if transfer.peek {
+            out.dim(", left in place");
+        }
+        if let Some(bytes) = transfer.discarded {
+            out.dim(format!(", {bytes} B discarded"));
+        }
+        call_detail(transfer, "the channel is empty", out);
+        self.payload(transfer, out);
+    }
+
+    fn origins(&self, transfer: &Transfer, out: &mut Spans) {
+        if let Some(why) = transfer.from_unknown {
+            out.plain(" from ").add(Role::Peer, "?").dim(format!(" ({})", unknown(why)));
+            return;
+        }
+        let mut senders: Vec<(u32, u64)> = Vec::new();
+        for origin in transfer.from.iter().flatten() {
+            match senders.iter_mut().find(|(pid, _)| *pid == origin.pid) {
+                Some((_, bytes)) => *bytes = bytes.saturating_add(origin.bytes),
+                None => senders.push((origin.pid, origin.bytes)),
+            }
+        }
+        if let [(pid, _)] = *senders {
+            out.plain(" from ").add(Role::Peer, self.name(pid));
+            return;
+        }
+        for (index, (pid, bytes)) in senders.iter().take(NAMED).enumerate() {
+            out.plain(if index == 0 { " from " } else { ", " });
+            out.add(Role::Peer, self.name(*pid)).add(Role::Bytes, format!(" {bytes} B"));
+        }
+        if senders.len() > NAMED {
+            out.plain(format!(" and {} more", senders.len() - NAMED));
+        }
+    }
+
+    fn payload(&self, transfer: &Transfer, out: &mut Spans) {
+        if let Some(bytes) = transfer.payload.as_ref().filter(|bytes| self.payload && !bytes.is_empty()) {
+            let all = transfer.bytes.is_none_or(|n| n <= bytes.len() as u64);
+            out.add(Role::Payload, format!("  \"{}\"{}", text::escape(bytes), if all { "" } else { "…" }));
+        }
+    }
+
+    fn channel(&self, change: &ChannelEvent, out: &mut Spans) {
+        let verb = match change.event {
+            ChannelChange::Created => "create",
+            ChannelChange::Opened => "open",
+            ChannelChange::Duplicated => "duplicate",
+            ChannelChange::Inherited => "inherit",
+            ChannelChange::Passed => "get",
+            ChannelChange::Attached => "hold",
+            ChannelChange::Resized => "resize",
+            ChannelChange::Closed => "close",
+        };
+        out.add(Role::Call, verb).plain(" ").add(Role::Channel, &*change.channel.0);
+        if let Some([read, write]) = change.fds {
+            out.plain(format!(": read end fd {read}, write end fd {write}"));
+        }
+        if let Some(fd) = change.fd {
+            let end = match change.end {
+                Some(End::R) => "read end ",
+                Some(End::W) => "write end ",
+                Some(End::Rw) => "both ends ",
+                None => "",
+            };
+            out.plain(format!(": {end}fd {fd}"));
+        }
+        if let Some(fd) = change.of_fd {
+            out.plain(format!(" of fd {fd}"));
+        }
+        if let Some(peer) = change.peer {
+            out.plain(" from ").add(Role::Peer, self.name(peer.pid));
+        }
+        if change.event == ChannelChange::Attached {
+            out.dim(" (since before the trace)");
+        }
+        if change.event == ChannelChange::Resized
+            && let Some(capacity) = change.capacity
+        {
+            out.plain(" to ").add(Role::Bytes, format!("{capacity} B"));
+            if let Some(slots) = change.slots {
+                out.dim(format!(" ({slots} buffers)"));
+            }
+        }
+        if let Some(error) = change.error {
+            out.plain(" failed: ").add(Role::Error, error);
+        }
+    }
+
+    fn state(&self, change: &StateChange, out: &mut Spans) {
+        if let Some(from) = change.from {
+            out.add(Role::State(from), from.name()).plain(" ");
+        }
+        out.plain("→ ").add(Role::State(change.to), change.to.name());
+        if let Some(cpu) = change.cpu {
+            out.plain(format!(" on cpu{cpu}"));
+        }
+        if let Some(on) = &change.on {
+            self.wait(on, out);
+        }
+        match change.woken_by {
+            Some(WokenBy::Task(task)) => {
+                out.dim(" (woken by ").add(Role::Peer, self.name(task.pid)).dim(")");
+            }
+            Some(WokenBy::Kernel) => {
+                out.dim(" (woken by the kernel)");
+            }
+            None => {}
+        }
+        if change.preempted {
+            out.dim(" (preempted)");
+        }
+        if change.traced {
+            out.dim(" (by a tracer)");
+        }
+    }
+
+    /// ` in read on pipe:[8124]`
+    fn wait(&self, on: &Blocked, out: &mut Spans) {
+        if let Some(syscall) = on.syscall {
+            wait_in(syscall, on.channel.as_ref(), out);
+        }
+        match (on.cause, &on.channel, on.fd) {
+            (Cause::Fault, ..) => {
+                out.plain(" on a page fault");
+            }
+            (Cause::Io, ..) => {
+                out.plain(" on a device");
+            }
+            (Cause::Call, None, Some(fd)) => {
+                out.plain(format!(" on fd {fd}"));
+            }
+            _ => {}
+        }
+        if let Some(pid) = on.waits_for {
+            out.plain(" for ").add(Role::Peer, self.name(pid));
+        }
+    }
+
+    fn signal(&self, step: &SignalEvent, out: &mut Spans) {
+        let delivery = &step.delivery;
+        let after = || delivery.pending_ns.map(|ns| format!(" after {}", duration(ns))).unwrap_or_default();
+        out.add(Role::Signal, step.signal.as_str());
+        match step.phase {
+            Phase::Generated => self.generated(step, out),
+            Phase::Pending if step.blocked_by_mask => {
+                out.plain(" pending: blocked by the mask");
+            }
+            Phase::Pending if step.target_state == Some(ThreadState::Stopped) => {
+                out.plain(" pending: the process is stopped");
+            }
+            Phase::Pending => {
+                out.plain(" pending");
+            }
+            Phase::Ignored => {
+                out.plain(" ignored");
+            }
+            Phase::Coalesced => {
+                out.plain(" coalesced: one is pending already");
+            }
+            Phase::Overflowed => {
+                out.plain(" overflowed: the queue is full");
+            }
+            Phase::Delivered => {
+                out.plain(" delivered");
+                match delivery.action {
+                    Some(Action::Handler) => out.plain(" to handler").plain(after()),
+                    Some(Action::Terminate) => out.plain(after()).plain(": terminates"),
+                    Some(Action::Core) => out.plain(after()).plain(": terminates with a core dump"),
+                    Some(Action::Stop) => out.plain(after()).plain(": stops"),
+                    Some(Action::Continue) => out.plain(after()).plain(": continues"),
+                    Some(Action::Ignore) => out.plain(after()).plain(": ignored"),
+                    None => out.plain(after()),
+                };
+            }
+            Phase::Handled => {
+                out.plain(" handled");
+                if let Some(ns) = delivery.handler_ns {
+                    out.plain(format!(" in {}", duration(ns)));
+                }
+            }
+            Phase::Abandoned => {
+                out.plain(": the handler never returned");
+            }
+            Phase::Consumed => {
+                out.plain(" consumed").plain(step.syscall.map(|call| format!(" by {call}")).unwrap_or_default());
+                out.plain(after());
+            }
+            Phase::Discarded => {
+                out.plain(" discarded").plain(step.reason.map(|why| format!(": {why}")).unwrap_or_default());
+            }
+        }
+        if step.phase != Phase::Generated
+            && let Some(call) = &delivery.interrupted
+            && delivery.verdict != Some(Verdict::None)
+        {
+            out.plain("; ").add(Role::Call, call.syscall).plain(" interrupted");
+            match delivery.verdict {
+                Some(Verdict::Eintr) => out.plain(": ").add(Role::Error, "EINTR"),
+                Some(verdict) => out.plain(format!(": {}", verdict.name())),
+                None => out,
+            };
+        }
+    }
+
+    fn generated(&self, step: &SignalEvent, out: &mut Spans) {
+        out.plain(" → ").add(Role::Pid, step.to.tid.unwrap_or(step.to.pid).to_string());
+        if step.to.external {
+            out.dim(" (not traced)");
+        } else if let Some(state) = step.target_state {
+            out.plain(" (").add(Role::State(state), state.name());
+            let waits = self.waits.get(&step.to.tid.unwrap_or(step.to.pid));
+            match (&step.delivery.interrupted, waits) {
+                _ if state != ThreadState::Blocked => {}
+                (Some(call), _) => wait_in(call.syscall, call.channel.as_ref(), out),
+                (None, Some(on)) => self.wait(on, out),
+                (None, None) => {}
+            }
+            out.plain(")");
+        }
+        let Some(sender) = &step.sender else { return };
+        match sender.kind {
+            SenderKind::Process => {}
+            SenderKind::Kernel => {
+                out.plain(" from the kernel");
+            }
+            SenderKind::Timer => {
+                out.plain(" from a timer");
+            }
+            SenderKind::Terminal => {
+                out.plain(" from the terminal");
+                if let Some(tty) = &sender.tty {
+                    out.plain(format!(" {tty}"));
+                }
+            }
+            SenderKind::Child => {
+                out.plain(" about child");
+                if let Some(pid) = sender.pid {
+                    out.plain(" ").add(Role::Peer, self.name(pid));
+                }
+            }
+        }
+        if let Some(code) = step.code.filter(|_| sender.kind != SenderKind::Process) {
+            out.dim(format!(" ({code})"));
+        }
+    }
+}
+
+fn wait_in(syscall: &str, channel: Option<&ChannelId>, out: &mut Spans) {
+    out.plain(" in ").add(Role::Call, syscall);
+    if let Some(channel) = channel {
+        out.plain(" on ").add(Role::Channel, &*channel.0);
+    }
+}
+
+/// What the call met with: an error, waiting, signals.
+fn call_detail(transfer: &Transfer, would_block: &str, out: &mut Spans) {
+    let call = &transfer.call;
+    if let Some(error) = transfer.error {
+        out.plain(" failed: ").add(Role::Error, error);
+        match error {
+            "EAGAIN" => out.dim(format!(" ({would_block})")),
+            "EPIPE" => out.dim(" (nobody holds the read end)"),
+            _ => out,
+        };
+    }
+    if let Some(ns) = call.blocked_ns.filter(|ns| *ns > 0) {
+        out.plain(", ").add(Role::State(ThreadState::Blocked), format!("blocked {}", duration(ns)));
+    }
+    if call.restarts > 0 {
+        out.plain(format!(", restarted {}x", call.restarts));
+    }
+    if call.unfinished {
+        out.plain(", unfinished");
+    }
+}
+
+pub(crate) fn unknown(why: FromUnknown) -> &'static str {
+    match why {
+        FromUnknown::Overlap => "sends overlapped",
+        FromUnknown::External => "not traced",
+        FromUnknown::BeforeStart => "sent before the trace",
+        FromUnknown::Transformed => "transformed on the way",
+        FromUnknown::Lost => "events lost",
+    }
+}
+
+fn exec(exe: &str, argv: &[String], cut: bool, out: &mut Spans) {
+    out.add(Role::Call, "exec").plain(" ").add(Role::Comm, exe);
+    for argument in argv.iter().skip(1) {
+        let quotes = if argument.is_empty() || argument.contains([' ', '"', '\'']) { "\"" } else { "" };
+        out.plain(format!(" {quotes}{argument}{quotes}"));
+    }
+    if cut {
+        out.plain(" …");
+    }
+}
+
+fn exit(how: &Exit, out: &mut Spans) {
+    if how.thread {
+        out.plain("thread ");
+    }
+    match (&how.signal, how.code) {
+        (Some(signal), _) => out.plain("killed by ").add(Role::Signal, signal.as_str()),
+        (None, Some(0)) => out.plain("exit 0"),
+        (None, Some(code)) => out.plain("exit ").add(Role::Error, code.to_string()),
+        (None, None) => out.plain("exit ?"),
+    };
+    if how.core {
+        out.plain(" (core dumped)");
+    }
+}
+
+fn lost(missing: &Lost, out: &mut Spans) {
+    out.add(Role::Error, format!("{} events lost", missing.count));
+    out.plain(format!(
+        " ({}) between {:.6} and {:.6}",
+        missing.class,
+        missing.t_from.seconds(),
+        missing.t_to.seconds()
+    ));
+}

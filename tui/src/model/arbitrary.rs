@@ -1,0 +1,245 @@
+//! Arbitrary events for property tests: few ids, so that they meet, and texts that no trace should hold.
+
+use proptest::{collection::vec, option, prelude::*};
+
+use crate::event::{
+    Action, Blocked, Call, Cause, ChannelChange, ChannelEvent, ChannelId, ChannelType, Comm, Delivery, Destination,
+    End, Event, Exit, FromUnknown, Interrupted, Kind, Lost, Nanos, OpId, Origin, PeerPid, Phase, Sender, SenderKind,
+    SignalEvent, SignalId, StateChange, Task, ThreadState, Transfer, Verdict, WokenBy,
+};
+
+/// A stream as `decode` would hand it over, but for what it says.
+pub(crate) fn events() -> impl Strategy<Value = Vec<Event>> {
+    vec(event(), 0..200).prop_map(|mut events| {
+        events.sort_by_key(|event| event.t);
+        for (seq, event) in events.iter_mut().enumerate() {
+            event.seq = seq as u64;
+        }
+        events
+    })
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    (number(), option::weighted(0.95, task()), option::of(any::<[u8; 16]>()), option::of(0..9_u32), kind()).prop_map(
+        |(t, task, comm, ns_pid, kind)| Event { t: Nanos(t), seq: 0, task, comm: comm.map(Comm), ns_pid, kind },
+    )
+}
+
+/// Small ones mostly, the largest now and then.
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![4 => 0..100_000_u64, 1 => any::<u64>(), 1 => Just(u64::MAX)]
+}
+
+fn task() -> impl Strategy<Value = Task> {
+    (0..6_u32, 0..3_u32).prop_map(|(pid, thread)| Task { pid, tid: if thread == 0 { pid } else { pid * 10 + thread } })
+}
+
+fn channel() -> impl Strategy<Value = (ChannelId, ChannelType)> {
+    prop_oneof![
+        (0..4_u32).prop_map(|n| (ChannelId(format!("pipe:[{n}]").into()), ChannelType::Pipe)),
+        text().prop_map(|name| (ChannelId(name.into()), ChannelType::Fifo)),
+    ]
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![Just("fifo:/tmp/f".to_owned()), Just(String::new()), "\\PC{0,8}", any::<String>()]
+}
+
+fn word() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["read", "write", "wait4", "EPIPE", "EAGAIN", "EINTR", "SA_RESTART", "exec", ""])
+}
+
+fn state() -> impl Strategy<Value = ThreadState> {
+    prop::sample::select(ThreadState::ALL.to_vec())
+}
+
+fn end() -> impl Strategy<Value = End> {
+    prop::sample::select(vec![End::R, End::W, End::Rw])
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    (0..20_u64, word(), number(), option::of(number()), 0..3_u32, vec(0..5_u64, 0..3), any::<bool>()).prop_map(
+        |(op, syscall, took_ns, blocked_ns, restarts, ids, unfinished)| Call {
+            op: OpId(op),
+            syscall,
+            took_ns,
+            blocked_ns,
+            restarts,
+            interrupted_by: ids.into_iter().map(SignalId).collect(),
+            via: None,
+            unfinished,
+        },
+    )
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        1 => (task(), any::<bool>()).prop_map(|(child, thread)| Kind::Fork { child, thread }),
+        1 => (text(), vec(text(), 0..3), any::<bool>()).prop_map(|(exe, argv, cut)| Kind::Exec { exe, argv, cut }),
+        1 => (any::<bool>(), option::of(any::<i32>()), option::of(text()), any::<bool>())
+            .prop_map(|(thread, code, signal, core)| Kind::Exit(Exit { thread, code, signal, core })),
+        3 => change().prop_map(Kind::State),
+        3 => end_change().prop_map(Kind::Channel),
+        2 => transfer().prop_map(Kind::Send),
+        2 => transfer().prop_map(Kind::Recv),
+        2 => signal().prop_map(Kind::Signal),
+        1 => (number(), text(), number(), number())
+            .prop_map(|(count, class, from, to)| Kind::Lost(Lost { count, class, t_from: Nanos(from), t_to: Nanos(to) })),
+    ]
+}
+
+fn change() -> impl Strategy<Value = StateChange> {
+    let cause = prop::sample::select(vec![Cause::Call, Cause::Fault, Cause::Io]);
+    let on = (option::of(word()), option::of(channel()), option::of(0..5), option::of(0..6_u32), cause, any::<bool>())
+        .prop_map(|(syscall, channel, fd, waits_for, cause, uninterruptible)| Blocked {
+            op: None,
+            syscall,
+            channel: channel.map(|(id, _)| id),
+            fd,
+            waits_for,
+            cause,
+            uninterruptible,
+        });
+    let woken_by = prop_oneof![Just(WokenBy::Kernel), task().prop_map(WokenBy::Task)];
+    (option::of(state()), state(), option::of(0..4_u32), option::of(on), option::of(woken_by), any::<[bool; 2]>())
+        .prop_map(|(from, to, cpu, on, woken_by, [preempted, traced])| StateChange {
+            from,
+            to,
+            cpu,
+            on,
+            woken_by,
+            preempted,
+            traced,
+        })
+}
+
+fn end_change() -> impl Strategy<Value = ChannelEvent> {
+    let event = prop::sample::select(vec![
+        ChannelChange::Created,
+        ChannelChange::Opened,
+        ChannelChange::Duplicated,
+        ChannelChange::Inherited,
+        ChannelChange::Passed,
+        ChannelChange::Attached,
+        ChannelChange::Resized,
+        ChannelChange::Closed,
+    ]);
+    let fd = || option::weighted(0.8, 0..5);
+    let fds = (option::of([0..5, 0..5]), fd(), fd(), option::weighted(0.8, end()));
+    let rest = (option::of(number()), option::of(0..99_u32), option::of(0..6_u32), option::weighted(0.1, word()));
+    (channel(), event, fds, rest, option::of(text()), option::of(call())).prop_map(
+        |((channel, mechanism), event, (fds, fd, of_fd, end), (capacity, slots, peer, error), name, call)| {
+            ChannelEvent {
+                channel,
+                mechanism,
+                event,
+                fd,
+                fds,
+                of_fd,
+                end,
+                name,
+                capacity,
+                slots,
+                peer: peer.map(|pid| PeerPid { pid }),
+                error,
+                call,
+            }
+        },
+    )
+}
+
+fn transfer() -> impl Strategy<Value = Transfer> {
+    let origin = (0..20_u64, 0..6_u32, number()).prop_map(|(op, pid, bytes)| Origin { op: OpId(op), pid, bytes });
+    let unknown = prop::sample::select(vec![FromUnknown::Overlap, FromUnknown::External, FromUnknown::Lost]);
+    let sizes = (option::of(number()), option::of(number()), option::of(number()), option::of(number()));
+    let slots = (option::of(0..20_u32), option::of(0..20_u32));
+    let origins = (option::of(vec(origin, 0..8)), option::of(unknown));
+    let rest = (option::of(word()), option::of(vec(any::<u8>(), 0..9)), any::<[bool; 3]>());
+    (channel(), 0..5, call(), sizes, slots, origins, rest).prop_map(
+        |(
+            (channel, mechanism),
+            fd,
+            call,
+            sizes,
+            (slots_used, slots),
+            (from, from_unknown),
+            (error, payload, flags),
+        )| {
+            let (requested, bytes, fill, discarded) = sizes;
+            let [nonblocking, eof, peek] = flags;
+            Transfer {
+                channel,
+                mechanism,
+                fd,
+                call,
+                requested,
+                bytes,
+                error,
+                nonblocking,
+                offset: None,
+                fill,
+                slots_used,
+                slots,
+                payload,
+                from,
+                from_unknown,
+                eof,
+                peek,
+                discarded,
+            }
+        },
+    )
+}
+
+fn signal() -> impl Strategy<Value = SignalEvent> {
+    let phase = prop::sample::select(vec![
+        Phase::Generated,
+        Phase::Pending,
+        Phase::Ignored,
+        Phase::Coalesced,
+        Phase::Delivered,
+        Phase::Handled,
+        Phase::Consumed,
+        Phase::Discarded,
+    ]);
+    let kinds =
+        vec![SenderKind::Process, SenderKind::Kernel, SenderKind::Timer, SenderKind::Terminal, SenderKind::Child];
+    let sender = (prop::sample::select(kinds), option::of(0..6_u32), option::of(text()))
+        .prop_map(|(kind, pid, tty)| Sender { kind, pid, tty });
+    let to = (0..6_u32, option::of(0..60_u32), any::<bool>()).prop_map(|(pid, tid, external)| Destination {
+        pid,
+        tid,
+        external,
+    });
+    let delivery =
+        (0..6_usize, option::of(word()), option::of(channel()), 0..4_usize, option::of(number()), vec(word(), 0..3))
+            .prop_map(|(action, call, channel, verdict, pending_ns, flags)| Delivery {
+                action: [Action::Handler, Action::Ignore, Action::Terminate, Action::Stop].get(action).copied(),
+                handler: None,
+                flags,
+                interrupted: call.map(|syscall| Interrupted { op: None, syscall, channel: channel.map(|(id, _)| id) }),
+                verdict: [Verdict::Eintr, Verdict::Restarted, Verdict::None].get(verdict).copied(),
+                pending_ns,
+                handler_ns: pending_ns,
+            });
+    (text(), 0..9_u64, phase, option::of(sender), to, option::of(state()), delivery, option::of(word())).prop_map(
+        |(signal, id, phase, sender, to, target_state, delivery, reason)| SignalEvent {
+            signal,
+            signo: 10,
+            id: SignalId(id),
+            phase,
+            sender,
+            to,
+            scope: None,
+            multicast: None,
+            op: None,
+            syscall: reason,
+            code: reason,
+            target_state,
+            blocked_by_mask: false,
+            delivery,
+            into: None,
+            reason,
+        },
+    )
+}
