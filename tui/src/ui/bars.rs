@@ -17,7 +17,6 @@ use super::{
     state::{Stage, View},
     words,
 };
-use crate::analyze;
 
 fn width(spans: &[Span]) -> usize {
     spans.iter().map(Span::width).sum()
@@ -62,7 +61,10 @@ fn status(app: &App) -> Span<'static> {
         (Stage::Waiting, _) => Span::styled("○ starting", theme.dim()),
         (_, Mode::Replay) => Span::styled(format!("▶ replay {}", words::clock(now, true)), theme.focus()),
         (Stage::Leaving, _) => Span::styled(format!("● ending it {}", words::clock(now, false)), theme.alarm()),
-        (Stage::Ended(_), _) => Span::styled(format!("■ ended {}", words::clock(now, false)), theme.focus()),
+        (Stage::Ended(_), _) => {
+            let how = app.command.map_or_else(|| "ended".to_owned(), fate);
+            Span::styled(format!("■ {how} {}", words::clock(now, false)), theme.focus())
+        }
         (Stage::Running, Mode::Live) => match app.command {
             Some(status) => Span::styled(format!("● {} {}", fate(status), words::clock(now, false)), theme.focus()),
             None => Span::styled(format!("● live {}", words::clock(now, false)), theme.good()),
@@ -104,13 +106,13 @@ pub(super) fn filter(app: &App, frame: &mut Frame, area: Rect) {
 pub(super) fn moment(app: &App, frame: &mut Frame, area: Rect) {
     let Some(event) = app.moment().filter(|_| !area.is_empty()) else { return };
     let who = event.comm.map_or_else(String::new, |comm| format!("{comm} {}  ", event.task.map_or(0, |t| t.pid)));
-    let line = Line::from(vec![
+    let mut spans = vec![
         Span::styled(" ‖ ", app.theme.signal()),
         Span::styled(format!("{:.6} ", event.t.seconds()), app.theme.dim()),
         Span::styled(who, app.theme.strong()),
-        Span::raw(analyze::line(event)),
-    ]);
-    frame.render_widget(line, area);
+    ];
+    spans.extend(app.lines.spans(event).into_iter().map(|(role, text)| Span::styled(text, app.theme.role(role))));
+    frame.render_widget(Line::from(spans), area);
 }
 
 /// The line to type a filter into, and under it what is wrong with it.
@@ -132,15 +134,18 @@ pub(super) fn prompt(app: &App, frame: &mut Frame, area: Rect) {
         area.x + (label.len() + words::width(&text).saturating_sub(hidden)).min(usize::from(area.width) - 1) as u16
     };
     frame.set_cursor_position((column(prompt.cursor()), area.y));
-    if let Some(error) = prompt.error() {
-        let place = column(error.column) - area.x;
-        let message = format!("^ {}", error.message);
-        let fits = usize::from(place) + words::width(&message) <= usize::from(area.width);
-        let indent = if fits { usize::from(place) } else { 0 };
-        let message = if fits { message } else { format!(" column {}: {}", error.column + 1, error.message) };
-        let under = Rect { y: area.y + 1, height: 1, ..area };
-        frame.render_widget(Line::styled(format!("{:indent$}{message}", ""), app.theme.alarm()), under);
+    let Some(error) = prompt.error() else { return };
+    let place = usize::from(column(error.column) - area.x);
+    let room = usize::from(area.width);
+    let mark = Line::styled(format!("{:place$}^", ""), app.theme.alarm());
+    let mut under = vec![mark];
+    if place + 2 + words::width(&error.message) <= room {
+        under = vec![Line::styled(format!("{:place$}^ {}", "", error.message), app.theme.alarm())];
+    } else {
+        let lines = words::wrap(&error.message, room.saturating_sub(2));
+        under.extend(lines.into_iter().map(|text| Line::styled(format!(" {text}"), app.theme.alarm())));
     }
+    frame.render_widget(Paragraph::new(under), Rect { y: area.y + 1, height: area.height - 1, ..area });
 }
 
 /// The keys, or what there is to say.

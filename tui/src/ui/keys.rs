@@ -71,9 +71,9 @@ pub(super) const EVENTS: &[(&str, &str)] = &[
 
 /// Footer while typing a filter.
 pub(super) const PROMPT: &[(&str, &str)] = &[
+    ("kind:signal comm:wc pid:42 channel:8124 bytes>100 blocked>10ms", ""),
     ("Enter", "apply"),
     ("Esc", "cancel"),
-    ("kind:signal comm:wc pid:42 channel:8124 bytes>100 blocked>10ms state:BLOCKED", "for example"),
 ];
 
 /// Footer while keys go to the command.

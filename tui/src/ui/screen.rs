@@ -82,8 +82,9 @@ fn divide(app: &App) -> Option<Areas> {
         areas.filter = take_top(&mut body, 1);
     }
     areas.footer = take_bottom(&mut body, 1);
-    if app.prompt.is_some() {
-        areas.prompt = take_bottom(&mut body, 2);
+    if let Some(prompt) = &app.prompt {
+        // Room for the text, the place of a mistake, and two lines about it.
+        areas.prompt = take_bottom(&mut body, if prompt.error().is_some() { 4 } else { 2 });
     }
     if let Some(pane) = app.pane.as_ref().filter(|pane| pane.extent != Extent::Hidden) {
         // Measured on the whole screen: the command's terminal does not change its size for a prompt.

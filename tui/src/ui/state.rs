@@ -7,6 +7,7 @@ use super::{
     theme::Theme,
 };
 use crate::{
+    analyze::Lines,
     event::{Ending, Event, Header, Nanos},
     model::World,
 };
@@ -24,6 +25,8 @@ pub struct App {
     /// The world after all events, paused or not.
     pub(super) live: World,
     pub(super) log: Log,
+    /// Puts events into words, with the names it has learned.
+    pub(super) lines: Lines,
     pub(super) clock: Clock,
     /// The world at the cursor, and its time, while paused or looking back.
     pub(super) seen: Option<Seen>,
@@ -84,6 +87,7 @@ impl App {
             header: None,
             live: World::new(),
             log: Log::new(options.kept_events),
+            lines: Lines::new(),
             clock: Clock::default(),
             seen: None,
             paused: false,

@@ -4,7 +4,7 @@
 
 use ratatui::style::{Color, Modifier, Style};
 
-use crate::event::ThreadState;
+use crate::{analyze::Role, event::ThreadState};
 
 /// Which styles to draw with.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +105,19 @@ impl Theme {
             Some(ThreadState::Stopped) => self.fg(Color::Blue),
             Some(ThreadState::New) => self.text(),
             Some(ThreadState::Zombie | ThreadState::Dead) | None => self.dim(),
+        }
+    }
+
+    /// A piece of a line.
+    pub(super) fn role(self, role: Role) -> Style {
+        match role {
+            Role::Plain | Role::Pid | Role::Bytes | Role::Call => self.text(),
+            Role::Dim | Role::Payload => self.dim(),
+            Role::Comm | Role::Peer => self.strong(),
+            Role::Channel => self.send(),
+            Role::Signal => self.signal(),
+            Role::State(state) => self.state(Some(state)),
+            Role::Error => self.alarm(),
         }
     }
 

@@ -88,6 +88,7 @@ impl App {
         }
         let held = self.paused;
         for event in events {
+            self.lines.learn(&event);
             let before = self.log.wants_world().then(|| self.live.clone());
             self.live.apply(&event);
             let index = self.log.end();

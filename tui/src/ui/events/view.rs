@@ -47,13 +47,12 @@ fn list(app: &App, frame: &mut Frame, area: Rect) {
     for (y, row) in (area.y..area.bottom()).zip(rows) {
         let Some(event) = app.list.at(row, &app.log).and_then(|index| app.log.get(index)) else { continue };
         let found = app.list.find.as_ref().is_some_and(|find| find.matches(event));
-        let line = line(app, event, found, usize::from(area.width));
-        let line = if row == cursor { line.style(app.theme.cursor()) } else { line };
+        let line = line(app, event, found, usize::from(area.width), row == cursor);
         frame.render_widget(line, Rect { y, height: 1, ..area });
     }
 }
 
-fn line(app: &App, event: &Event, found: bool, room: usize) -> Line<'static> {
+fn line(app: &App, event: &Event, found: bool, room: usize, cursor: bool) -> Line<'static> {
     let theme = app.theme;
     let (mark, style) = mark(theme, event);
     let who = event.comm.map_or_else(String::new, |comm| comm.to_string());
@@ -67,8 +66,18 @@ fn line(app: &App, event: &Event, found: bool, room: usize) -> Line<'static> {
         Span::styled(words::pad(mark, 3), style),
     ];
     let used: usize = spans.iter().map(Span::width).sum();
-    spans.push(Span::styled(words::pad(&analyze::line(event), room.saturating_sub(used)), style));
-    Line::from(spans)
+    let mut left = room.saturating_sub(used);
+    for (role, text) in app.lines.spans(event) {
+        let text = words::fit(&text, left);
+        left -= words::width(&text).min(left);
+        spans.push(Span::styled(text, theme.role(role)));
+    }
+    if !cursor {
+        return Line::from(spans);
+    }
+    // One bar over the whole width, without the colours of its pieces.
+    let text: String = spans.iter().map(|span| span.content.as_ref()).collect();
+    Line::styled(words::pad(&text, room), theme.cursor())
 }
 
 fn mark(theme: Theme, event: &Event) -> (&'static str, Style) {

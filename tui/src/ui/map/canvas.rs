@@ -92,7 +92,11 @@ impl Canvas {
     pub(super) fn text(&self, buffer: &mut Buffer, x: i32, y: i32, text: &str, style: Style) {
         let mut at = x;
         for c in text.chars() {
+            // Control characters have no width and no place here.
             let columns = unicode_width::UnicodeWidthChar::width(c).unwrap_or(0) as i32;
+            if columns == 0 {
+                continue;
+            }
             if let Some(position) = self.place(at, y)
                 && self.place(at + columns - 1, y).is_some()
                 && let Some(cell) = buffer.cell_mut(position)

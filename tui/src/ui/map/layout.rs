@@ -51,7 +51,7 @@ impl Scale {
 
     /// Where in a gap the gauge begins.
     pub(super) fn gauge_at(self) -> i32 {
-        if self.flat { 1 } else { (self.gap - self.gauge) / 2 }
+        if self.flat { 2 } else { (self.gap - self.gauge) / 2 }
     }
 
     /// Lines and columns of a parent that stands above.

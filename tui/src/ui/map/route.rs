@@ -21,8 +21,8 @@ pub(super) struct Wire {
     pub weight: Weight,
     /// Whose it is; `None` for a line of descent.
     pub link: Option<usize>,
-    /// An arrow head at its end: from right to left?
-    pub arrow: Option<bool>,
+    /// An arrow head: where, and whether it points to the left.
+    pub arrow: Option<(i32, i32, bool)>,
 }
 
 impl Wire {
@@ -119,6 +119,7 @@ impl Block {
         }
         plan.wires.extend(self.wires.into_iter().map(|wire| Wire {
             corners: wire.corners.into_iter().map(|(x, y)| (x + dx, y + dy)).collect(),
+            arrow: wire.arrow.map(|(x, y, left)| (x + dx, y + dy, left)),
             ..wire
         }));
     }
@@ -158,8 +159,8 @@ impl Maker<'_> {
         self.gaps.entry(gap).or_default().push(index);
         for (writing, ties) in [(true, &writers), (false, &readers)] {
             for (cell, tie) in ties {
-                let right_side = if reversed && self.is_direct(gap, *cell, writing, true) { !writing } else { writing };
-                self.ports.entry((tie.node, right_side)).or_default().push(index);
+                let side = self.is_right(gap, *cell, writing, reversed);
+                self.ports.entry((tie.node, side)).or_default().push(index);
                 if !self.is_direct(gap, *cell, writing, reversed) {
                     *wanted.entry(if writing { cell.0 } else { gap.0 }).or_default() += 1;
                 }
@@ -170,6 +171,11 @@ impl Maker<'_> {
     /// Whether a box in `cell` borders on the gap, on the side that the link goes to there.
     fn is_direct(&self, gap: Cell, cell: Cell, writing: bool, reversed: bool) -> bool {
         if writing == reversed { cell == gap } else { (cell.0, cell.1 + 1) == gap }
+    }
+
+    /// Whether a link goes to the right side of a box.
+    fn is_right(&self, gap: Cell, cell: Cell, writing: bool, reversed: bool) -> bool {
+        writing != (reversed && self.is_direct(gap, cell, writing, true))
     }
 
     fn enters_first_column(&self, links: &[usize]) -> bool {
@@ -271,12 +277,15 @@ impl Maker<'_> {
         let reversed = self.reversed.contains(&index);
         let side = |ties: &[Tie], writing: bool| -> Vec<i32> {
             let direct = ties.iter().filter(|tie| self.is_direct(gap, self.cell(tie), writing, reversed));
-            direct.filter_map(|tie| self.port(tie.node, index)).map(|(_, y)| y).collect()
+            direct.filter_map(|tie| self.port(tie.node, index, writing != reversed)).collect()
         };
         let (writers, readers) = (side(&link.writers, true), side(&link.readers, false));
         match (&*writers, &*readers) {
             ([one], _) | (_, [one]) => Some(*one),
-            ([], []) => self.port(link.writers.first().or(link.readers.first())?.node, index).map(|(_, y)| y),
+            ([], []) => {
+                let of = |tie: Option<&Tie>, writing| self.port(tie?.node, index, writing);
+                of(link.writers.first(), true).or_else(|| of(link.readers.first(), false))
+            }
             _ => {
                 let all: Vec<i32> = writers.iter().chain(&readers).copied().collect();
                 Some(all.iter().sum::<i32>() / all.len().max(1) as i32)
@@ -284,13 +293,11 @@ impl Maker<'_> {
         }
     }
 
-    /// Where a link meets a box: on its right side?, and at which line.
-    fn port(&self, node: usize, link: usize) -> Option<(bool, i32)> {
+    /// The line at which a link meets a box on its right or left side.
+    fn port(&self, node: usize, link: usize, right: bool) -> Option<i32> {
         let place = self.places.get(&node)?;
-        [true, false].into_iter().find_map(|right| {
-            let at = self.ports.get(&(node, right))?.iter().position(|other| *other == link)?;
-            Some((right, place.y + self.scale.port(at).min(place.height - 1)))
-        })
+        let at = self.ports.get(&(node, right))?.iter().position(|other| *other == link)?;
+        Some(place.y + self.scale.port(at).min(place.height - 1))
     }
 
     fn lane(&mut self, row: usize) -> i32 {
@@ -316,37 +323,36 @@ impl Maker<'_> {
         // Several wires meet in one column of the gap on each side of the gauge; other links use other columns.
         let left_bus = (start + order).min(before);
         let right_bus = (end - 1 - order).max(behind);
+        let (first, last) = (gauge.x, gauge.x + self.scale.gauge - 1);
         let (in_bus, out_bus, in_edge, out_edge, into, out_of) = if gauge.reversed {
-            (right_bus, left_bus.max(start + 1).min(before), end, start, behind, before)
+            (right_bus, left_bus.max(start + 1).min(before), end, start, last, first)
         } else {
-            (left_bus, right_bus, start, end, before, behind)
+            (left_bus, right_bus, start, end, first, last)
         };
         for (writing, ties) in [(true, &writers), (false, &readers)] {
             for tie in ties {
-                let Some((right_side, port)) = self.port(tie.node, index) else { continue };
                 let cell = self.cell(tie);
-                let direct = self.is_direct(gap, cell, writing, gauge.reversed);
-                let (bus, edge, near) = if writing { (in_bus, in_edge, into) } else { (out_bus, out_edge, out_of) };
-                let mut corners = if direct {
-                    vec![(near, gauge.y), (bus, gauge.y), (bus, port), (edge, port)]
-                } else {
-                    let place = self.places.get(&tie.node).copied().unwrap_or_default();
-                    let (touch, turn) = if right_side {
-                        (place.x + self.scale.width, place.x + self.scale.width)
-                    } else {
-                        (place.x - 1, place.x - 2)
-                    };
-                    let lane = self.lane(if writing { cell.0 } else { gap.0 });
-                    vec![(near, gauge.y), (bus, gauge.y), (bus, lane), (turn, lane), (turn, port), (touch, port)]
+                let right = self.is_right(gap, cell, writing, gauge.reversed);
+                let (Some(port), Some(place)) = (self.port(tie.node, index, right), self.places.get(&tie.node)) else {
+                    continue;
                 };
-                if writing {
-                    corners.reverse();
+                let (bus, near) = if writing { (in_bus, into) } else { (out_bus, out_of) };
+                // Wires begin and end below the gauge and the border of the box, so that they join up with them.
+                let (border, touch) =
+                    if right { (place.x + place.width - 1, 1) } else { (place.x, -1) };
+                let mut corners = vec![(near, gauge.y), (bus, gauge.y)];
+                if self.is_direct(gap, cell, writing, gauge.reversed) {
+                    corners.extend([(bus, port), (border, port)]);
+                } else {
+                    let turn = border + if right { 1 } else { -2 };
+                    let lane = self.lane(if writing { cell.0 } else { gap.0 });
+                    corners.extend([(bus, lane), (turn, lane), (turn, port), (border, port)]);
                 }
                 out.push(Wire {
                     corners,
                     weight: if tie.used { Weight::Heavy } else { Weight::Light },
                     link: Some(index),
-                    arrow: (!writing).then_some(right_side),
+                    arrow: (!writing).then_some((border + touch, port, right)),
                 });
             }
         }

@@ -129,6 +129,13 @@ impl<'a> Teller<'a> {
         Told { state: first_fit(room, &states), reason, ..told }
     }
 
+    /// The same for a box of one line of `room` columns: what is left beside the title is for the reason.
+    pub(super) fn flat(&self, node: &Node, room: usize) -> Told {
+        let title = self.node(node, room).title;
+        let told = self.node(node, room.saturating_sub(words::width(title.trim()) + 3));
+        Told { title, ..told }
+    }
+
     /// Why a thread is in its state: the longest text first.
     fn reasons(&self, process: &Process, thread: &Thread) -> Vec<String> {
         match thread.state {

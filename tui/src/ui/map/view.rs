@@ -57,7 +57,7 @@ pub(crate) fn draw(app: &App, frame: &mut Frame, areas: &Areas) {
     for (node, place) in plan.graph.nodes.iter().zip(&plan.places) {
         let selected = node.members.iter().any(|key| app.selection.is_process(*key));
         let flat = place.height == 1 || plan.scale.flat;
-        let told = teller.node(node, if flat { place.width as usize } else { plan.scale.text().0 });
+        let told = if flat { teller.flat(node, place.width as usize) } else { teller.node(node, plan.scale.text().0) };
         if flat {
             draw_flat(app, &told, &canvas, buffer, *place, selected);
         } else {
@@ -130,14 +130,14 @@ fn draw_link(
     };
     canvas.text(buffer, gauge.x, gauge.y, &format!("▐{inner}▌"), style);
     for wire in plan.wires.iter().filter(|wire| wire.link == Some(number)) {
-        if let (Some(right_to_left), Some((x, y))) = (wire.arrow, wire.corners.last()) {
-            let head = match (right_to_left, wire.weight) {
+        if let Some((x, y, to_left)) = wire.arrow {
+            let head = match (to_left, wire.weight) {
                 (true, Weight::Heavy) => "◀",
                 (true, Weight::Light) => "◁",
                 (false, Weight::Heavy) => "▶",
                 (false, Weight::Light) => "▷",
             };
-            canvas.text(buffer, *x, *y, head, style);
+            canvas.text(buffer, x, y, head, style);
         }
     }
     for (missing, before) in [(link.writers.is_empty(), true), (link.readers.is_empty(), false)] {
@@ -147,11 +147,13 @@ fn draw_link(
         }
     }
     if scale.flat {
-        canvas.text(buffer, gauge.x + scale.gauge, gauge.y, &words::fit(&word, 6), style);
+        let word = if word == "no reader" { "broken" } else { &word };
+        canvas.text(buffer, gauge.x + scale.gauge, gauge.y, &words::fit(word, 6), style);
         return;
     }
     let centre = |text: &str| gauge.x + (scale.gauge - words::width(text) as i32) / 2;
     let room = (scale.gap - 2).max(1) as usize;
+    let word = if words::width(&word) > room && word == "no reader" { "broken".to_owned() } else { word };
     let name = words::fit(&teller.link_name(link), room);
     let name_style = if selected { app.theme.tab() } else { app.theme.strong() };
     canvas.text(buffer, centre(&name), gauge.y - 1, &name, name_style);
@@ -199,6 +201,7 @@ fn draw_flat(app: &App, told: &Told, canvas: &Canvas, buffer: &mut Buffer, at: P
     let room = at.width as usize;
     let mark = told.state.chars().next().unwrap_or('?');
     let why = if told.reason.is_empty() { told.state.get(mark.len_utf8()..).unwrap_or("").trim() } else { &told.reason };
+    let why = if told.flash.is_some() { "" } else { why };
     let name = format!("{mark} {} ", told.title.trim());
     let style = if selected { app.theme.cursor() } else { told.style };
     canvas.text(buffer, at.x, at.y, &words::pad(&(name.clone() + &why.replace(": ", ":")), room), style);
