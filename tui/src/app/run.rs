@@ -77,19 +77,11 @@ impl Session<'_> {
                 self.changed = false;
             }
             let wait = if backlog { Duration::ZERO } else { FRAME };
-            if self.wait_for_key(wait)? {
+            if wait_for_key(wait)? {
                 self.keys(screen)?;
                 // A key is answered at once.
                 drawn = drawn.filter(|_| !self.changed);
             }
-        }
-    }
-
-    /// Whether there is input. A signal that comes meanwhile is not an error.
-    fn wait_for_key(&self, wait: Duration) -> io::Result<bool> {
-        match event::poll(wait) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
-            other => other,
         }
     }
 
@@ -106,7 +98,7 @@ impl Session<'_> {
                 self.changed = true;
                 self.tell(message, screen)?;
             }
-            if self.outcome.is_some() || !self.wait_for_key(Duration::ZERO)? {
+            if self.outcome.is_some() || !wait_for_key(Duration::ZERO)? {
                 break;
             }
         }
@@ -154,6 +146,14 @@ impl Session<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether there is input. A signal that comes meanwhile is not an error.
+fn wait_for_key(wait: Duration) -> io::Result<bool> {
+    match event::poll(wait) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+        other => other,
     }
 }
 

@@ -12,6 +12,7 @@ pub(super) fn translate(buffer: &mut Buffer) {
     }
 }
 
+#[expect(clippy::match_same_arms, reason = "grouped by what they mean")]
 fn plain(c: char) -> char {
     match c {
         '─' | '╌' | '·' | '−' | '–' | '—' => '-',

@@ -79,7 +79,7 @@ fn fate(status: ExitStatus) -> String {
         (None, Some(signal)) => {
             let name = signal_hook::low_level::signal_name(signal);
             name.map_or_else(|| format!("killed by signal {signal}"), |name| format!("killed by {name}"))
-        },
+        }
         (None, None) => "ended".to_owned(),
     }
 }

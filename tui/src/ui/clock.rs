@@ -43,7 +43,7 @@ impl Clock {
 
     /// The time of the data: that of the last event and what has passed since it came in.
     pub(super) fn now(&self, last: Nanos) -> Nanos {
-        Nanos(last.0.saturating_add((self.wall - self.last_event).as_nanos() as u64))
+        Nanos(last.0.saturating_add(self.wall.saturating_sub(self.last_event).as_nanos() as u64))
     }
 
     /// Events per second of late.

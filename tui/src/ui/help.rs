@@ -11,7 +11,7 @@ use super::{App, keys, screen::over, words};
 /// All keys, from `line` on.
 pub(super) fn draw(app: &App, frame: &mut Frame, line: u16) {
     let theme = app.theme;
-    let area = over(frame, 84, keys::lines() + 1);
+    let area = over(frame, 100, keys::lines() + 1);
     let mut lines = Vec::new();
     for (place, keys) in keys::ALL {
         if !lines.is_empty() {

@@ -70,11 +70,8 @@ pub(super) const EVENTS: &[(&str, &str)] = &[
 ];
 
 /// Footer while typing a filter.
-pub(super) const PROMPT: &[(&str, &str)] = &[
-    ("kind:signal comm:wc pid:42 channel:8124 bytes>100 blocked>10ms", ""),
-    ("Enter", "apply"),
-    ("Esc", "cancel"),
-];
+pub(super) const PROMPT: &[(&str, &str)] =
+    &[("kind:signal comm:wc pid:42 channel:8124 bytes>100 blocked>10ms", ""), ("Enter", "apply"), ("Esc", "cancel")];
 
 /// Footer while keys go to the command.
 pub(super) const PANE: &[(&str, &str)] = &[("Ctrl-]", "back to ipcscope"), ("every other key", "goes to the command")];

@@ -147,7 +147,7 @@ mod tests {
     use crate::{event::Event, model::World, model::script};
 
     fn events(n: u64) -> Vec<Event> {
-        let sample = script::parse(script::SAMPLE).unwrap();
+        let sample = script::parse(script::SAMPLE).unwrap_or_default();
         sample.into_iter().cycle().take(n as usize).collect()
     }
 

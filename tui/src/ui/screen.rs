@@ -135,11 +135,7 @@ pub fn draw(app: &App, frame: &mut Frame) {
 fn draw_tiny(app: &App, frame: &mut Frame) {
     let (columns, rows) = app.size;
     let (least_columns, least_rows) = SMALLEST;
-    let lines = [
-        format!("{columns}x{rows} is"),
-        "too small:".to_owned(),
-        format!("{least_columns}x{least_rows} fits"),
-    ];
+    let lines = [format!("{columns}x{rows} is"), "too small:".to_owned(), format!("{least_columns}x{least_rows} fits")];
     let text = Text::from(lines.map(Line::from).to_vec());
     frame.render_widget(Paragraph::new(text), frame.area());
 }
@@ -195,8 +191,7 @@ fn draw_pane(app: &App, frame: &mut Frame, areas: &Areas) {
 pub(super) fn over(frame: &mut Frame, columns: u16, rows: u16) -> Rect {
     let area = frame.area();
     let (columns, rows) = (columns.min(area.width), rows.min(area.height));
-    let centred =
-        Rect { x: (area.width - columns) / 2, y: (area.height - rows) / 2, width: columns, height: rows };
+    let centred = Rect { x: (area.width - columns) / 2, y: (area.height - rows) / 2, width: columns, height: rows };
     frame.render_widget(Clear, centred);
     centred
 }

@@ -128,9 +128,7 @@ impl App {
 
     /// The command was started and has not ended.
     pub(super) fn command_runs(&self) -> bool {
-        self.options.has_command
-            && self.command.is_none()
-            && !matches!(self.stage, Stage::Ended(_) | Stage::Failed(_))
+        self.options.has_command && self.command.is_none() && !matches!(self.stage, Stage::Ended(_) | Stage::Failed(_))
     }
 
     /// Records lost so far; the source's own count at the end.

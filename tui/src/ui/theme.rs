@@ -12,6 +12,7 @@ pub(super) struct Theme {
     color: bool,
 }
 
+#[expect(clippy::unused_self, reason = "whether a style needs to know of colours is its own affair")]
 impl Theme {
     /// With or without colours.
     pub(super) fn new(color: bool) -> Self {

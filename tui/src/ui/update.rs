@@ -39,10 +39,10 @@ impl App {
     /// What depends on the size of the screen: the command's terminal, the part of the list that is shown.
     fn arrange(&mut self, effects: &mut Vec<Effect>) {
         let areas = screen::areas(self);
-        if let (Some(pane), Some(area)) = (&mut self.pane, areas.pane) {
-            if let Some((rows, columns)) = pane.resize(area) {
-                effects.push(Effect::Ask(Request::Resize { rows, columns }));
-            }
+        if let (Some(pane), Some(area)) = (&mut self.pane, areas.pane)
+            && let Some((rows, columns)) = pane.resize(area)
+        {
+            effects.push(Effect::Ask(Request::Resize { rows, columns }));
         }
         self.list.show(&self.log, areas.list_rows());
     }
@@ -187,7 +187,6 @@ impl App {
         match key.code {
             KeyCode::Char('q') | KeyCode::F(10) => self.quit(effects),
             KeyCode::Char('?') | KeyCode::F(1) => self.dialog = Some(Dialog::Help(0)),
-            KeyCode::Char('1') => self.view = View::Map,
             KeyCode::Char('2') => self.view = View::Events,
             KeyCode::Tab | KeyCode::BackTab => {
                 self.view = if self.view == View::Map { View::Events } else { View::Map };
@@ -216,7 +215,7 @@ impl App {
                 self.set_filter(crate::analyze::Filter::default());
             }
             KeyCode::Esc if self.view == View::Map => self.selection = Selection::default(),
-            KeyCode::Backspace | KeyCode::Esc => self.view = View::Map,
+            KeyCode::Char('1') | KeyCode::Backspace | KeyCode::Esc => self.view = View::Map,
             _ if self.view == View::Map => self.map_key(key),
             _ => self.list_key(key),
         }

@@ -7,7 +7,7 @@ use crate::event::{ChannelId, Nanos};
 /// A duration: three significant digits at most.
 pub(super) fn duration(ns: u64) -> String {
     let scaled = |value: f64, unit: &str| {
-        let digits = if value < 9.95 { 1 } else { 0 };
+        let digits = usize::from(value < 9.95);
         let text = format!("{value:.digits$}");
         format!("{} {unit}", text.strip_suffix(".0").unwrap_or(&text))
     };
@@ -156,7 +156,10 @@ mod tests {
         ] {
             assert_eq!(duration(ns), text);
         }
-        assert_eq!((bytes(65_536), bytes(1_500), count(1_234_567)), ("64 KiB".into(), "1.5 KiB".into(), "1,234,567".into()));
+        assert_eq!(
+            (bytes(65_536), bytes(1_500), count(1_234_567)),
+            ("64 KiB".into(), "1.5 KiB".into(), "1,234,567".into())
+        );
         assert_eq!((rate(84_200.0), rate(12.0)), ("84.2k ev/s".into(), "12 ev/s".into()));
         assert_eq!(clock(Nanos(62_418_000_000), false), "01:02.418");
     }

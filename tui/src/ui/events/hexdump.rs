@@ -1,5 +1,7 @@
 //! Bytes as hexadecimal numbers and characters.
 
+use std::fmt::Write as _;
+
 /// Lines of `per_line` bytes: place, numbers, characters; what is not printable ASCII is a dot.
 pub(super) fn lines(bytes: &[u8], per_line: usize) -> impl Iterator<Item = String> {
     bytes.chunks(per_line.max(1)).enumerate().map(move |(line, chunk)| {
@@ -8,11 +10,10 @@ pub(super) fn lines(bytes: &[u8], per_line: usize) -> impl Iterator<Item = Strin
             if place > 0 && place.is_multiple_of(8) {
                 text.push(' ');
             }
-            text.push_str(&format!(" {byte:02x}"));
+            let _ = write!(text, " {byte:02x}");
         }
         let full = 5 + per_line * 3 + per_line.saturating_sub(1) / 8;
-        let shown: String =
-            chunk.iter().map(|b| if (0x20..0x7f).contains(b) { char::from(*b) } else { '.' }).collect();
+        let shown: String = chunk.iter().map(|b| if (0x20..0x7f).contains(b) { char::from(*b) } else { '.' }).collect();
         format!("{text:full$}  {shown}")
     })
 }

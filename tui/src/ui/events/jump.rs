@@ -33,9 +33,9 @@ pub(super) fn cause(log: &Log, index: u64, event: &Event) -> Option<u64> {
         }
         Kind::Exit(_) => {
             let task = event.task?;
-            back(&|e| {
-                matches!(&e.kind, Kind::Signal(signal) if signal.phase == Phase::Delivered && signal.to.pid == task.pid)
-            })
+            back(
+                &|e| matches!(&e.kind, Kind::Signal(signal) if signal.phase == Phase::Delivered && signal.to.pid == task.pid),
+            )
         }
         Kind::Channel(change) if change.event == ChannelChange::Inherited => {
             let task = event.task?;

@@ -119,7 +119,13 @@ impl List {
         let (cursor, top) = (self.cursor_row(log), self.row(self.top, log));
         let lowest = cursor.saturating_sub(self.height - 1);
         if top > cursor || top < lowest {
-            let top = if top > cursor { cursor } else { lowest };
+            // A step scrolls by a line; after a jump there is something to see before and behind.
+            let near = cursor + 1 == top || lowest == top + 1;
+            let top = match near {
+                true if top > cursor => cursor,
+                true => lowest,
+                false => cursor.saturating_sub(self.height / 2),
+            };
             self.top = self.at(top, log).unwrap_or(0);
         }
     }

@@ -112,12 +112,12 @@ fn detail(app: &App, frame: &mut Frame, areas: &Areas) {
         lines.extend(words::wrap(&sentence, room).into_iter().map(|text| Line::styled(text, app.theme.strong())));
     }
     lines.push(Line::default());
-    if let Kind::Send(transfer) | Kind::Recv(transfer) = &event.kind {
-        if let Some(payload) = transfer.payload.as_ref().filter(|payload| !payload.is_empty()) {
-            let dump = hexdump::lines(payload, hexdump::per_line(room));
-            lines.extend(dump.map(|text| Line::styled(text, app.theme.text())));
-            lines.push(Line::default());
-        }
+    if let Kind::Send(transfer) | Kind::Recv(transfer) = &event.kind
+        && let Some(payload) = transfer.payload.as_ref().filter(|payload| !payload.is_empty())
+    {
+        let dump = hexdump::lines(payload, hexdump::per_line(room));
+        lines.extend(dump.map(|text| Line::styled(text, app.theme.text())));
+        lines.push(Line::default());
     }
     lines.extend(columns(app, event, room));
     frame.render_widget(Paragraph::new(lines), area);

@@ -69,13 +69,13 @@ impl Canvas {
             if y0 == y1 {
                 let (from, to) = (x0.min(x1), x0.max(x1));
                 for x in self.clip(from, to, true) {
-                    let open = u8::from(x > from) * LEFT | u8::from(x < to) * RIGHT;
+                    let open = (u8::from(x > from) * LEFT) | (u8::from(x < to) * RIGHT);
                     self.mark(x, y0, open, weight, style);
                 }
             } else {
                 let (from, to) = (y0.min(y1), y0.max(y1));
                 for y in self.clip(from, to, false) {
-                    let open = u8::from(y > from) * UP | u8::from(y < to) * DOWN;
+                    let open = (u8::from(y > from) * UP) | (u8::from(y < to) * DOWN);
                     self.mark(x0, y, open, weight, style);
                 }
             }

@@ -23,6 +23,8 @@ use crate::{
     },
 };
 
+/// From this width on, two numbers share a line.
+const TIGHT: usize = 36;
 const BARS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 
 /// Draws the details.
@@ -91,13 +93,18 @@ impl Teller<'_> {
         lines.push(self.label("fill", format!("{} B  {slots} slots", of(channel.fill, channel.capacity))));
         let spark = self.spark(channel, room.saturating_sub(9).min(40));
         lines.push(Line::from(vec![Span::styled(format!("{:<9}", ""), self.theme.dim()), spark]));
-        lines.extend(self.throughput(channel));
+        lines.extend(self.throughput(channel, room));
         let life = channel.gone.unwrap_or(self.now).since(channel.born);
-        let share = |side, users: usize| percent(self.world.blocked(channel, side, self.now), life * users.max(1) as u64);
+        let share =
+            |side, users: usize| percent(self.world.blocked(channel, side, self.now), life * users.max(1) as u64);
         let (writers, readers) =
             (share(Side::Send, channel.senders.len()), share(Side::Receive, channel.receivers.len()));
-        lines.push(Line::raw(format!("writers blocked {writers:>3} % of time")));
-        lines.push(Line::raw(format!("readers blocked {readers:>3} % of time")));
+        if room >= TIGHT {
+            lines.push(self.label("blocked", format!("writers {writers} %  readers {readers} %")));
+        } else {
+            lines.push(Line::raw(format!("writers blocked {writers:>3} % of time")));
+            lines.push(Line::raw(format!("readers blocked {readers:>3} % of time")));
+        }
         if channel.eof {
             lines.push(self.label("end", "a reader has seen end-of-file".to_owned()));
         }
@@ -108,15 +115,22 @@ impl Teller<'_> {
         lines
     }
 
-    fn throughput(&self, channel: &Channel) -> [Line<'static>; 2] {
+    fn throughput(&self, channel: &Channel, room: usize) -> Vec<Line<'static>> {
         let total = |users: &std::collections::BTreeMap<ProcessKey, Hold>| -> (u64, Nanos) {
-            (users.values().map(|hold| hold.bytes).sum(), users.values().map(|hold| hold.last).max().unwrap_or_default())
+            (
+                users.values().map(|hold| hold.bytes).sum(),
+                users.values().map(|hold| hold.last).max().unwrap_or_default(),
+            )
         };
         let ((sent, _), (received, last)) = (total(&channel.senders), total(&channel.receivers));
         let span = last.since(channel.born);
         let rate = if span > 0 { (received as f64 / (span as f64 / 1e9)) as u64 } else { 0 };
         let (sent, received, rate) = (words::bytes(sent), words::bytes(received), words::bytes(rate));
-        [self.label("moved", format!("in {sent}  out {received}")), self.label("mean", format!("{rate}/s"))]
+        if room >= TIGHT {
+            vec![self.label("moved", format!("{sent} → {received}  {rate}/s"))]
+        } else {
+            vec![self.label("moved", format!("{sent} → {received}")), self.label("mean", format!("{rate}/s"))]
+        }
     }
 
     fn holders(&self, name: &str, channel: &Channel, writing: bool, room: usize) -> Line<'static> {
@@ -206,9 +220,10 @@ impl Teller<'_> {
         if process.threads.len() > 1 {
             lines.push(self.label("threads", process.threads.len().to_string()));
         }
-        let own = self.world.signals.iter().rev().filter(|row| {
-            row.steps.last().is_some_and(|(t, step)| step.to.pid == process.pid && *t >= process.born)
-        });
+        let own =
+            self.world.signals.iter().rev().filter(|row| {
+                row.steps.last().is_some_and(|(t, step)| step.to.pid == process.pid && *t >= process.born)
+            });
         lines.extend(own.take(6).map(|row| self.signal(row, room)));
         lines
     }

@@ -101,9 +101,10 @@ impl Graph {
             if writers.is_empty() && readers.is_empty() || self.is_past(channel, now, world, &writers, &readers) {
                 continue;
             }
-            let folded = writers.iter().chain(&readers).any(|tie| {
-                self.nodes.get(tie.node).is_some_and(|node| node.members.len() > 1)
-            });
+            let folded = writers
+                .iter()
+                .chain(&readers)
+                .any(|tie| self.nodes.get(tie.node).is_some_and(|node| node.members.len() > 1));
             let place = same.get(&(writers.clone(), readers.clone())).filter(|_| folded).copied();
             if let Some(link) = place.and_then(|place| self.links.get_mut(place)) {
                 link.members.push(channel.id.clone());
@@ -145,11 +146,8 @@ fn recent(world: &World, now: Nanos) -> Option<Nanos> {
 }
 
 fn ties(channel: &Channel, world: &World, node_of: &HashMap<ProcessKey, usize>, writing: bool) -> Vec<Tie> {
-    let (users, others) = if writing {
-        (&channel.senders, &channel.receivers)
-    } else {
-        (&channel.receivers, &channel.senders)
-    };
+    let (users, others) =
+        if writing { (&channel.senders, &channel.receivers) } else { (&channel.receivers, &channel.senders) };
     let mut roles: BTreeMap<usize, bool> = BTreeMap::new();
     let mut add = |key: &ProcessKey, used: bool| {
         if let Some(node) = node_of.get(key) {

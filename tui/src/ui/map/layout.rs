@@ -31,17 +31,7 @@ const CLOSE: Scale = Scale { width: 15, gap: 8, gauge: 4, lines: 2, flat: false,
 const SMALL: Scale = Scale { width: 13, gap: 8, gauge: 4, lines: 2, flat: false, flat_parents: false };
 const FLAT: Scale = Scale { width: 22, gap: 14, gauge: 4, lines: 1, flat: true, flat_parents: true };
 /// The largest first.
-const SCALES: [Scale; 9] = [
-    LARGE,
-    LARGE.low(),
-    ROOMY,
-    ROOMY.low(),
-    CLOSE,
-    CLOSE.low(),
-    SMALL,
-    SMALL.low(),
-    FLAT,
-];
+const SCALES: [Scale; 9] = [LARGE, LARGE.low(), ROOMY, ROOMY.low(), CLOSE, CLOSE.low(), SMALL, SMALL.low(), FLAT];
 
 impl Scale {
     /// The same with low parents.
@@ -159,7 +149,7 @@ fn lay_out(graph: Graph, scale: Scale, columns: i32, wrap: bool) -> Plan {
         graph,
     };
     let tops = tops(&plan.graph, &linked);
-    let above = tops.iter().map(|level| level.len()).filter(|n| *n > 0).count() as i32;
+    let above = tops.iter().filter(|level| !level.is_empty()).count() as i32;
     let top_pitch = scale.parent().0 + 1;
     // Components side by side as long as there is room, then below.
     let mut shelf = (0, above * top_pitch, 0);
@@ -236,15 +226,17 @@ fn ranks(graph: &Graph) -> Vec<usize> {
     ranks
 }
 
+/// The first of those that a node is joined with.
+fn find(root: &[usize], mut node: usize) -> usize {
+    while let Some(up) = root.get(node).filter(|up| **up != node) {
+        node = *up;
+    }
+    node
+}
+
 /// Linked nodes that belong together, in order of appearance; nodes alone with neither links nor children.
 fn components(graph: &Graph, linked: &[bool]) -> Vec<Vec<usize>> {
     let mut root: Vec<usize> = (0..graph.nodes.len()).collect();
-    fn find(root: &[usize], mut node: usize) -> usize {
-        while let Some(up) = root.get(node).filter(|up| **up != node) {
-            node = *up;
-        }
-        node
-    }
     for link in &graph.links {
         let mut ties = link.writers.iter().chain(&link.readers).map(|tie| tie.node);
         let Some(first) = ties.next() else { continue };

@@ -147,10 +147,8 @@ impl Maker<'_> {
         let backward = writers.iter().map(|(cell, _)| *cell).filter(leads).max();
         let reversed = direct.is_none() && backward.is_some();
         let gap = match (direct, backward, last, readers.iter().map(|(cell, _)| *cell).min()) {
-            (Some(cell), ..) => right_of(cell),
-            (None, Some(cell), ..) => cell,
-            (None, None, Some(cell), _) => right_of(cell),
-            (None, None, None, Some(cell)) => cell,
+            (Some(cell), ..) | (None, None, Some(cell), _) => right_of(cell),
+            (None, Some(cell), ..) | (None, None, None, Some(cell)) => cell,
             (None, None, None, None) => return,
         };
         if reversed {
@@ -159,23 +157,13 @@ impl Maker<'_> {
         self.gaps.entry(gap).or_default().push(index);
         for (writing, ties) in [(true, &writers), (false, &readers)] {
             for (cell, tie) in ties {
-                let side = self.is_right(gap, *cell, writing, reversed);
+                let side = is_right(gap, *cell, writing, reversed);
                 self.ports.entry((tie.node, side)).or_default().push(index);
-                if !self.is_direct(gap, *cell, writing, reversed) {
+                if !is_direct(gap, *cell, writing, reversed) {
                     *wanted.entry(if writing { cell.0 } else { gap.0 }).or_default() += 1;
                 }
             }
         }
-    }
-
-    /// Whether a box in `cell` borders on the gap, on the side that the link goes to there.
-    fn is_direct(&self, gap: Cell, cell: Cell, writing: bool, reversed: bool) -> bool {
-        if writing == reversed { cell == gap } else { (cell.0, cell.1 + 1) == gap }
-    }
-
-    /// Whether a link goes to the right side of a box.
-    fn is_right(&self, gap: Cell, cell: Cell, writing: bool, reversed: bool) -> bool {
-        writing != (reversed && self.is_direct(gap, cell, writing, true))
     }
 
     fn enters_first_column(&self, links: &[usize]) -> bool {
@@ -184,7 +172,7 @@ impl Maker<'_> {
             let gap = self.gaps.iter().find(|(_, links)| links.contains(index)).map(|(gap, _)| *gap);
             link.readers.iter().any(|tie| {
                 let cell = self.cell(tie);
-                cell.1 == 0 && gap.is_some_and(|gap| !self.is_direct(gap, cell, false, reversed))
+                cell.1 == 0 && gap.is_some_and(|gap| !is_direct(gap, cell, false, reversed))
             })
         })
     }
@@ -244,8 +232,7 @@ impl Maker<'_> {
             let own = boxes.iter().map(|(_, h)| h + space).sum::<i32>() - space;
             let mut y = top + (height - own) / 2;
             for (node, h) in boxes {
-                let place =
-                    Place { x: self.x_of(column), y, width: self.scale.width, height: h };
+                let place = Place { x: self.x_of(column), y, width: self.scale.width, height: h };
                 self.places.insert(node, place);
                 y += h + space;
             }
@@ -276,7 +263,7 @@ impl Maker<'_> {
         let link = self.link(index)?;
         let reversed = self.reversed.contains(&index);
         let side = |ties: &[Tie], writing: bool| -> Vec<i32> {
-            let direct = ties.iter().filter(|tie| self.is_direct(gap, self.cell(tie), writing, reversed));
+            let direct = ties.iter().filter(|tie| is_direct(gap, self.cell(tie), writing, reversed));
             direct.filter_map(|tie| self.port(tie.node, index, writing != reversed)).collect()
         };
         let (writers, readers) = (side(&link.writers, true), side(&link.readers, false));
@@ -332,16 +319,15 @@ impl Maker<'_> {
         for (writing, ties) in [(true, &writers), (false, &readers)] {
             for tie in ties {
                 let cell = self.cell(tie);
-                let right = self.is_right(gap, cell, writing, gauge.reversed);
+                let right = is_right(gap, cell, writing, gauge.reversed);
                 let (Some(port), Some(place)) = (self.port(tie.node, index, right), self.places.get(&tie.node)) else {
                     continue;
                 };
                 let (bus, near) = if writing { (in_bus, into) } else { (out_bus, out_of) };
                 // Wires begin and end below the gauge and the border of the box, so that they join up with them.
-                let (border, touch) =
-                    if right { (place.x + place.width - 1, 1) } else { (place.x, -1) };
+                let (border, touch) = if right { (place.x + place.width - 1, 1) } else { (place.x, -1) };
                 let mut corners = vec![(near, gauge.y), (bus, gauge.y)];
-                if self.is_direct(gap, cell, writing, gauge.reversed) {
+                if is_direct(gap, cell, writing, gauge.reversed) {
                     corners.extend([(bus, port), (border, port)]);
                 } else {
                     let turn = border + if right { 1 } else { -2 };
@@ -367,4 +353,14 @@ impl Maker<'_> {
             }
         }
     }
+}
+
+/// Whether a box in `cell` borders on the gap, on the side that the link goes to there.
+fn is_direct(gap: Cell, cell: Cell, writing: bool, reversed: bool) -> bool {
+    if writing == reversed { cell == gap } else { (cell.0, cell.1 + 1) == gap }
+}
+
+/// Whether a link goes to the right side of a box.
+fn is_right(gap: Cell, cell: Cell, writing: bool, reversed: bool) -> bool {
+    writing != (reversed && is_direct(gap, cell, writing, true))
 }

@@ -231,9 +231,9 @@ impl<'a> Teller<'a> {
     /// How full a link is, 0 to 1, and what to say about it; of several, the fullest.
     pub(super) fn link_fill(&self, link: &Link) -> (Option<f64>, String, Style) {
         let channels = || link.members.iter().filter_map(|id| self.world.channels.get(id));
-        let level = channels().filter_map(Channel::level).fold(None, |most: Option<f64>, level| {
-            Some(most.map_or(level, |most| most.max(level)))
-        });
+        let level = channels()
+            .filter_map(Channel::level)
+            .fold(None, |most: Option<f64>, level| Some(most.map_or(level, |most| most.max(level))));
         let percent = level.map(|level| if level >= 1.0 { 100 } else { ((level * 100.0).ceil() as u64).min(99) });
         let style = self.theme.fill(percent);
         if channels().all(|channel| channel.gone.is_some()) {

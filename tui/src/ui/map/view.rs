@@ -93,11 +93,7 @@ fn focus(app: &App, plan: &Plan) -> Option<(i32, i32)> {
 /// The first line or column to show: all if it fits, centred (a `part`-th of what is left before it), else around `at`.
 fn scroll(extent: i32, room: u16, at: Option<i32>, part: i32) -> i32 {
     let room = i32::from(room);
-    if extent <= room {
-        -((room - extent) / part)
-    } else {
-        (at.unwrap_or(0) - room / 2).clamp(0, extent - room)
-    }
+    if extent <= room { -((room - extent) / part) } else { (at.unwrap_or(0) - room / 2).clamp(0, extent - room) }
 }
 
 type Numbered<'a> = (usize, &'a super::graph::Link, Gauge);
@@ -161,15 +157,7 @@ fn draw_link(
     canvas.text(buffer, centre(&word), gauge.y + 1, &word, style);
 }
 
-fn draw_box(
-    app: &App,
-    told: &Told,
-    canvas: &Canvas,
-    buffer: &mut Buffer,
-    at: Place,
-    scale: Scale,
-    selected: bool,
-) {
+fn draw_box(app: &App, told: &Told, canvas: &Canvas, buffer: &mut Buffer, at: Place, scale: Scale, selected: bool) {
     let (width, (_, indent)) = (scale.width, scale.text());
     let inner = (width - 2).max(0) as usize;
     let [left_top, across, right_top, side, left_bottom, right_bottom] =
@@ -200,7 +188,8 @@ fn draw_box(
 fn draw_flat(app: &App, told: &Told, canvas: &Canvas, buffer: &mut Buffer, at: Place, selected: bool) {
     let room = at.width as usize;
     let mark = told.state.chars().next().unwrap_or('?');
-    let why = if told.reason.is_empty() { told.state.get(mark.len_utf8()..).unwrap_or("").trim() } else { &told.reason };
+    let why =
+        if told.reason.is_empty() { told.state.get(mark.len_utf8()..).unwrap_or("").trim() } else { &told.reason };
     let why = if told.flash.is_some() { "" } else { why };
     let name = format!("{mark} {} ", told.title.trim());
     let style = if selected { app.theme.cursor() } else { told.style };
