@@ -5,6 +5,7 @@
 //! → `source` and `sys` → `ui` → `app` and `cli`.
 
 pub mod analyze;
+pub mod app;
 pub mod cli;
 pub mod decode;
 pub mod event;
@@ -12,3 +13,4 @@ pub mod model;
 pub mod source;
 pub mod sys;
 pub mod trace;
+pub mod ui;

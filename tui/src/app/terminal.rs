@@ -1,0 +1,107 @@
+//! The terminal: taken over for the application, and given back as it was.
+
+use std::{
+    io::{self, BufWriter, Stdout, Write as _, stdout},
+    panic::{self, PanicHookInfo},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use crossterm::{
+    event::{DisableBracketedPaste, EnableBracketedPaste},
+    execute, queue,
+    style::force_color_output,
+    terminal::{
+        BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+        enable_raw_mode,
+    },
+};
+use ratatui::{Frame, Terminal, backend::CrosstermBackend};
+
+type Hook = dyn Fn(&PanicHookInfo) + Send + Sync;
+
+/// The terminal while it is ours; dropping it gives it back.
+pub(super) struct Screen {
+    terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    before: Arc<Hook>,
+    reports: Arc<Mutex<Vec<String>>>,
+}
+
+impl Screen {
+    /// Takes the terminal over.
+    pub(super) fn take(color: bool) -> io::Result<Self> {
+        // The option has already weighed NO_COLOR; crossterm would ask the environment again.
+        force_color_output(color);
+        let reports = Arc::new(Mutex::new(Vec::new()));
+        let before = hook(&reports);
+        let terminal = Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(64 << 10, stdout())));
+        let entered = enter();
+        let mut screen = Self { terminal: terminal?, before, reports };
+        entered?;
+        screen.terminal.clear()?;
+        Ok(screen)
+    }
+
+    /// Draws a frame, to appear at once.
+    pub(super) fn draw(&mut self, render: impl FnOnce(&mut Frame)) -> io::Result<()> {
+        queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
+        self.terminal.draw(render)?;
+        execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)
+    }
+
+    /// Everything will be painted anew.
+    pub(super) fn repaint(&mut self) -> io::Result<()> {
+        self.terminal.clear()
+    }
+
+    /// Gives the terminal back, stops as a job, and takes the terminal over again when continued.
+    pub(super) fn suspend(&mut self) -> io::Result<()> {
+        leave();
+        signal_hook::low_level::raise(signal_hook::consts::SIGTSTP)?;
+        enter()?;
+        self.terminal.clear()
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        leave();
+        if !thread::panicking() {
+            let before = self.before.clone();
+            panic::set_hook(Box::new(move |info| before(info)));
+        }
+        if let Ok(reports) = self.reports.lock() {
+            for report in reports.iter() {
+                let _ = writeln!(io::stderr(), "{report}");
+            }
+        }
+    }
+}
+
+fn enter() -> io::Result<()> {
+    enable_raw_mode()?;
+    execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)
+}
+
+/// Puts everything back; what fails is of no use to anybody any more.
+fn leave() {
+    let _ = execute!(stdout(), EndSynchronizedUpdate, DisableBracketedPaste, LeaveAlternateScreen);
+    let _ = execute!(stdout(), crossterm::cursor::Show);
+    let _ = disable_raw_mode();
+}
+
+/// A panic of this thread restores the terminal before it is reported; one of another thread is reported at the end,
+/// so that it does not spoil the screen. Returns the hook that was there before.
+fn hook(reports: &Arc<Mutex<Vec<String>>>) -> Arc<Hook> {
+    let before: Arc<Hook> = panic::take_hook().into();
+    let (drawing, original, reports) = (thread::current().id(), before.clone(), reports.clone());
+    panic::set_hook(Box::new(move |info| {
+        if thread::current().id() == drawing {
+            leave();
+            original(info);
+        } else if let Ok(mut reports) = reports.lock() {
+            reports.push(format!("thread '{}': {info}", thread::current().name().unwrap_or("unnamed")));
+        }
+    }));
+    before
+}

@@ -1,0 +1,10 @@
+//! What happened: the list of events, and everything about the one under the cursor.
+
+mod fields;
+mod hexdump;
+mod jump;
+mod list;
+mod view;
+
+pub(super) use list::List;
+pub(super) use view::draw;

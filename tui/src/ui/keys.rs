@@ -1,0 +1,82 @@
+//! All keys, written down once: the help shows the whole table, footers the important ones.
+
+/// A group of keys: where they work, and each with what it does.
+pub(super) type Group = (&'static str, &'static [(&'static str, &'static str)]);
+
+/// The table of the help.
+pub(super) const ALL: &[Group] = &[
+    (
+        "everywhere",
+        &[
+            ("1 2 Tab", "the map · the events · the other one"),
+            ("Space p", "pause: time stands still, events are kept; again to go on"),
+            (", .", "one event back, one event forward (pauses)"),
+            ("/", "filter: list only events that match"),
+            ("f  n N", "find an event that matches · the next · the one before"),
+            ("t", "type into the command's terminal; Ctrl-] comes back"),
+            ("T  < >", "terminal small, large, hidden · scroll it back and forth"),
+            ("Ctrl-L", "paint the screen anew"),
+            ("Ctrl-Z", "suspend ipcscope (the traced command goes on)"),
+            ("?", "these keys"),
+            ("q", "quit; while the command runs it asks: detach, or end it"),
+        ],
+    ),
+    (
+        "map",
+        &[
+            ("← ↓ ↑ → h j k l", "select the next process or channel in that direction"),
+            ("Enter", "the events of what is selected"),
+            ("Esc", "select nothing"),
+        ],
+    ),
+    (
+        "events",
+        &[
+            ("↑ ↓ k j", "one event up or down; leaving the end stops following"),
+            ("PgUp PgDn Ctrl-B Ctrl-F", "a page"),
+            ("g Home · G End", "the oldest · the newest, and follow"),
+            ("Enter", "show it on the map, at that moment"),
+            ("c", "its cause: the send of a receive, who sent a signal, who woke a thread"),
+            ("e", "its effect: the receive of a send, the delivery of a signal"),
+            ("Esc Backspace", "drop the filter, then back to the map"),
+        ],
+    ),
+];
+
+/// Footer of the map.
+pub(super) const MAP: &[(&str, &str)] = &[
+    ("↑↓←→", "select"),
+    ("Enter", "its events"),
+    ("Space", "pause"),
+    (", .", "step"),
+    ("t", "terminal"),
+    ("/", "filter"),
+    ("?", "keys"),
+    ("q", "quit"),
+];
+
+/// Footer of the event list.
+pub(super) const EVENTS: &[(&str, &str)] = &[
+    ("↑↓", "move"),
+    ("c", "cause"),
+    ("e", "effect"),
+    ("Enter", "on the map"),
+    ("/", "filter"),
+    ("Space", "pause"),
+    ("f n N", "find"),
+    ("G", "follow"),
+    ("?", "keys"),
+    ("q", "quit"),
+];
+
+/// Footer while typing a filter.
+pub(super) const PROMPT: &[(&str, &str)] =
+    &[("kind:signal comm:wc pid:42 channel:8124 bytes>100 blocked>10ms", ""), ("Enter", "apply"), ("Esc", "cancel")];
+
+/// Footer while keys go to the command.
+pub(super) const PANE: &[(&str, &str)] = &[("Ctrl-]", "back to ipcscope"), ("every other key", "goes to the command")];
+
+/// Lines of the table.
+pub(super) fn lines() -> u16 {
+    ALL.iter().map(|(_, keys)| keys.len() as u16 + 2).sum()
+}

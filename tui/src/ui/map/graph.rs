@@ -1,0 +1,179 @@
+//! What the map shows: processes as nodes, channels as links between those that hold their ends.
+//!
+//! Living processes are all shown; ended ones while they are few, or for a while. Where there is much, processes of one
+//! parent and one name fold into one node, and channels between the same nodes into one link. What is left out is counted.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::{
+    event::{ChannelId, Comm, End, Nanos},
+    model::{Channel, Process, ProcessKey, World},
+};
+
+/// Ended processes shown without question.
+const FEW: usize = 12;
+/// How long an ended process stays when there are more, and how many of them, ns.
+const STAY: u64 = 2_000_000_000;
+const STAYING: usize = 24;
+/// How long a channel that nobody holds any more stays between living processes, ns.
+const CHANNEL_STAY: u64 = 1_000_000_000;
+/// Nodes at most.
+const NODES: usize = 256;
+
+/// Processes and channels to be shown.
+#[derive(Debug, Default)]
+pub(super) struct Graph {
+    pub nodes: Vec<Node>,
+    pub links: Vec<Link>,
+    /// Ended processes that are not shown.
+    pub ended: usize,
+    /// Living processes that are not shown.
+    pub omitted: usize,
+}
+
+/// A process, or several alike.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub members: Vec<ProcessKey>,
+    /// Place of its parent among the nodes.
+    pub parent: Option<usize>,
+}
+
+/// A channel, or several between the same nodes.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub members: Vec<ChannelId>,
+    pub writers: Vec<Tie>,
+    pub readers: Vec<Tie>,
+}
+
+/// A node at an end of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Tie {
+    pub node: usize,
+    /// Bytes have gone this way; else it only holds the end.
+    pub used: bool,
+}
+
+impl Graph {
+    /// What is to be shown of `world` at `now`; with `fold`, alike ones together.
+    pub(super) fn new(world: &World, now: Nanos, fold: bool) -> Self {
+        let mut graph = Self::default();
+        let mut node_of: HashMap<ProcessKey, usize> = HashMap::new();
+        let mut kinds: HashMap<(Option<ProcessKey>, Comm, bool), usize> = HashMap::new();
+        let all = world.processes.len() <= FEW;
+        let recent = recent(world, now);
+        for process in world.processes.values() {
+            let ended = process.ended.is_some();
+            if ended && !all && recent.is_none_or(|since| process.ended.as_ref().is_some_and(|(t, _)| *t < since)) {
+                graph.ended += 1;
+                continue;
+            }
+            let kind = (process.parent, process.comm, ended);
+            let place = match kinds.get(&kind).filter(|_| fold) {
+                Some(place) => *place,
+                None if graph.nodes.len() >= NODES => {
+                    graph.omitted += 1;
+                    continue;
+                }
+                None => {
+                    graph.nodes.push(Node { members: Vec::new(), parent: None });
+                    kinds.insert(kind, graph.nodes.len() - 1);
+                    graph.nodes.len() - 1
+                }
+            };
+            node_of.insert(process.key, place);
+            if let Some(node) = graph.nodes.get_mut(place) {
+                node.members.push(process.key);
+                node.parent = process.parent.and_then(|parent| node_of.get(&parent).copied()).or(node.parent);
+            }
+        }
+        graph.connect(world, now, &node_of);
+        graph
+    }
+
+    fn connect(&mut self, world: &World, now: Nanos, node_of: &HashMap<ProcessKey, usize>) {
+        let mut same: HashMap<(Vec<Tie>, Vec<Tie>), usize> = HashMap::new();
+        let mut channels: Vec<&Channel> = world.channels.values().collect();
+        channels.sort_by_key(|channel| channel.index);
+        for channel in channels {
+            let (writers, readers) = (ties(channel, world, node_of, true), ties(channel, world, node_of, false));
+            if writers.is_empty() && readers.is_empty() || self.is_past(channel, now, world, &writers, &readers) {
+                continue;
+            }
+            let folded = writers
+                .iter()
+                .chain(&readers)
+                .any(|tie| self.nodes.get(tie.node).is_some_and(|node| node.members.len() > 1));
+            let place = same.get(&(writers.clone(), readers.clone())).filter(|_| folded).copied();
+            if let Some(link) = place.and_then(|place| self.links.get_mut(place)) {
+                link.members.push(channel.id.clone());
+            } else {
+                same.insert((writers.clone(), readers.clone()), self.links.len());
+                self.links.push(Link { members: vec![channel.id.clone()], writers, readers });
+            }
+        }
+    }
+
+    /// Nobody holds it any more, and those who used it do other things since.
+    fn is_past(&self, channel: &Channel, now: Nanos, world: &World, writers: &[Tie], readers: &[Tie]) -> bool {
+        let alive = |tie: &Tie| {
+            let node = self.nodes.get(tie.node);
+            node.and_then(|node| world.processes.get(node.members.first()?)).is_some_and(|p| p.ended.is_none())
+        };
+        channel.gone.is_some_and(|gone| now.since(gone) > CHANNEL_STAY) && writers.iter().chain(readers).any(alive)
+    }
+
+    /// The nodes that have a link.
+    pub(super) fn linked(&self) -> Vec<bool> {
+        let mut linked = vec![false; self.nodes.len()];
+        for tie in self.links.iter().flat_map(|link| link.writers.iter().chain(&link.readers)) {
+            if let Some(place) = linked.get_mut(tie.node) {
+                *place = true;
+            }
+        }
+        linked
+    }
+}
+
+/// From when on ended processes are shown, if not all are; `None` shows none.
+fn recent(world: &World, now: Nanos) -> Option<Nanos> {
+    let since = Nanos(now.0.saturating_sub(STAY));
+    let mut ends: Vec<Nanos> =
+        world.processes.values().filter_map(|p| p.ended.as_ref().map(|(t, _)| *t)).filter(|t| *t >= since).collect();
+    ends.sort_unstable();
+    ends.iter().rev().take(STAYING).next_back().copied()
+}
+
+fn ties(channel: &Channel, world: &World, node_of: &HashMap<ProcessKey, usize>, writing: bool) -> Vec<Tie> {
+    let (users, others) =
+        if writing { (&channel.senders, &channel.receivers) } else { (&channel.receivers, &channel.senders) };
+    let mut roles: BTreeMap<usize, bool> = BTreeMap::new();
+    let mut add = |key: &ProcessKey, used: bool| {
+        if let Some(node) = node_of.get(key) {
+            *roles.entry(*node).or_default() |= used;
+        }
+    };
+    for key in users.keys() {
+        add(key, true);
+    }
+    for ((key, fd), end) in &channel.holders {
+        let here = if writing { end.writes() } else { end.reads() };
+        // Whoever holds both ends and uses neither is on the way to fork: not yet a party.
+        let both = || {
+            world.processes.get(key).is_some_and(|process| holds(process, channel, *fd, !writing))
+                && !others.contains_key(key)
+        };
+        if here && !users.contains_key(key) && !both() {
+            add(key, false);
+        }
+    }
+    roles.into_iter().map(|(node, used)| Tie { node, used }).collect()
+}
+
+/// Whether the process has another descriptor of the channel, for the other direction.
+fn holds(process: &Process, channel: &Channel, fd: i32, writing: bool) -> bool {
+    process.descriptors.iter().any(|(other, (id, end))| {
+        *id == channel.id && *other != fd && if writing { *end != End::R } else { *end != End::W }
+    })
+}

@@ -1,0 +1,185 @@
+//! Keys, and what they show or ask for.
+
+use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus};
+
+use ipcscope::{
+    event::{Ending, Header, Nanos},
+    model::script,
+    source::{Request, Update},
+    ui::{Effect, Message, Options, Outcome},
+};
+
+use crate::stage::{Stage, events, options};
+
+const SIZE: (u16, u16) = (120, 40);
+
+fn asked(stage: &mut Stage) -> String {
+    let effects: Vec<String> = stage.effects.drain(..).map(|effect| format!("{effect:?}")).collect();
+    effects.join("\n")
+}
+
+fn paned() -> Stage {
+    let mut stage = Stage::new(Options { terminal_pane: true, ..options() }, SIZE);
+    stage.update(Update::Started(Header::default()));
+    stage
+}
+
+#[test]
+fn quitting_asks_while_the_command_runs() {
+    let mut stage = Stage::live(SIZE, 0.0034);
+    stage.keys("q").shows("the command is running");
+    stage.keys("<Esc>").hides("the command is running");
+    assert_eq!(asked(&mut stage), "");
+    stage.keys("qd");
+    assert_eq!(asked(&mut stage), "Ask(Detach)\nQuit(Detached)");
+}
+
+#[test]
+fn ending_the_command_waits_for_its_end() {
+    let mut stage = Stage::live(SIZE, 0.0034);
+    stage.keys("qe").shows("ending it");
+    assert_eq!(asked(&mut stage), "Ask(EndCommand)");
+    stage.update(Update::CommandEnded(ExitStatus::from_raw(15)));
+    assert_eq!(asked(&mut stage), "Quit(Done)");
+}
+
+#[test]
+fn quitting_twice_does_not_wait_for_a_stubborn_command() {
+    let mut stage = Stage::live(SIZE, 0.0034);
+    stage.keys("qeq");
+    assert!(matches!(stage.effects.last(), Some(Effect::Quit(Outcome::Ending))));
+}
+
+#[test]
+fn quits_at_once_when_the_command_has_ended_or_there_is_none() {
+    let mut stage = Stage::live(SIZE, 0.0034);
+    stage.update(Update::CommandEnded(ExitStatus::from_raw(0)));
+    stage.keys("q");
+    assert_eq!(asked(&mut stage), "Quit(Done)");
+    let mut stage = Stage::new(Options { has_command: false, ..options() }, SIZE);
+    stage.keys("<C-c>");
+    assert_eq!(asked(&mut stage), "Quit(Done)");
+}
+
+#[test]
+fn stays_open_after_the_command_and_tells_how_it_ended() {
+    let mut stage = Stage::live(SIZE, 1.0);
+    stage.update(Update::CommandEnded(ExitStatus::from_raw(13)));
+    stage.shows("killed by SIGPIPE");
+    stage.update(Update::Ended(Ending { events: 113, lost: 7, ..Ending::default() }));
+    stage.shows("lost 7").shows("113 events");
+    assert_eq!(asked(&mut stage), "");
+}
+
+#[test]
+fn pausing_freezes_the_world_and_keeps_events() {
+    let mut stage = Stage::live(SIZE, 0.0034);
+    stage.keys(" ").shows("‖ paused 00:00.003380").shows("write: pipe full");
+    stage.update(Update::Events(events(script::SAMPLE, 1.0).into_iter().filter(|e| e.t > Nanos(3_390_000)).collect()));
+    stage.shows("write: pipe full").shows("113 events");
+    stage.keys(" ").shows("killed by SIGPIPE").hides("paused");
+}
+
+#[test]
+fn stepping_back_shows_the_world_at_that_event() {
+    let mut stage = Stage::live(SIZE, 1.0);
+    stage.keys(" ").shows("† ended");
+    stage.keys("2g1").shows("‖ paused 00:00.000100").hides("head 4712");
+    stage.keys("2G1").shows("head 4712").shows("† ended");
+    for _ in 0..41 {
+        stage.keys(",");
+    }
+    stage.shows("00:00.003380").shows("write: pipe full");
+    stage.keys(".").shows("00:00.003600");
+}
+
+#[test]
+fn filter_lists_matches_only_and_escape_drops_it() {
+    let mut stage = Stage::live(SIZE, 1.0);
+    stage.keys("2/signal:USR1<Enter>").shows("3 of 113 events").hides("execve");
+    stage.keys("<Esc>").hides("of 113 events");
+    stage.keys("/kind:nonsense<Enter>").shows("^").shows("nonsense");
+    stage.keys("<Esc>").hides("nonsense");
+}
+
+#[test]
+fn find_goes_from_match_to_match() {
+    let mut stage = Stage::live(SIZE, 1.0);
+    stage.keys("2gfsignal:USR1<Enter>").shows("event 74");
+    stage.keys("n").shows("event 79");
+    stage.keys("nn").shows("none further down");
+    stage.keys("N").shows("event 79");
+}
+
+#[test]
+fn from_a_receive_to_its_send_and_back() {
+    let mut stage = Stage::live(SIZE, 1.0);
+    stage.keys("2gfkind:recv bytes>0<Enter>").shows("took 8192 bytes out of pipe:[8124]");
+    stage.keys("c").shows("yes (4711) put 8192 bytes into pipe:[8124]");
+    stage.keys("e").shows("took 8192 bytes out of pipe:[8124]");
+}
+
+#[test]
+fn from_an_event_to_the_map_at_that_moment() {
+    let mut stage = Stage::live(SIZE, 1.0);
+    stage.keys("2gfkind:recv bytes>0<Enter><Enter>").shows("‖ paused").shows("anonymous pipe");
+}
+
+#[test]
+fn from_the_map_to_the_events_of_a_channel() {
+    let mut stage = Stage::live(SIZE, 0.0034);
+    stage.keys("<Down><Down><Right>").shows("anonymous pipe");
+    stage.keys("<Enter>").shows("filter channel:81").shows("events");
+}
+
+#[test]
+fn keys_go_to_the_command_while_its_terminal_is_focused() {
+    let mut stage = paned();
+    assert_eq!(asked(&mut stage), "Ask(Resize { rows: 9, columns: 120 })");
+    stage.keys("tq<C-c><Up>").shows("Ctrl-] leaves");
+    let typed: Vec<Vec<u8>> = stage
+        .effects
+        .drain(..)
+        .filter_map(|effect| if let Effect::Ask(Request::Input(bytes)) = effect { Some(bytes) } else { None })
+        .collect();
+    assert_eq!(typed, [&b"q"[..], b"\x03", b"\x1b[A"]);
+    stage.tell(Message::Paste("a\nb".to_owned()));
+    stage.keys("<C-5>").hides("Ctrl-] leaves");
+    assert_eq!(asked(&mut stage), "Ask(Input([97, 13, 98]))");
+}
+
+#[test]
+fn a_focused_terminal_gives_the_keys_back_when_the_command_ends() {
+    let mut stage = paned();
+    stage.keys("t");
+    stage.update(Update::CommandEnded(ExitStatus::from_raw(0)));
+    stage.keys("q");
+    assert!(matches!(stage.effects.last(), Some(Effect::Quit(Outcome::Done))));
+}
+
+#[test]
+fn the_terminal_keeps_its_size_whatever_has_the_focus() {
+    let mut stage = paned();
+    stage.effects.clear();
+    stage.keys("t<C-5>2/x<Esc>1 ");
+    stage.wait(100);
+    let resized = stage.effects.iter().any(|effect| matches!(effect, Effect::Ask(Request::Resize { .. })));
+    assert!(!resized, "{:?}", stage.effects);
+    stage.resize(100, 30);
+    assert!(matches!(stage.effects.last(), Some(Effect::Ask(Request::Resize { rows: 6, columns: 100 }))));
+}
+
+#[test]
+fn blocked_time_counts_up_while_nothing_happens() {
+    let mut stage = Stage::live(SIZE, 0.003_39);
+    stage.wait(2400);
+    stage.shows("◌ BLOCKED 2.4 s");
+}
+
+#[test]
+fn a_signal_flashes_and_fades() {
+    let mut stage = Stage::live(SIZE, 0.003_73);
+    stage.shows("⚡SIGUSR1 ┘");
+    stage.wait(1600);
+    stage.hides("⚡SIGUSR1 ┘");
+}

@@ -1,0 +1,176 @@
+//! Whole screens in the sizes and states that matter.
+
+use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus};
+
+use ipcscope::{
+    event::{Ending, Event, Header, Kind, Lost, Nanos},
+    model::script,
+    source::Update,
+    ui::{Mode, Options},
+};
+
+use crate::stage::{FAN, Stage, events, options};
+
+const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 50)];
+/// yes is BLOCKED on the full pipe, head RUNNING, sort BLOCKED on the empty one.
+const MIDDLE: f64 = 0.003_39;
+
+fn check(name: &str, make: impl Fn((u16, u16)) -> Stage) {
+    for size in SIZES {
+        let name = format!("{name}_{}x{}", size.0, size.1);
+        insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(name, make(size).screen());
+        });
+    }
+}
+
+fn with_pane(size: (u16, u16), until: f64) -> Stage {
+    let mut stage = Stage::new(Options { terminal_pane: true, ..options() }, size);
+    stage.update(Update::Started(Header::default()));
+    stage.wait(1000);
+    stage.update(Update::Output(b"$ yes | head -n 20480 | sort -u\r\n\x1b[31mred\x1b[0m \xe2\x9c\x93\r\n".to_vec()));
+    stage.update(Update::Events(events(script::SAMPLE, until)));
+    stage
+}
+
+#[test]
+fn empty() {
+    check("empty", |size| Stage::new(options(), size));
+}
+
+#[test]
+fn map_live() {
+    check("map_live", |size| with_pane(size, MIDDLE));
+}
+
+#[test]
+fn map_channel_selected() {
+    check("map_channel", |size| {
+        let mut stage = with_pane(size, 0.003_73);
+        stage.keys("<Down><Down><Right>");
+        stage
+    });
+}
+
+#[test]
+fn map_process_selected_while_paused() {
+    check("map_paused", |size| {
+        let mut stage = with_pane(size, 0.004_1);
+        stage.keys(" ,,,,,,,,,,,,,,,<Up><Down><Left>");
+        stage
+    });
+}
+
+#[test]
+fn events_followed() {
+    check("events_live", |size| {
+        let mut stage = with_pane(size, MIDDLE);
+        stage.keys("2");
+        stage
+    });
+}
+
+#[test]
+fn events_filtered() {
+    check("events_filtered", |size| {
+        let mut stage = Stage::live(size, 0.004_1);
+        stage.keys("2/kind:signal|kind:exit<Enter><Up><Up><Up>");
+        stage
+    });
+}
+
+#[test]
+fn filter_refused() {
+    check("filter_refused", |size| {
+        let mut stage = Stage::live(size, 0.004_1);
+        stage.keys("2/comm:yes kind:nonsense<Enter>");
+        stage
+    });
+}
+
+#[test]
+fn lossy() {
+    check("lossy", |size| {
+        let mut stage = Stage::live(size, MIDDLE);
+        let lost = Lost { count: 1234, class: "state".to_owned(), t_from: Nanos(3_390_000), t_to: Nanos(3_400_000) };
+        let kind = Kind::Lost(lost);
+        stage.update(Update::Events(vec![Event {
+            t: Nanos(3_400_000),
+            seq: 70,
+            task: None,
+            comm: None,
+            ns_pid: None,
+            kind,
+        }]));
+        stage
+    });
+}
+
+#[test]
+fn ended() {
+    check("ended", |size| {
+        let mut stage = with_pane(size, 1.0);
+        stage.update(Update::CommandEnded(ExitStatus::from_raw(13)));
+        stage.update(Update::Ended(Ending { events: 113, ..Ending::default() }));
+        stage
+    });
+}
+
+#[test]
+fn failed() {
+    check("failed", |size| {
+        let mut stage = Stage::live(size, MIDDLE);
+        stage.update(Update::Failed("the ring buffer cannot be read: bad file descriptor".to_owned()));
+        stage
+    });
+}
+
+#[test]
+fn replay_in_ascii() {
+    check("replay_ascii", |size| {
+        let options = Options { mode: Mode::Replay, has_command: false, ascii: true, color: false, ..options() };
+        let mut stage = Stage::new(options, size);
+        stage.update(Update::Started(Header::default()));
+        stage.update(Update::Events(events(script::SAMPLE, 0.004_1)));
+        stage
+    });
+}
+
+#[test]
+fn many_writers_and_readers() {
+    check("fan", |size| {
+        let mut stage = Stage::new(options(), size);
+        stage.update(Update::Started(Header::default()));
+        stage.update(Update::Events(events(FAN, 1.0)));
+        stage
+    });
+}
+
+#[test]
+fn help() {
+    check("help", |size| {
+        let mut stage = Stage::live(size, MIDDLE);
+        stage.keys("?");
+        stage
+    });
+}
+
+#[test]
+fn leaving_asks() {
+    check("quit", |size| {
+        let mut stage = Stage::live(size, MIDDLE);
+        stage.keys("q");
+        stage
+    });
+}
+
+#[test]
+fn tiny() {
+    for (size, text) in
+        [((10, 3), "10x3 is\ntoo small:\n40x10 fits\n"), ((39, 30), "39x30 is\ntoo small:\n40x10 fits\n")]
+    {
+        let screen = Stage::live(size, MIDDLE).screen();
+        assert!(screen.starts_with(text), "{screen}");
+    }
+    assert_eq!(Stage::live((1, 1), MIDDLE).screen(), "1\n");
+}
