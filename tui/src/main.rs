@@ -1,2 +1,5 @@
 //! The `ipcscope` binary.
-fn main() {}
+
+fn main() {
+    ipcscope::cli::run().pass_on();
+}

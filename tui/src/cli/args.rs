@@ -48,9 +48,6 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// Say on standard error what is being set up and how it went
-    #[arg(short, long, global = true)]
-    pub verbose: bool,
 }
 
 /// The commands.
@@ -235,9 +232,19 @@ pub struct ReplayArgs {
     /// The recording
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// Play it so many times as fast as it happened; 0: all at once
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = speed)]
+    pub speed: f64,
     /// When to use colours
     #[arg(long, value_name = "WHEN", default_value_t, value_enum)]
     pub color: Color,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if speed.is_finite() && speed >= 0.0 => Ok(speed),
+        _ => Err("a number that is not negative is needed, such as 0.1 or 10".to_owned()),
+    }
 }
 
 /// `print`.
@@ -310,6 +317,9 @@ pub struct DemoArgs {
     /// The lesson
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
+    /// Play the lesson's recording even where tracing is possible
+    #[arg(long)]
+    pub recorded: bool,
 }
 
 /// `doctor`.

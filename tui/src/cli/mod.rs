@@ -1,8 +1,62 @@
-//! The command line: what can be typed ([`args`]) and what is generated from the same definitions ([`manual`]).
+//! The command line: what can be typed ([`args`]), what is generated from the same definitions ([`manual`]), and a file
+//! for each command.
 
 pub mod args;
+mod check;
+mod demo;
+mod follow;
+mod lines;
 pub mod manual;
+mod print;
+mod record;
+mod replay;
+mod setup;
+mod trace;
 mod units;
+mod watch;
 
 pub use crate::event::FamilySet;
 pub use units::{BufferSize, Pids};
+
+use std::io;
+
+use clap::Parser as _;
+
+use crate::{source::live::StartError, sys::outcome::Outcome};
+use args::{Cli, Command};
+
+/// Does what the command line says; answers how to end.
+pub fn run() -> Outcome {
+    let cli = Cli::parse();
+    crate::sys::quiet_file_limit();
+    let result = match &cli.command {
+        Command::Watch(args) => watch::run(args),
+        Command::Trace(args) => trace::run(args),
+        Command::Record(args) => record::run(args),
+        Command::Replay(args) => replay::run(args),
+        Command::Print(args) => print::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::Doctor(args) => check::run(args),
+        Command::Completions { shell } => {
+            manual::completions(*shell, &mut io::stdout()).map(|()| SUCCESS).map_err(Into::into)
+        }
+        Command::Man => manual::man(&mut io::stdout()).map(|()| SUCCESS).map_err(Into::into),
+    };
+    result.unwrap_or_else(|error| failed(&error))
+}
+
+const SUCCESS: Outcome = Outcome::Code(0);
+
+/// Says why, and what a script gets to see.
+fn failed(error: &anyhow::Error) -> Outcome {
+    if error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe))
+    {
+        // Whoever read our output has had enough.
+        return SUCCESS;
+    }
+    eprintln!("ipcscope: {error:#}");
+    let status = error.downcast_ref::<StartError>().map_or(1, StartError::exit_status);
+    Outcome::Code(status)
+}

@@ -74,6 +74,11 @@ impl Decoder {
         self.outbox.drain(Nanos(u64::MAX), true, out);
     }
 
+    /// Some thread in the trace has not ended.
+    pub fn is_anybody_left(&self) -> bool {
+        self.tasks.is_anybody_left()
+    }
+
     /// Records the kernel side lost, in all.
     pub fn lost(&self) -> u64 {
         self.lost

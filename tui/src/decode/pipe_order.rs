@@ -207,12 +207,7 @@ impl PipeOrder {
 
     fn new(max_usage: u32, solo: Solo) -> Self {
         let max_usage = max_usage.clamp(1, MOST_SLOTS);
-        Self {
-            mode: Mode::Solo(solo),
-            calls: Calls::default(),
-            max_usage,
-            out: Vec::new(),
-        }
+        Self { mode: Mode::Solo(solo), calls: Calls::default(), max_usage, out: Vec::new() }
     }
 
     /// The pipe has `max_usage` slots from here on (`F_SETPIPE_SZ`). While contended its state is unknown until it is
@@ -227,10 +222,7 @@ impl PipeOrder {
 
     /// A call begins. `task`: its `task_struct` address; `requested`: bytes asked for, if known. In the solo mode the
     /// times of entries may lie in the past, as long as exits come in their order.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one argument for each fact of the record"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "one argument for each fact of the record")]
     pub fn enter(
         &mut self,
         time: u64,
@@ -250,9 +242,7 @@ impl PipeOrder {
                 Mode::Contended(contended) => contended.stale(time, slot),
             }
         }
-        let slot = self
-            .calls
-            .open(Call::new(call, task, side, method, requested, time));
+        let slot = self.calls.open(Call::new(call, task, side, method, requested, time));
         if let Mode::Contended(contended) = &mut self.mode {
             contended.enter(&mut self.calls, time, slot, sample);
             contended.run(&mut self.calls, &mut self.out, false);
@@ -271,10 +261,7 @@ impl PipeOrder {
                 if let Some(ended) = self.calls.remove(slot) {
                     solo.exit(time, &ended, ret, &self.calls, &mut self.out);
                     if let Some(empty) = sample.filter(Sample::is_empty) {
-                        solo.seen(
-                            time,
-                            u64::from(empty.before.head.wrapping_sub(empty.before.tail)),
-                        );
+                        solo.seen(time, u64::from(empty.before.head.wrapping_sub(empty.before.tail)));
                     }
                 }
             }
@@ -350,11 +337,7 @@ impl PipeOrder {
     pub fn layout(&mut self, time: u64, layout: Layout) {
         match &mut self.mode {
             Mode::Solo(solo) => {
-                let queued = layout
-                    .buffers
-                    .iter()
-                    .map(|buffer| u64::from(buffer.len))
-                    .sum();
+                let queued = layout.buffers.iter().map(|buffer| u64::from(buffer.len)).sum();
                 solo.seen(time, queued);
             }
             Mode::Contended(contended) => {
@@ -428,13 +411,11 @@ impl PipeOrder {
 impl Sample {
     /// The state was exactly this at the sample's time.
     fn exact(&self) -> Option<&Position> {
-        (self.before == self.after && self.owner_before == 0 && self.owner_after == 0)
-            .then_some(&self.before)
+        (self.before == self.after && self.owner_before == 0 && self.owner_after == 0).then_some(&self.before)
     }
 
     /// The pipe was exactly empty.
     fn is_empty(&self) -> bool {
-        self.exact()
-            .is_some_and(|position| position.head == position.tail)
+        self.exact().is_some_and(|position| position.head == position.tail)
     }
 }

@@ -90,6 +90,7 @@ impl Decoder {
         if thread.held {
             return;
         }
+        thread.ended = true;
         let files = std::mem::take(&mut thread.files);
         self.unfinished(header.time, task);
         let signal = record.code & 0x7f;

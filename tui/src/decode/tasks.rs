@@ -21,6 +21,8 @@ pub struct Thread {
     pub address: u64,
     /// Held by us before its exec.
     pub held: bool,
+    /// It has ended, and waits to be reaped.
+    pub ended: bool,
     /// Its state, once known.
     pub state: Option<ThreadState>,
     /// Since when.
@@ -83,6 +85,7 @@ impl Thread {
             files: 0,
             address: 0,
             held: false,
+            ended: false,
             state: None,
             since: 0,
             before: None,
@@ -163,6 +166,11 @@ impl Tasks {
             }
         }
         Some(thread)
+    }
+
+    /// Some thread has not ended.
+    pub fn is_anybody_left(&self) -> bool {
+        self.threads.values().any(|t| !t.ended)
     }
 
     /// The process with that id.

@@ -48,6 +48,11 @@ impl FamilySet {
         Self(Family::ALL.iter().fold(0, |set, family| set | family.bit()))
     }
 
+    /// Nothing is left out.
+    pub fn is_all(self) -> bool {
+        self == Self::all()
+    }
+
     /// It is to be captured.
     pub fn contains(self, family: Family) -> bool {
         self.0 & family.bit() != 0

@@ -1,6 +1,7 @@
 //! Where events come from: live, from a recording, from a script.
 
 pub mod live;
+pub mod recording;
 
 use std::process::ExitStatus;
 

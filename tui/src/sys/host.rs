@@ -84,6 +84,14 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (era * 400 + year + next, month, of_month)
 }
 
+/// A moment (RFC 3339) as ns since midnight, local time; 0 if it is none.
+pub fn since_midnight(moment: &str) -> u64 {
+    let Ok(moment) = moment.parse::<jiff::Timestamp>() else { return 0 };
+    let time = moment.to_zoned(jiff::tz::TimeZone::system()).time();
+    let seconds = (i64::from(time.hour()) * 60 + i64::from(time.minute())) * 60 + i64::from(time.second());
+    (seconds * 1_000_000_000 + i64::from(time.subsec_nanosecond())) as u64
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

@@ -13,3 +13,9 @@ pub mod identity;
 pub mod launch;
 pub mod outcome;
 pub mod pty;
+
+/// Beyond a file size limit writing fails, as on a full disk, instead of killing us.
+pub fn quiet_file_limit() {
+    // SAFETY: changes the disposition of one signal, before any thread starts.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}

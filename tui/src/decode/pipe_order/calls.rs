@@ -85,11 +85,7 @@ struct Open {
 impl Calls {
     /// The slot of an open call.
     pub(super) fn find(&self, id: CallId) -> Option<u32> {
-        self.open
-            .iter()
-            .rev()
-            .find(|open| open.id == id)
-            .map(|open| open.slot)
+        self.open.iter().rev().find(|open| open.id == id).map(|open| open.slot)
     }
 
     pub(super) fn get(&self, slot: u32) -> Option<&Call> {
@@ -120,10 +116,7 @@ impl Calls {
     /// Its record stays until [`Calls::remove`].
     pub(super) fn close_stale(&mut self, id: CallId, task: u64) -> Option<u32> {
         let full = self.open.len() >= MOST_OPEN;
-        let at = self
-            .open
-            .iter()
-            .position(|open| full || open.id == id || open.task == task)?;
+        let at = self.open.iter().position(|open| full || open.id == id || open.task == task)?;
         Some(self.open.remove(at).slot)
     }
 
@@ -163,15 +156,11 @@ impl Calls {
 
     /// After a loss: every live call may be on a CPU. Gives their slots.
     pub(super) fn set_all_acting(&mut self) -> Vec<u32> {
-        let live = self
-            .slots
-            .iter_mut()
-            .enumerate()
-            .filter_map(|(slot, call)| {
-                let call = call.as_mut().filter(|call| call.live)?;
-                (call.asleep, call.left_at) = (false, None);
-                Some(slot as u32)
-            });
+        let live = self.slots.iter_mut().enumerate().filter_map(|(slot, call)| {
+            let call = call.as_mut().filter(|call| call.live)?;
+            (call.asleep, call.left_at) = (false, None);
+            Some(slot as u32)
+        });
         live.collect()
     }
 

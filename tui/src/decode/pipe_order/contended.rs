@@ -103,18 +103,12 @@ pub(super) struct Contended {
 
 impl Contended {
     pub(super) fn new(solo: Solo, max_usage: u32, time: u64, layout: Option<Layout>) -> Self {
-        let event = Event::Start {
-            solo: Box::new(solo),
-            layout,
-        };
+        let event = Event::Start { solo: Box::new(solo), layout };
         Self {
             steps: VecDeque::from([Step { time, event }]),
             worked_off: 0,
             quiet_until: 0,
-            setting: Setting {
-                max_usage,
-                exited: None,
-            },
+            setting: Setting { max_usage, exited: None },
             hypotheses: Vec::new(),
             unknown: Some(Why::Overlap),
             acting: Vec::new(),
@@ -124,13 +118,7 @@ impl Contended {
         }
     }
 
-    pub(super) fn enter(
-        &mut self,
-        calls: &mut Calls,
-        time: u64,
-        slot: u32,
-        sample: Option<Sample>,
-    ) {
+    pub(super) fn enter(&mut self, calls: &mut Calls, time: u64, slot: u32, sample: Option<Sample>) {
         self.call_step(calls, time, slot, Kind::Enter, sample);
     }
 
@@ -138,71 +126,26 @@ impl Contended {
         self.call_step(calls, time, slot, Kind::Exit, sample);
     }
 
-    pub(super) fn switch_out(
-        &mut self,
-        calls: &mut Calls,
-        time: u64,
-        slot: u32,
-        asleep: bool,
-        sample: Option<Sample>,
-    ) {
-        self.call_step(
-            calls,
-            time,
-            slot,
-            Kind::Out {
-                asleep,
-                stays: false,
-            },
-            sample,
-        );
+    pub(super) fn switch_out(&mut self, calls: &mut Calls, time: u64, slot: u32, asleep: bool, sample: Option<Sample>) {
+        self.call_step(calls, time, slot, Kind::Out { asleep, stays: false }, sample);
     }
 
-    pub(super) fn switch_in(
-        &mut self,
-        calls: &mut Calls,
-        time: u64,
-        slot: u32,
-        sample: Option<Sample>,
-    ) {
+    pub(super) fn switch_in(&mut self, calls: &mut Calls, time: u64, slot: u32, sample: Option<Sample>) {
         self.call_step(calls, time, slot, Kind::In, sample);
     }
 
-    fn call_step(
-        &mut self,
-        calls: &mut Calls,
-        time: u64,
-        slot: u32,
-        kind: Kind,
-        sample: Option<Sample>,
-    ) {
+    fn call_step(&mut self, calls: &mut Calls, time: u64, slot: u32, kind: Kind, sample: Option<Sample>) {
         let Some(call) = calls.get_mut(slot) else {
             return;
         };
         if let (Some(left_at), false) = (call.left_at, matches!(kind, Kind::In)) {
             // Its switch-in is missing: it has been on a CPU at some time since it left.
-            let at = left_at
-                .checked_sub(self.worked_off)
-                .and_then(|at| usize::try_from(at).ok());
+            let at = left_at.checked_sub(self.worked_off).and_then(|at| usize::try_from(at).ok());
             match at.and_then(|at| self.steps.get_mut(at)) {
-                Some(Step {
-                    event:
-                        Event::Call {
-                            kind: Kind::Out { stays, .. },
-                            ..
-                        },
-                    ..
-                }) => *stays = true,
+                Some(Step { event: Event::Call { kind: Kind::Out { stays, .. }, .. }, .. }) => *stays = true,
                 _ => {
                     // It left long ago; it has hardly been back for more than a window.
-                    self.push_front(
-                        time,
-                        Event::Call {
-                            slot,
-                            kind: Kind::In,
-                            sample: None,
-                        },
-                    );
+                    self.push_front(time, Event::Call { slot, kind: Kind::In, sample: None });
                 }
             }
         }
@@ -267,10 +210,7 @@ impl Contended {
     /// Works off the steps that have waited long enough.
     pub(super) fn run(&mut self, calls: &mut Calls, out: &mut Vec<Resolved>, all: bool) {
         while let Some(first) = self.steps.front()
-            && (all
-                || self.steps.len() > WINDOW
-                || first.time < self.quiet_until
-                || self.is_settled(calls))
+            && (all || self.steps.len() > WINDOW || first.time < self.quiet_until || self.is_settled(calls))
             && let Some(step) = self.steps.pop_front()
         {
             self.worked_off += 1;
@@ -280,11 +220,7 @@ impl Contended {
                 }
                 Event::Start { solo, layout } => {
                     self.start(*solo, layout, calls, out);
-                    self.acting = calls
-                        .live()
-                        .filter(|(_, call)| call.on_cpu)
-                        .map(|(slot, _)| slot)
-                        .collect();
+                    self.acting = calls.live().filter(|(_, call)| call.on_cpu).map(|(slot, _)| slot).collect();
                 }
                 Event::Layout(layout) => self.see(&layout, calls, out),
                 Event::Resize(max_usage) => {
@@ -312,14 +248,7 @@ impl Contended {
         calls.is_idle() && self.worked_off >= self.wary_until
     }
 
-    fn work_off(
-        &mut self,
-        slot: u32,
-        kind: &Kind,
-        sample: Option<Sample>,
-        calls: &mut Calls,
-        out: &mut Vec<Resolved>,
-    ) {
+    fn work_off(&mut self, slot: u32, kind: &Kind, sample: Option<Sample>, calls: &mut Calls, out: &mut Vec<Resolved>) {
         if calls.get(slot).is_none() {
             return;
         }
@@ -363,12 +292,7 @@ impl Contended {
         };
         let mut left = if let Some(owner) = view.inside {
             let seen = view.seen.only(calls.get(owner)?.side.other());
-            self.inside(
-                search(before, Goal::Before(owner, seen))?,
-                owner,
-                calls.get(owner)?,
-                &seen,
-            )
+            self.inside(search(before, Goal::Before(owner, seen))?, owner, calls.get(owner)?, &seen)
         } else if leaves || view.seen.is_any() {
             search(before, Goal::At(view.seen, leaves.then_some(slot)))?
         } else {
@@ -381,10 +305,7 @@ impl Contended {
         }
         match kind {
             Kind::Exit => {
-                let bytes = call
-                    .returned()
-                    .filter(|_| call.method != Method::Peek)
-                    .unwrap_or(0);
+                let bytes = call.returned().filter(|_| call.method != Method::Peek).unwrap_or(0);
                 left.retain(|hypothesis| hypothesis.has_done(slot, bytes));
                 for hypothesis in &mut left {
                     hypothesis.forget(slot);
@@ -400,13 +321,7 @@ impl Contended {
     }
 
     /// The states in which the owner of the mutex has just had its section.
-    fn inside(
-        &self,
-        states: Vec<Hypothesis>,
-        owner: u32,
-        call: &Call,
-        seen: &Seen,
-    ) -> Vec<Hypothesis> {
+    fn inside(&self, states: Vec<Hypothesis>, owner: u32, call: &Call, seen: &Seen) -> Vec<Hypothesis> {
         let mut inside = Vec::with_capacity(states.len());
         // Halfway through a write to an empty pipe, the start of the oldest buffer is still that of an older one.
         let place = seen.without_start();
@@ -479,32 +394,21 @@ impl Contended {
             return;
         }
         if call.side == Side::Write {
-            self.setting.exited = self
-                .setting
-                .exited
-                .map(|exited| exited.saturating_add(bytes));
+            self.setting.exited = self.setting.exited.map(|exited| exited.saturating_add(bytes));
         }
         match self.unknown {
             Some(why) => out.push(undecided(call.id, call.side, why)),
             None if call.method == Method::Peek => {
                 out.push(undecided(call.id, call.side, Why::Overlap));
             }
-            None => self.pending.push(Pending {
-                call: call.id,
-                side: call.side,
-                since: self.worked_off,
-            }),
+            None => self.pending.push(Pending { call: call.id, side: call.side, since: self.worked_off }),
         }
     }
 
     /// Everything in the pipe and in flight is unknown.
     pub(super) fn lose(&mut self, why: Why, out: &mut Vec<Resolved>) {
         self.hypotheses.clear();
-        out.extend(
-            self.pending
-                .drain(..)
-                .map(|pending| undecided(pending.call, pending.side, why)),
-        );
+        out.extend(self.pending.drain(..).map(|pending| undecided(pending.call, pending.side, why)));
         self.unknown = Some(why);
     }
 
@@ -516,13 +420,7 @@ impl Contended {
         if self.unknown.is_none() {
             let before = std::mem::take(&mut self.hypotheses);
             let seen = Seen::exactly(ring.position());
-            let reached = reach(
-                before,
-                Goal::At(seen, None),
-                &self.acting,
-                calls,
-                &self.setting,
-            );
+            let reached = reach(before, Goal::At(seen, None), &self.acting, calls, &self.setting);
             let mut at = collapse(reached.unwrap_or_default());
             at.retain(|hypothesis| hypothesis.ring.same_place(&ring));
             for hypothesis in &mut at {
@@ -546,9 +444,7 @@ impl Contended {
         let now = self.worked_off;
         self.pending.retain(|pending| {
             let late = now.saturating_sub(pending.since) >= patience;
-            let mut outcomes = hypotheses
-                .iter()
-                .map(|h| h.outcomes.iter().find(|(id, _)| *id == pending.call));
+            let mut outcomes = hypotheses.iter().map(|h| h.outcomes.iter().find(|(id, _)| *id == pending.call));
             let Some(Some((_, first))) = outcomes.next() else {
                 out.push(undecided(pending.call, pending.side, Why::Overlap));
                 return false;
@@ -572,47 +468,29 @@ impl Contended {
 
     pub(super) fn leftover(&self) -> Option<Vec<Leftover>> {
         let (first, others) = self.hypotheses.split_first()?;
-        let same_length = others
-            .iter()
-            .all(|other| other.content.bytes() == first.content.bytes());
-        let agreed = others.iter().fold(first.content.clone(), |agreed, other| {
-            agreed.agreed(&other.content)
-        });
+        let same_length = others.iter().all(|other| other.content.bytes() == first.content.bytes());
+        let agreed = others.iter().fold(first.content.clone(), |agreed, other| agreed.agreed(&other.content));
         same_length.then(|| leftover(&agreed))
     }
 }
 
 fn view(sample: Option<&Sample>, calls: &Calls) -> View {
     let Some(sample) = sample else {
-        return View {
-            seen: Seen::default(),
-            inside: None,
-            busy: true,
-        };
+        return View { seen: Seen::default(), inside: None, busy: true };
     };
     let owner = sample.owner_after;
     let held = owner != 0 && owner == sample.owner_before;
     let mut seen = Seen::unchanged(&sample.before, &sample.after);
-    let holder = calls
-        .live()
-        .find(|(_, call)| owner != 0 && call.task == owner);
+    let holder = calls.live().find(|(_, call)| owner != 0 && call.task == owner);
     // Whoever holds the mutex leaves the other side alone: if that moved, the owner let go in between.
-    let inside = holder
-        .filter(|(_, call)| held && seen.sees(call.side.other()))
-        .map(|(slot, _)| slot);
+    let inside = holder.filter(|(_, call)| held && seen.sees(call.side.other())).map(|(slot, _)| slot);
     let exact = sample.before == sample.after && owner == 0;
     if inside.is_none() && owner != 0 {
         // The holder may be halfway, or only begin, though its section has been accounted for.
-        let untouched = holder
-            .filter(|_| !held)
-            .map(|(_, call)| seen.only(call.side.other()));
+        let untouched = holder.filter(|_| !held).map(|(_, call)| seen.only(call.side.other()));
         seen = untouched.unwrap_or_default();
     }
-    View {
-        seen,
-        inside,
-        busy: sample.owner_before != 0 || !exact,
-    }
+    View { seen, inside, busy: sample.owner_before != 0 || !exact }
 }
 
 fn undecided(call: CallId, side: Side, why: Why) -> Resolved {
@@ -626,11 +504,7 @@ fn report(call: CallId, outcome: Outcome) -> Resolved {
     match outcome {
         Outcome::Write { offset } => Resolved::Write { call, offset },
         Outcome::Read { content, offset } => match content.parts() {
-            Ok(parts) => Resolved::Read {
-                call,
-                parts,
-                offset,
-            },
+            Ok(parts) => Resolved::Read { call, parts, offset },
             Err(why) => Resolved::Unknown { call, why },
         },
     }

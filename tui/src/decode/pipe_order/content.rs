@@ -68,9 +68,7 @@ impl Content {
 
     /// Its length in bytes.
     pub(super) fn bytes(&self) -> u64 {
-        self.pieces
-            .iter()
-            .fold(0, |sum, piece| sum.saturating_add(piece.bytes))
+        self.pieces.iter().fold(0, |sum, piece| sum.saturating_add(piece.bytes))
     }
 
     /// The pieces, oldest first.
@@ -111,10 +109,7 @@ impl Content {
         self.pieces
             .iter()
             .map(|piece| match piece.sender {
-                Sender::Call(write) => Ok(Part {
-                    write,
-                    bytes: piece.bytes,
-                }),
+                Sender::Call(write) => Ok(Part { write, bytes: piece.bytes }),
                 Sender::Unknown(why) => Err(why),
             })
             .collect()

@@ -19,46 +19,25 @@ enum Step {
 }
 
 fn position() -> impl Strategy<Value = Position> {
-    (
-        0..6_u32,
-        0..6_u32,
-        prop_oneof![0..6_u32, Just(4096), any::<u32>()],
-        prop_oneof![Just(0), any::<u32>()],
-    )
-        .prop_map(|(head, tail, write_end, read_offset)| Position {
-            head,
-            tail,
-            write_end,
-            read_offset,
-        })
+    (0..6_u32, 0..6_u32, prop_oneof![0..6_u32, Just(4096), any::<u32>()], prop_oneof![Just(0), any::<u32>()])
+        .prop_map(|(head, tail, write_end, read_offset)| Position { head, tail, write_end, read_offset })
 }
 
 fn sample() -> impl Strategy<Value = Option<Sample>> {
     let word = || prop_oneof![Just(0_u64), 1..5_u64];
-    let sample = (position(), position(), any::<bool>(), word(), word()).prop_map(
-        |(before, other, same, first, last)| Sample {
+    let sample =
+        (position(), position(), any::<bool>(), word(), word()).prop_map(|(before, other, same, first, last)| Sample {
             before,
             after: if same { before } else { other },
             owner_before: first,
             owner_after: last,
-        },
-    );
+        });
     proptest::option::of(sample)
 }
 
 fn layout() -> impl Strategy<Value = Layout> {
-    let buffer = (
-        0..4097_u32,
-        prop_oneof![0..4097_u32, any::<u32>()],
-        any::<bool>(),
-        any::<bool>(),
-    )
-        .prop_map(|(offset, len, can_merge, packet)| Buffer {
-            offset,
-            len,
-            can_merge,
-            packet,
-        });
+    let buffer = (0..4097_u32, prop_oneof![0..4097_u32, any::<u32>()], any::<bool>(), any::<bool>())
+        .prop_map(|(offset, len, can_merge, packet)| Buffer { offset, len, can_merge, packet });
     (any::<u32>(), proptest::collection::vec(buffer, 0..4)).prop_map(|(tail, buffers)| Layout {
         head: tail.wrapping_add(buffers.len() as u32),
         tail,

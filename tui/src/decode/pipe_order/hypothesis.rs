@@ -34,13 +34,7 @@ struct Progress {
 
 impl Progress {
     fn new(slot: u32, write: bool) -> Self {
-        Self {
-            slot,
-            write,
-            start: Start::No,
-            done: Some(0),
-            finished: false,
-        }
+        Self { slot, write, start: Start::No, done: Some(0), finished: false }
     }
 
     fn is_idle(&self) -> bool {
@@ -52,10 +46,7 @@ impl Progress {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// The bytes a read took, and their place in the stream.
-    Read {
-        content: Content,
-        offset: Option<u64>,
-    },
+    Read { content: Content, offset: Option<u64> },
     /// The place of a write's first byte.
     Write { offset: Option<u64> },
 }
@@ -64,28 +55,16 @@ impl Outcome {
     /// What both say.
     pub(super) fn agreed(&self, other: &Self) -> Self {
         match (self, other) {
-            (
-                Self::Read { content, offset },
-                Self::Read {
-                    content: theirs,
-                    offset: place,
-                },
-            ) => {
+            (Self::Read { content, offset }, Self::Read { content: theirs, offset: place }) => {
                 let offset = offset.filter(|_| offset == place);
-                Self::Read {
-                    content: content.agreed(theirs),
-                    offset,
-                }
+                Self::Read { content: content.agreed(theirs), offset }
             }
-            (Self::Write { offset }, Self::Write { offset: place }) => Self::Write {
-                offset: offset.filter(|_| offset == place),
-            },
+            (Self::Write { offset }, Self::Write { offset: place }) => {
+                Self::Write { offset: offset.filter(|_| offset == place) }
+            }
             (Self::Read { content, .. }, Self::Write { .. }) => {
                 let content = Content::of(Sender::Unknown(Why::Overlap), content.bytes());
-                Self::Read {
-                    content,
-                    offset: None,
-                }
+                Self::Read { content, offset: None }
             }
             (Self::Write { .. }, Self::Read { .. }) => Self::Write { offset: None },
         }
@@ -114,13 +93,7 @@ pub(super) struct Hypothesis {
 
 impl Hypothesis {
     pub(super) fn new(ring: Ring, content: Content) -> Self {
-        Self {
-            ring,
-            content,
-            progress: Vec::new(),
-            last: None,
-            outcomes: Vec::new(),
-        }
+        Self { ring, content, progress: Vec::new(), last: None, outcomes: Vec::new() }
     }
 
     fn progress(&self, slot: u32) -> Option<&Progress> {
@@ -128,9 +101,7 @@ impl Hypothesis {
     }
 
     fn change(&mut self, slot: u32, write: bool, change: impl FnOnce(&mut Progress)) {
-        let at = self
-            .progress
-            .partition_point(|progress| progress.slot < slot);
+        let at = self.progress.partition_point(|progress| progress.slot < slot);
         match self.progress.get_mut(at) {
             Some(progress) if progress.slot == slot => change(progress),
             _ => {
@@ -143,8 +114,7 @@ impl Hypothesis {
 
     /// The call will not act again.
     pub(super) fn is_finished(&self, slot: u32) -> bool {
-        self.progress(slot)
-            .is_some_and(|progress| progress.finished)
+        self.progress(slot).is_some_and(|progress| progress.finished)
     }
 
     /// It had a section that is the last one so far, so it may still be in it.
@@ -169,10 +139,7 @@ impl Hypothesis {
             self.last = None;
         }
         if call.side == Side::Write && call.has_effect() {
-            if self
-                .progress(slot)
-                .is_none_or(|progress| progress.start == Start::No)
-            {
+            if self.progress(slot).is_none_or(|progress| progress.start == Start::No) {
                 return false;
             }
             self.change(slot, true, |progress| progress.start = Start::Yes);
@@ -189,8 +156,7 @@ impl Hypothesis {
 
     /// It is a write that may have had the mutex before, and there is no room now.
     pub(super) fn may_come_again_in_vain(&self, slot: u32, setting: &Setting) -> bool {
-        self.progress(slot)
-            .is_some_and(|progress| progress.write && progress.start != Start::No)
+        self.progress(slot).is_some_and(|progress| progress.write && progress.start != Start::No)
             && self.ring.is_full(setting.max_usage)
     }
 
@@ -201,9 +167,7 @@ impl Hypothesis {
         };
         if call.side != Side::Write
             || !call.has_effect()
-            || self
-                .progress(slot)
-                .is_some_and(|progress| progress.start != Start::No)
+            || self.progress(slot).is_some_and(|progress| progress.start != Start::No)
             || !self.ring.refuses(requested, setting.max_usage)
         {
             return false;
@@ -216,8 +180,7 @@ impl Hypothesis {
     /// how much.
     pub(super) fn set_done(&mut self, slot: u32, call: &Call, done: Option<u64>, outcome: Outcome) {
         let write = call.side == Side::Write;
-        let finished =
-            !write || done == call.requested || (done.is_some() && done == call.returned());
+        let finished = !write || done == call.requested || (done.is_some() && done == call.returned());
         self.change(slot, write, |progress| {
             progress.done = done;
             progress.finished = finished;
@@ -241,39 +204,22 @@ impl Hypothesis {
 
     /// Stream offset of the next byte put.
     fn put(&self, setting: &Setting) -> Option<u64> {
-        let moving = self
-            .progress
-            .iter()
-            .filter(|progress| progress.write)
-            .filter_map(|progress| progress.done);
-        setting
-            .exited
-            .map(|exited| moving.fold(exited, u64::saturating_add))
+        let moving = self.progress.iter().filter(|progress| progress.write).filter_map(|progress| progress.done);
+        setting.exited.map(|exited| moving.fold(exited, u64::saturating_add))
     }
 
     /// The states that one section of the call with an effect leads to; none if it has no effect or cannot be.
-    pub(super) fn section(
-        &self,
-        slot: u32,
-        call: &Call,
-        setting: &Setting,
-    ) -> impl Iterator<Item = Self> + use<> {
+    pub(super) fn section(&self, slot: u32, call: &Call, setting: &Setting) -> impl Iterator<Item = Self> + use<> {
         let nothing = [None, None];
         let both = match (call.requested, self.progress(slot)) {
             _ if !call.has_effect() || !call.is_modelled() => nothing,
             (Some(_), Some(progress)) if progress.finished => nothing,
-            (Some(wanted), _) if call.side == Side::Read => {
-                [self.read(slot, call, wanted, setting), None]
-            }
+            (Some(wanted), _) if call.side == Side::Read => [self.read(slot, call, wanted, setting), None],
             (Some(total), progress) => {
                 let start = progress.map_or(Start::No, |progress| progress.start);
                 let done = progress.and_then(|progress| progress.done).unwrap_or(0);
-                let first = (start != Start::Yes)
-                    .then(|| self.write(slot, call, total, done, true, setting))
-                    .flatten();
-                let later = (start != Start::No)
-                    .then(|| self.write(slot, call, total, done, false, setting))
-                    .flatten();
+                let first = (start != Start::Yes).then(|| self.write(slot, call, total, done, true, setting)).flatten();
+                let later = (start != Start::No).then(|| self.write(slot, call, total, done, false, setting)).flatten();
                 match (first, later) {
                     (Some(first), Some(later)) if first.ring == later.ring => [Some(first), None],
                     both => both.into(),
@@ -293,10 +239,7 @@ impl Hypothesis {
         if taken.got == 0 || call.returned().is_some_and(|ret| ret != taken.got) {
             return None;
         }
-        let mut next = Self {
-            ring,
-            ..self.clone()
-        };
+        let mut next = Self { ring, ..self.clone() };
         let queued = next.content.bytes();
         let offset = self.put(setting).and_then(|put| put.checked_sub(queued));
         let content = next.content.take(taken.got);
@@ -306,27 +249,13 @@ impl Hypothesis {
             progress.finished = true;
         });
         next.last = Some(slot);
-        next.outcomes
-            .push((call.id, Outcome::Read { content, offset }));
+        next.outcomes.push((call.id, Outcome::Read { content, offset }));
         Some(next)
     }
 
-    fn write(
-        &self,
-        slot: u32,
-        call: &Call,
-        total: u64,
-        done: u64,
-        first: bool,
-        setting: &Setting,
-    ) -> Option<Self> {
+    fn write(&self, slot: u32, call: &Call, total: u64, done: u64, first: bool, setting: &Setting) -> Option<Self> {
         let mut ring = self.ring.clone();
-        let put = ring.put(
-            total.saturating_sub(done),
-            first,
-            call.method == Method::Packet,
-            setting.max_usage,
-        );
+        let put = ring.put(total.saturating_sub(done), first, call.method == Method::Packet, setting.max_usage);
         let sum = done.saturating_add(put);
         let limit = call.returned();
         if put == 0
@@ -335,17 +264,9 @@ impl Hypothesis {
         {
             return None;
         }
-        let mut next = Self {
-            ring,
-            ..self.clone()
-        };
+        let mut next = Self { ring, ..self.clone() };
         if done == 0 {
-            next.outcomes.push((
-                call.id,
-                Outcome::Write {
-                    offset: self.put(setting),
-                },
-            ));
+            next.outcomes.push((call.id, Outcome::Write { offset: self.put(setting) }));
         }
         next.content.push(Sender::Call(call.id), put);
         next.change(slot, true, |progress| {
@@ -370,9 +291,7 @@ impl Hypothesis {
     /// Becomes what this and a hypothesis like it have in common.
     fn join(&mut self, other: &Self) {
         for theirs in &other.progress {
-            let start = self
-                .progress(theirs.slot)
-                .map_or(Start::No, |ours| ours.start);
+            let start = self.progress(theirs.slot).map_or(Start::No, |ours| ours.start);
             if start != theirs.start {
                 self.change(theirs.slot, theirs.write, |progress| {
                     progress.start = Start::Maybe;

@@ -61,10 +61,7 @@ impl Seen {
 
     /// Without the start of the oldest buffer.
     pub(super) fn without_start(self) -> Self {
-        Self {
-            tail: self.tail.map(|(tail, _)| (tail, None)),
-            ..self
-        }
+        Self { tail: self.tail.map(|(tail, _)| (tail, None)), ..self }
     }
 
     /// Anything is known at all.
@@ -114,11 +111,7 @@ pub(super) struct Ring {
 impl Ring {
     /// An empty pipe with this head.
     pub(super) fn empty(head: u32) -> Self {
-        Self {
-            head,
-            tail: head,
-            slots: Vec::new(),
-        }
+        Self { head, tail: head, slots: Vec::new() }
     }
 
     /// The buffers as they were read; `None` if they contradict the positions.
@@ -128,18 +121,9 @@ impl Ring {
         }
         let slots = layout.buffers.iter().map(|b| {
             let end = b.offset.checked_add(b.len)?;
-            Some(Slot {
-                start: b.offset,
-                end,
-                can_merge: b.can_merge,
-                packet: b.packet,
-            })
+            Some(Slot { start: b.offset, end, can_merge: b.can_merge, packet: b.packet })
         });
-        Some(Self {
-            head: layout.head,
-            tail: layout.tail,
-            slots: slots.collect::<Option<_>>()?,
-        })
+        Some(Self { head: layout.head, tail: layout.tail, slots: slots.collect::<Option<_>>()? })
     }
 
     /// Bytes queued.
@@ -156,11 +140,7 @@ impl Ring {
     pub(super) fn same_place(&self, other: &Self) -> bool {
         self.head == other.head
             && self.tail == other.tail
-            && self
-                .slots
-                .iter()
-                .map(|s| (s.start, s.end))
-                .eq(other.slots.iter().map(|s| (s.start, s.end)))
+            && self.slots.iter().map(|s| (s.start, s.end)).eq(other.slots.iter().map(|s| (s.start, s.end)))
     }
 
     /// Some buffers are packets.
@@ -181,17 +161,9 @@ impl Ring {
     /// This state shows what was seen. A read that drops the rest of a packet moves the packet's end.
     pub(super) fn is_at(&self, seen: &Seen) -> bool {
         seen.head.is_none_or(|(head, end)| {
-            self.head == head
-                && self
-                    .slots
-                    .last()
-                    .is_none_or(|newest| newest.packet || newest.end == end)
+            self.head == head && self.slots.last().is_none_or(|newest| newest.packet || newest.end == end)
         }) && seen.tail.is_none_or(|(tail, start)| {
-            self.tail == tail
-                && self
-                    .slots
-                    .first()
-                    .is_none_or(|oldest| start.is_none_or(|start| oldest.start == start))
+            self.tail == tail && self.slots.first().is_none_or(|oldest| start.is_none_or(|start| oldest.start == start))
         })
     }
 
@@ -204,18 +176,12 @@ impl Ring {
             past(self.head, head)
                 || (!empty
                     && self.head == head
-                    && self
-                        .slots
-                        .last()
-                        .is_some_and(|newest| !newest.packet && newest.end > end))
+                    && self.slots.last().is_some_and(|newest| !newest.packet && newest.end > end))
         }) || seen.tail.is_some_and(|(tail, start)| {
             past(self.tail, tail)
                 || (!empty
                     && self.tail == tail
-                    && self
-                        .slots
-                        .first()
-                        .is_some_and(|oldest| Some(oldest.start) > start && start.is_some()))
+                    && self.slots.first().is_some_and(|oldest| Some(oldest.start) > start && start.is_some()))
         })
     }
 
@@ -247,12 +213,7 @@ impl Ring {
         }
         while put < left && !self.is_full(max_usage) {
             let end = (left - put).min(u64::from(PAGE)) as u32;
-            self.slots.push(Slot {
-                start: 0,
-                end,
-                can_merge: !packet,
-                packet,
-            });
+            self.slots.push(Slot { start: 0, end, can_merge: !packet, packet });
             self.head = self.head.wrapping_add(1);
             put += u64::from(end);
         }
@@ -261,10 +222,7 @@ impl Ring {
 
     /// One section of a read of `wanted` bytes.
     pub(super) fn take(&mut self, wanted: u64) -> Taken {
-        let mut taken = Taken {
-            got: 0,
-            discarded: 0,
-        };
+        let mut taken = Taken { got: 0, discarded: 0 };
         let mut emptied = 0;
         for slot in &mut self.slots {
             if taken.got >= wanted {
@@ -305,26 +263,11 @@ mod tests {
         let mut ring = fresh();
         assert_eq!(ring.put(100, true, false, 16), 100);
         assert_eq!(ring.put(4096 + 50, true, false, 16), 4146);
-        let seen = Seen::exactly(Position {
-            head: 1,
-            tail: u32::MAX,
-            write_end: 4096,
-            read_offset: 0,
-        });
+        let seen = Seen::exactly(Position { head: 1, tail: u32::MAX, write_end: 4096, read_offset: 0 });
         assert!(ring.is_at(&seen), "{ring:?}");
-        assert_eq!(
-            ring.take(120),
-            Taken {
-                got: 120,
-                discarded: 0
-            }
-        );
+        assert_eq!(ring.take(120), Taken { got: 120, discarded: 0 });
         assert!(!ring.is_at(&seen) && ring.is_beyond(&seen));
-        assert_eq!(
-            ring.put(10, false, false, 16),
-            10,
-            "a later section starts a buffer of its own"
-        );
+        assert_eq!(ring.put(10, false, false, 16), 10, "a later section starts a buffer of its own");
         assert_eq!(ring.slots.len(), 3);
     }
 
@@ -333,13 +276,7 @@ mod tests {
         let mut ring = fresh();
         assert_eq!(ring.put(3 * 4096 + 5, true, false, 2), 8192);
         assert!(ring.refuses(5, 2));
-        assert_eq!(
-            ring.take(5000),
-            Taken {
-                got: 5000,
-                discarded: 0
-            }
-        );
+        assert_eq!(ring.take(5000), Taken { got: 5000, discarded: 0 });
         assert_eq!(ring.put(4101, false, false, 2), 4096);
         assert_eq!(ring.bytes(), 7288);
     }
@@ -349,20 +286,8 @@ mod tests {
         let mut ring = fresh();
         assert_eq!(ring.put(100, true, true, 16), 100);
         assert_eq!(ring.put(50, true, true, 16), 50);
-        assert_eq!(
-            ring.take(10),
-            Taken {
-                got: 10,
-                discarded: 90
-            }
-        );
-        assert_eq!(
-            ring.take(4096),
-            Taken {
-                got: 50,
-                discarded: 0
-            }
-        );
+        assert_eq!(ring.take(10), Taken { got: 10, discarded: 90 });
+        assert_eq!(ring.take(4096), Taken { got: 50, discarded: 0 });
         assert!(ring.is_empty());
     }
 }

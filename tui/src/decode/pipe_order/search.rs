@@ -42,13 +42,7 @@ pub(super) fn reach(
 ) -> Result<Vec<Hypothesis>, TooMany> {
     let mut reached = Vec::new();
     let mut looked_at = 0;
-    let mut level: Vec<State> = from
-        .into_iter()
-        .map(|hypothesis| State {
-            hypothesis,
-            by: None,
-        })
-        .collect();
+    let mut level: Vec<State> = from.into_iter().map(|hypothesis| State { hypothesis, by: None }).collect();
     while !level.is_empty() {
         looked_at += level.len();
         if looked_at > MOST_STATES {
@@ -60,11 +54,11 @@ pub(super) fn reach(
             let (wanted, expand) = match goal {
                 Goal::At(seen, leaves) => {
                     let there = state.hypothesis.ring.is_at(&seen);
-                    let done =
-                        leaves.is_none_or(|slot| has_done_all(&state.hypothesis, slot, calls));
-                    let needed = state.by.is_none_or(|by| {
-                        leaves == Some(by) || calls.get(by).is_some_and(|call| seen.sees(call.side))
-                    }) || leaves.is_some_and(|slot| news.contains(&slot));
+                    let done = leaves.is_none_or(|slot| has_done_all(&state.hypothesis, slot, calls));
+                    let needed = state
+                        .by
+                        .is_none_or(|by| leaves == Some(by) || calls.get(by).is_some_and(|call| seen.sees(call.side)))
+                        || leaves.is_some_and(|slot| news.contains(&slot));
                     // Any section changes one side: a state that is there in both has nothing more to come.
                     (there && needed, !there || !(done || seen.is_all()))
                 }
@@ -81,10 +75,7 @@ pub(super) fn reach(
                     let (Goal::At(seen, _) | Goal::Before(_, seen)) = goal;
                     for hypothesis in state.hypothesis.section(slot, call, setting) {
                         if !hypothesis.ring.is_beyond(&seen) {
-                            next.push(State {
-                                hypothesis,
-                                by: Some(slot),
-                            });
+                            next.push(State { hypothesis, by: Some(slot) });
                         }
                     }
                 }
@@ -93,11 +84,7 @@ pub(super) fn reach(
                 reached.push(state.hypothesis);
             }
         }
-        level = if next.len() > 1 {
-            join_alike(next)
-        } else {
-            next
-        };
+        level = if next.len() > 1 { join_alike(next) } else { next };
     }
     Ok(reached)
 }
@@ -108,18 +95,11 @@ fn has_done_all(hypothesis: &Hypothesis, slot: u32, calls: &Calls) -> bool {
 }
 
 fn able<'a>(acting: &'a [u32], calls: &'a Calls) -> impl Iterator<Item = (u32, &'a Call)> {
-    acting
-        .iter()
-        .filter_map(|&slot| Some((slot, calls.get(slot)?)))
+    acting.iter().filter_map(|&slot| Some((slot, calls.get(slot)?)))
 }
 
 /// The writes that may have found the pipe full in this state, for the first time.
-fn came_in_vain(
-    hypothesis: &mut Hypothesis,
-    acting: &[u32],
-    calls: &Calls,
-    setting: &Setting,
-) -> Vec<u32> {
+fn came_in_vain(hypothesis: &mut Hypothesis, acting: &[u32], calls: &Calls, setting: &Setting) -> Vec<u32> {
     let mut news = Vec::new();
     for (slot, call) in able(acting, calls) {
         if hypothesis.may_have_started(slot, call, setting) {
@@ -133,11 +113,5 @@ fn came_in_vain(
 fn join_alike(states: Vec<State>) -> Vec<State> {
     // `last` is part of likeness, and it is the call that led here.
     let joined = collapse(states.into_iter().map(|state| state.hypothesis).collect());
-    joined
-        .into_iter()
-        .map(|hypothesis| State {
-            by: hypothesis.last,
-            hypothesis,
-        })
-        .collect()
+    joined.into_iter().map(|hypothesis| State { by: hypothesis.last, hypothesis }).collect()
 }

@@ -5,11 +5,7 @@
 //! anywhere, with the mutex held too. The rules of the pipe are written a second time here, on purpose, in terms of the
 //! memory the hooks would read.
 
-#![expect(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "test code with known bounds"
-)]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "test code with known bounds")]
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -203,13 +199,7 @@ pub(super) fn simulate(load: Workload) -> Run {
             starts: if first { 0 } else { load.others_from },
         });
     }
-    let cpus = (0..load.cpus)
-        .map(|cpu| Cpu {
-            at: cpu as u64,
-            task: None,
-            doing: Doing::Idle,
-        })
-        .collect();
+    let cpus = (0..load.cpus).map(|cpu| Cpu { at: cpu as u64, task: None, doing: Doing::Idle }).collect();
     let mut machine = Machine {
         random,
         runnable: (0..tasks.len()).collect(),
@@ -236,9 +226,7 @@ pub(super) fn simulate(load: Workload) -> Run {
 
 impl Machine {
     fn step(&mut self) {
-        let cpu = (0..self.cpus.len())
-            .min_by_key(|&cpu| self.cpus[cpu].at)
-            .unwrap();
+        let cpu = (0..self.cpus.len()).min_by_key(|&cpu| self.cpus[cpu].at).unwrap();
         let cost = match std::mem::replace(&mut self.cpus[cpu].doing, Doing::Run) {
             Doing::Idle => self.pick(cpu),
             Doing::Sample { step, seen } => self.sample(cpu, step, seen),
@@ -252,11 +240,7 @@ impl Machine {
             }
         };
         // Now and then the machine itself is away: an interrupt, a stolen CPU.
-        let away = if self.random.one_in(3000) {
-            self.random.below(20_000)
-        } else {
-            0
-        };
+        let away = if self.random.one_in(3000) { self.random.below(20_000) } else { 0 };
         self.cpus[cpu].at += cost.max(1) + away;
     }
 
@@ -302,13 +286,7 @@ impl Machine {
 
     fn hook(&mut self, cpu: usize, task: usize, kind: SeenKind) {
         let call = self.tasks[task].call;
-        let seen = Seen {
-            time: 0,
-            call,
-            task,
-            kind,
-            sample: Sample::default(),
-        };
+        let seen = Seen { time: 0, call, task, kind, sample: Sample::default() };
         self.cpus[cpu].doing = Doing::Sample { step: 0, seen };
     }
 
@@ -357,10 +335,7 @@ impl Machine {
                 return 30;
             }
         }
-        self.cpus[cpu].doing = Doing::Sample {
-            step: step + 1,
-            seen,
-        };
+        self.cpus[cpu].doing = Doing::Sample { step: step + 1, seen };
         self.random.between(15, 60)
     }
 
@@ -368,18 +343,9 @@ impl Machine {
         let used = self.head.wrapping_sub(self.tail);
         let buffers = (0..used).map(|at| {
             let slot = *self.slot(self.tail.wrapping_add(at));
-            Buffer {
-                offset: slot.offset,
-                len: slot.len,
-                can_merge: slot.can_merge,
-                packet: slot.packet,
-            }
+            Buffer { offset: slot.offset, len: slot.len, can_merge: slot.can_merge, packet: slot.packet }
         });
-        Layout {
-            buffers: buffers.collect(),
-            head: self.head,
-            tail: self.tail,
-        }
+        Layout { buffers: buffers.collect(), head: self.head, tail: self.tail }
     }
 
     fn full(&self) -> bool {
@@ -388,8 +354,7 @@ impl Machine {
 
     fn wake(&mut self, side: Side) {
         for task in 0..self.tasks.len() {
-            if self.tasks[task].side == side && self.tasks[task].waiting && !self.tasks[task].woken
-            {
+            if self.tasks[task].side == side && self.tasks[task].waiting && !self.tasks[task].woken {
                 self.tasks[task].woken = true;
                 if !self.cpus.iter().any(|cpu| cpu.task == Some(task)) {
                     self.tasks[task].waiting = false;
@@ -421,9 +386,7 @@ impl Machine {
             state.calls_left -= 1;
             state.total = self.random.between(1, self.load.most_written);
         } else {
-            state.total = self
-                .random
-                .between(self.load.most_read / 2 + 1, self.load.most_read);
+            state.total = self.random.between(self.load.most_read / 2 + 1, self.load.most_read);
         }
         state.left = state.total;
         state.ret = 0;
@@ -433,11 +396,7 @@ impl Machine {
         state.had_mutex = false;
         state.interrupted = false;
         state.pc = Pc::Lock;
-        let kind = SeenKind::Enter {
-            side: state.side,
-            requested: state.total,
-            layout: None,
-        };
+        let kind = SeenKind::Enter { side: state.side, requested: state.total, layout: None };
         self.hook(cpu, task, kind);
         idle
     }
@@ -452,11 +411,7 @@ impl Machine {
             Pc::Lock => {
                 if self.owner.is_some() {
                     // Spins, or lets others run.
-                    return if self.random.one_in(20) {
-                        self.leave(cpu, task, false)
-                    } else {
-                        40
-                    };
+                    return if self.random.one_in(20) { self.leave(cpu, task, false) } else { 40 };
                 }
                 self.owner = Some(task);
                 let state = &mut self.tasks[task];
@@ -495,12 +450,7 @@ impl Machine {
             Pc::FillPage => {
                 let len = self.tasks[task].left.min(4096) as u32;
                 let packet = self.load.packets;
-                *self.slot(self.head.wrapping_sub(1)) = Slot {
-                    offset: 0,
-                    len,
-                    can_merge: !packet,
-                    packet,
-                };
+                *self.slot(self.head.wrapping_sub(1)) = Slot { offset: 0, len, can_merge: !packet, packet };
                 self.wrote(task, u64::from(len));
                 self.tasks[task].pc = Pc::NewPage;
                 self.random.between(50, 500)
@@ -508,11 +458,7 @@ impl Machine {
             Pc::Copy => self.copy(task),
             Pc::Unlock { then } => {
                 self.owner = None;
-                let other = if self.tasks[task].side == Side::Read {
-                    Side::Write
-                } else {
-                    Side::Read
-                };
+                let other = if self.tasks[task].side == Side::Read { Side::Write } else { Side::Read };
                 self.wake(other);
                 let state = &mut self.tasks[task];
                 state.pc = match then {
@@ -585,10 +531,7 @@ impl Machine {
             let run = bytes.min(*there);
             match parts.last_mut() {
                 Some(last) if last.write == *write => last.bytes += run,
-                _ => parts.push(Part {
-                    write: *write,
-                    bytes: run,
-                }),
+                _ => parts.push(Part { write: *write, bytes: run }),
             }
             *there -= run;
             bytes -= run;
@@ -601,11 +544,7 @@ impl Machine {
 
     fn copy(&mut self, task: usize) -> u64 {
         if self.head == self.tail {
-            let then = if self.tasks[task].ret == 0 && self.writers_left > 0 {
-                Then::Wait
-            } else {
-                Then::Return
-            };
+            let then = if self.tasks[task].ret == 0 && self.writers_left > 0 { Then::Wait } else { Then::Return };
             if self.writers_left == 0 && self.tasks[task].ret == 0 {
                 self.tasks[task].calls_left = 0;
                 self.tasks[task].nonblocking = false;
@@ -638,11 +577,7 @@ impl Machine {
         let parts = self.take(run);
         self.take(gone);
         let state = &mut self.tasks[task];
-        let entry = self
-            .run
-            .reads
-            .entry(state.call)
-            .or_insert_with(|| (place, Vec::new()));
+        let entry = self.run.reads.entry(state.call).or_insert_with(|| (place, Vec::new()));
         for part in parts {
             match entry.1.last_mut() {
                 Some(last) if last.write == part.write => last.bytes += part.bytes,

@@ -70,11 +70,7 @@ pub(super) struct Solo {
 
 impl Solo {
     pub(super) fn created() -> Self {
-        Self {
-            put: Some(0),
-            got: Some(0),
-            ..Self::default()
-        }
+        Self { put: Some(0), got: Some(0), ..Self::default() }
     }
 
     pub(super) fn found(queued: Option<u64>) -> Self {
@@ -89,12 +85,7 @@ impl Solo {
     fn hold(&mut self, why: Why, bytes: u64) {
         self.plain_until = (bytes > 0).then_some(u64::MAX);
         if bytes > 0 {
-            self.queue.push_back(Segment {
-                sender: Sender::Unknown(why),
-                bytes,
-                entered: 0,
-                packet: false,
-            });
+            self.queue.push_back(Segment { sender: Sender::Unknown(why), bytes, entered: 0, packet: false });
         }
     }
 
@@ -102,11 +93,7 @@ impl Solo {
     pub(super) fn seen(&mut self, time: u64, queued: u64) {
         if let Some(why) = self.unknown {
             self.unknown = None;
-            self.guard = Some(Guard {
-                time,
-                read: false,
-                write: false,
-            });
+            self.guard = Some(Guard { time, read: false, write: false });
             self.hold(why, queued);
         }
     }
@@ -115,23 +102,13 @@ impl Solo {
     pub(super) fn lost(&mut self, why: Why, out: &mut Vec<Resolved>) {
         self.queue.clear();
         self.ahead = None;
-        out.extend(self.waiting.drain(..).map(|read| Resolved::Unknown {
-            call: read.call,
-            why,
-        }));
+        out.extend(self.waiting.drain(..).map(|read| Resolved::Unknown { call: read.call, why }));
         (self.put, self.got) = (None, None);
         self.unknown = Some(why);
         self.guard = None;
     }
 
-    pub(super) fn exit(
-        &mut self,
-        time: u64,
-        call: &Call,
-        ret: i64,
-        calls: &Calls,
-        out: &mut Vec<Resolved>,
-    ) {
+    pub(super) fn exit(&mut self, time: u64, call: &Call, ret: i64, calls: &Calls, out: &mut Vec<Resolved>) {
         let bytes = u64::try_from(ret).unwrap_or(0);
         if bytes > 0 {
             self.check_guard(call, out);
@@ -194,19 +171,13 @@ impl Solo {
         if bytes == 0 {
             return;
         }
-        out.push(Resolved::Write {
-            call: call.id,
-            offset: self.put,
-        });
+        out.push(Resolved::Write { call: call.id, offset: self.put });
         self.put = self.put.map(|put| put.saturating_add(bytes));
         if self.unknown.is_some() {
             return;
         }
         if call.method == Method::Packet {
-            if self
-                .plain_until
-                .is_some_and(|last| !self.queue.is_empty() || last >= call.entered)
-            {
+            if self.plain_until.is_some_and(|last| !self.queue.is_empty() || last >= call.entered) {
                 // Its odd bytes may have joined a plain buffer, which is no packet.
                 self.lost(Why::Overlap, out);
                 return;
@@ -222,18 +193,9 @@ impl Solo {
         let mut left = bytes - taken;
         while left > 0 {
             let packet = call.method == Method::Packet;
-            let run = if packet {
-                left.min(u64::from(PAGE))
-            } else {
-                left
-            };
+            let run = if packet { left.min(u64::from(PAGE)) } else { left };
             let sender = Sender::Call(call.id);
-            self.queue.push_back(Segment {
-                sender,
-                bytes: run,
-                entered: call.entered,
-                packet,
-            });
+            self.queue.push_back(Segment { sender, bytes: run, entered: call.entered, packet });
             left -= run;
         }
     }
@@ -241,10 +203,7 @@ impl Solo {
     /// Serves waiting reads; with `calls`, from the write in flight too.
     fn serve(&mut self, calls: Option<&Calls>, out: &mut Vec<Resolved>) {
         if let Some(why) = self.unknown {
-            out.extend(self.waiting.drain(..).map(|read| Resolved::Unknown {
-                call: read.call,
-                why,
-            }));
+            out.extend(self.waiting.drain(..).map(|read| Resolved::Unknown { call: read.call, why }));
             return;
         }
         while !self.waiting.is_empty() {
@@ -260,15 +219,8 @@ impl Solo {
                 self.plain_until = Some(read.exited);
             }
             out.push(match read.content.parts() {
-                Ok(parts) => Resolved::Read {
-                    call: read.call,
-                    parts,
-                    offset: read.offset,
-                },
-                Err(why) => Resolved::Unknown {
-                    call: read.call,
-                    why,
-                },
+                Ok(parts) => Resolved::Read { call: read.call, parts, offset: read.offset },
+                Err(why) => Resolved::Unknown { call: read.call, why },
             });
         }
     }
@@ -308,10 +260,7 @@ impl Solo {
                 let Some(write) = calls.and_then(|calls| in_flight(calls, read.exited)) else {
                     return Ok(false);
                 };
-                let ahead = self.ahead.get_or_insert(Ahead {
-                    call: write.id,
-                    bytes: 0,
-                });
+                let ahead = self.ahead.get_or_insert(Ahead { call: write.id, bytes: 0 });
                 if ahead.call != write.id {
                     return Err(Why::Lost);
                 }
@@ -357,9 +306,7 @@ impl Solo {
     /// Bytes that reads which exited have got from writes that have not.
     pub(super) fn missing(&self) -> u64 {
         let ahead = self.ahead.map_or(0, |ahead| ahead.bytes);
-        self.waiting
-            .iter()
-            .fold(ahead, |sum, read| sum.saturating_add(read.missing))
+        self.waiting.iter().fold(ahead, |sum, read| sum.saturating_add(read.missing))
     }
 
     /// Some of what is queued are packets.
@@ -387,19 +334,12 @@ pub(super) fn leftover(content: &Content) -> Vec<Leftover> {
         Sender::Call(write) => Some(write),
         Sender::Unknown(_) => None,
     };
-    content
-        .pieces()
-        .map(|piece| Leftover {
-            write: write(piece.sender),
-            bytes: piece.bytes,
-        })
-        .collect()
+    content.pieces().map(|piece| Leftover { write: write(piece.sender), bytes: piece.bytes }).collect()
 }
 
 /// The one write in flight that began before `time` and whose bytes can be had one after the other.
 fn in_flight(calls: &Calls, time: u64) -> Option<&Call> {
     let mut writes = calls.opened().filter(|call| call.side == Side::Write);
     let write = writes.next()?;
-    (writes.next().is_none() && write.entered <= time && write.method != Method::Packet)
-        .then_some(write)
+    (writes.next().is_none() && write.entered <= time && write.method != Method::Packet).then_some(write)
 }

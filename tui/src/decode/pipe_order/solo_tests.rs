@@ -33,27 +33,13 @@ fn play(order: &mut PipeOrder, script: &str) -> String {
         }
     }
     let show = |one: Resolved| match one {
-        Resolved::Read {
-            call,
-            parts,
-            offset,
-        } => {
-            let parts: Vec<String> = parts
-                .iter()
-                .map(|part| format!("{}x{}", part.write, part.bytes))
-                .collect();
-            format!(
-                "r{call}={}@{}",
-                parts.join("+"),
-                offset.map_or("?".into(), |offset| offset.to_string())
-            )
+        Resolved::Read { call, parts, offset } => {
+            let parts: Vec<String> = parts.iter().map(|part| format!("{}x{}", part.write, part.bytes)).collect();
+            format!("r{call}={}@{}", parts.join("+"), offset.map_or("?".into(), |offset| offset.to_string()))
         }
         Resolved::Unknown { call, why } => format!("r{call}?{why:?}"),
         Resolved::Write { call, offset } => {
-            format!(
-                "w{call}@{}",
-                offset.map_or("?".into(), |offset| offset.to_string())
-            )
+            format!("w{call}@{}", offset.map_or("?".into(), |offset| offset.to_string()))
         }
     };
     order.resolved().map(show).collect::<Vec<_>>().join(" ")
@@ -63,37 +49,19 @@ fn play(order: &mut PipeOrder, script: &str) -> String {
 fn pipe_order_solo_table() {
     let table = [
         // A read is seen before the write it got its bytes from.
-        (
-            "r2:1-5=10 w1:2-6=10 r4:7-11=20 w3:8-12=20",
-            "w1@0 r2=1x10@0 w3@10 r4=3x20@10",
-        ),
+        ("r2:1-5=10 w1:2-6=10 r4:7-11=20 w3:8-12=20", "w1@0 r2=1x10@0 w3@10 r4=3x20@10"),
         // One read, several writes, and parts of one.
-        (
-            "w1:1-2=10 w2:3-4=10 r3:5-6=15 r4:7-8=5",
-            "w1@0 w2@10 r3=1x10+2x5@0 r4=2x5@15",
-        ),
+        ("w1:1-2=10 w2:3-4=10 r3:5-6=15 r4:7-8=5", "w1@0 w2@10 r3=1x10+2x5@0 r4=2x5@15"),
         // A large write is drained while it blocks.
-        (
-            "b1:1 r2:2-3=4096 r3:4-5=4096 e1:6=9000 r4:7-8=808",
-            "r2=1x4096@0 r3=1x4096@4096 w1@0 r4=1x808@8192",
-        ),
+        ("b1:1 r2:2-3=4096 r3:4-5=4096 e1:6=9000 r4:7-8=808", "r2=1x4096@0 r3=1x4096@4096 w1@0 r4=1x808@8192"),
         // It cannot have put less than was read.
-        (
-            "b1:1 r2:2-3=100 e1:4=50 r3:5-6=1",
-            "r2=1x100@0 w1@? r3?Lost",
-        ),
+        ("b1:1 r2:2-3=100 e1:4=50 r3:5-6=1", "r2=1x100@0 w1@? r3?Lost"),
         // A read cannot have waited for a write that began after it returned.
         ("r2:1-5=10 w1:6-7=10", "w1@0 r2?Lost"),
         // A packet's rest is gone.
-        (
-            "p1:1-2=100 p2:3-4=50 r3:5-6=10 r4:7-8=50",
-            "w1@0 w2@100 r3=1x10@0 r4=2x50@100",
-        ),
+        ("p1:1-2=100 p2:3-4=50 r3:5-6=10 r4:7-8=50", "w1@0 w2@100 r3=1x10@0 r4=2x50@100"),
         // A large packet write is several packets.
-        (
-            "p1:1-2=5000 r2:3-4=4000 r3:5-6=904",
-            "w1@0 r2=1x4000@0 r3=1x904@4096",
-        ),
+        ("p1:1-2=5000 r2:3-4=4000 r3:5-6=904", "w1@0 r2=1x4000@0 r3=1x904@4096"),
         // tee looks, the read takes.
         ("w1:1-2=10 t2:3-4=6 r3:5-6=10", "w1@0 r2=1x6@0 r3=1x10@0"),
         // Calls without bytes say nothing.
@@ -102,35 +70,19 @@ fn pipe_order_solo_table() {
         ("w1:1-2=10 L:3 r2:4-5=10 w3:6-7=1", "w1@0 r2?Lost w3@?"),
     ];
     for (script, wanted) in table {
-        assert_eq!(
-            play(&mut PipeOrder::created(16), script),
-            wanted,
-            "{script}"
-        );
+        assert_eq!(play(&mut PipeOrder::created(16), script), wanted, "{script}");
     }
 }
 
 #[test]
 fn pipe_order_solo_found() {
     let mut order = PipeOrder::found(16, Some(10));
-    assert_eq!(
-        play(&mut order, "w1:1-2=5 r2:3-4=8 r3:5-6=4 r4:7-8=3"),
-        "w1@? r2?BeforeStart r3?BeforeStart r4=1x3@?"
-    );
+    assert_eq!(play(&mut order, "w1:1-2=5 r2:3-4=8 r3:5-6=4 r4:7-8=3"), "w1@? r2?BeforeStart r3?BeforeStart r4=1x3@?");
     let mut order = PipeOrder::found(16, None);
     assert_eq!(play(&mut order, "w1:1-2=5 r2:3-4=5"), "w1@? r2?BeforeStart");
     order.layout(10, Layout::default());
-    assert_eq!(
-        play(&mut order, "w3:11-12=5 r4:11-13=5 w5:14-15=2"),
-        "w3@? r4=3x5@? w5@?"
-    );
-    assert_eq!(
-        order.leftover(),
-        Some(vec![Leftover {
-            write: Some(5),
-            bytes: 2
-        }])
-    );
+    assert_eq!(play(&mut order, "w3:11-12=5 r4:11-13=5 w5:14-15=2"), "w3@? r4=3x5@? w5@?");
+    assert_eq!(order.leftover(), Some(vec![Leftover { write: Some(5), bytes: 2 }]));
 }
 
 #[test]

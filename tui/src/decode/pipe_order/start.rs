@@ -14,21 +14,13 @@ use super::{Layout, Method, Resolved, Side, Why};
 
 impl Contended {
     /// Begins where the solo mode ends.
-    pub(super) fn start(
-        &mut self,
-        solo: Solo,
-        layout: Option<Layout>,
-        calls: &Calls,
-        out: &mut Vec<Resolved>,
-    ) {
+    pub(super) fn start(&mut self, solo: Solo, layout: Option<Layout>, calls: &Calls, out: &mut Vec<Resolved>) {
         self.setting.exited = solo.put;
         let ring = layout.and_then(|layout| Ring::from_layout(&layout));
         let begun = match (solo.unknown, &ring) {
             (Some(why), _) => Err(why),
             (None, None) => Err(Why::Overlap),
-            (None, Some(ring)) => {
-                Balance::new(&solo, ring, calls).and_then(|balance| balance.hypotheses(&solo))
-            }
+            (None, Some(ring)) => Balance::new(&solo, ring, calls).and_then(|balance| balance.hypotheses(&solo)),
         };
         match begun {
             Ok((hypotheses, writer)) => {
@@ -39,23 +31,13 @@ impl Contended {
                         read.content.push(Sender::Call(writer), read.missing);
                     }
                     out.push(match read.content.parts() {
-                        Ok(parts) => Resolved::Read {
-                            call: read.call,
-                            parts,
-                            offset: read.offset,
-                        },
-                        Err(why) => Resolved::Unknown {
-                            call: read.call,
-                            why,
-                        },
+                        Ok(parts) => Resolved::Read { call: read.call, parts, offset: read.offset },
+                        Err(why) => Resolved::Unknown { call: read.call, why },
                     });
                 }
             }
             Err(why) => {
-                out.extend(solo.waiting.iter().map(|read| Resolved::Unknown {
-                    call: read.call,
-                    why,
-                }));
+                out.extend(solo.waiting.iter().map(|read| Resolved::Unknown { call: read.call, why }));
                 self.unknown = Some(why);
                 if let Some(ring) = &ring {
                     self.recover(ring, calls);
@@ -86,10 +68,7 @@ impl Contended {
                     let outcome = match call.side {
                         Side::Read => {
                             let content = Content::of(Sender::Unknown(why), done.unwrap_or(1));
-                            Outcome::Read {
-                                content,
-                                offset: None,
-                            }
+                            Outcome::Read { content, offset: None }
                         }
                         Side::Write => Outcome::Write { offset: None },
                     };
@@ -125,13 +104,9 @@ fn progress(call: &Call) -> Option<Vec<Option<u64>>> {
         return None;
     }
     let odd = total % page;
-    let mut done: Vec<u64> = (0..=total / page)
-        .flat_map(|pages| [pages * page, pages * page + odd])
-        .collect();
+    let mut done: Vec<u64> = (0..=total / page).flat_map(|pages| [pages * page, pages * page + odd]).collect();
     done.push(total);
-    done.retain(|&done| {
-        done > 0 && done <= limit.unwrap_or(total) && !(call.asleep && done == total)
-    });
+    done.retain(|&done| done > 0 && done <= limit.unwrap_or(total) && !(call.asleep && done == total));
     if limit.is_some_and(|limit| limit < total) {
         done.retain(|&done| done < total);
     }
@@ -152,13 +127,8 @@ struct Balance<'a> {
 
 impl<'a> Balance<'a> {
     fn new(solo: &Solo, ring: &'a Ring, calls: &'a Calls) -> Result<Self, Why> {
-        let mut balance = Self {
-            ring,
-            known: solo.content(),
-            writes: Vec::new(),
-            reads: Vec::new(),
-            ahead: solo.missing(),
-        };
+        let mut balance =
+            Self { ring, known: solo.content(), writes: Vec::new(), reads: Vec::new(), ahead: solo.missing() };
         for (slot, call) in calls.live().filter(|(_, call)| call.has_effect()) {
             if !call.is_modelled() || call.method == Method::Packet {
                 return Err(Why::Overlap);
@@ -169,9 +139,7 @@ impl<'a> Balance<'a> {
                 Side::Write => balance.writes.push((slot, call)),
             }
         }
-        if (solo.has_packets() || ring.has_packets())
-            && !(balance.reads.is_empty() && balance.writes.is_empty())
-        {
+        if (solo.has_packets() || ring.has_packets()) && !(balance.reads.is_empty() && balance.writes.is_empty()) {
             // A read in flight may have dropped any number of bytes.
             return Err(Why::Overlap);
         }
@@ -180,19 +148,11 @@ impl<'a> Balance<'a> {
             return Err(Why::Overlap);
         }
         if let Some(ahead) = solo.ahead
-            && balance
-                .writes
-                .first()
-                .is_none_or(|(_, write)| write.id != ahead.call)
+            && balance.writes.first().is_none_or(|(_, write)| write.id != ahead.call)
         {
             return Err(Why::Lost);
         }
-        if solo.waiting.iter().any(|read| {
-            balance
-                .writes
-                .iter()
-                .any(|(_, write)| write.entered > read.exited)
-        }) {
+        if solo.waiting.iter().any(|read| balance.writes.iter().any(|(_, write)| write.entered > read.exited)) {
             return Err(Why::Lost);
         }
         Ok(balance)
@@ -202,13 +162,8 @@ impl<'a> Balance<'a> {
     fn hypotheses(&self, solo: &Solo) -> Result<(Vec<Hypothesis>, Option<u64>), Why> {
         let mut all = Vec::new();
         for subset in 0_u32..1 << self.reads.len() {
-            let took: Vec<_> = self
-                .reads
-                .iter()
-                .enumerate()
-                .filter(|(at, _)| subset >> at & 1 == 1)
-                .map(|(_, read)| *read)
-                .collect();
+            let took: Vec<_> =
+                self.reads.iter().enumerate().filter(|(at, _)| subset >> at & 1 == 1).map(|(_, read)| *read).collect();
             if took.iter().any(|(_, read)| read.returned().is_none()) && !self.writes.is_empty() {
                 return Err(Why::Overlap);
             }
@@ -224,16 +179,9 @@ impl<'a> Balance<'a> {
     fn hypothesis(&self, took: &[(u32, &Call)], solo: &Solo) -> Option<Hypothesis> {
         let queued = self.ring.bytes();
         // Without a write in flight, one read of unknown result must have got what is missing.
-        let unknown = took
-            .iter()
-            .filter(|(_, read)| read.returned().is_none())
-            .count();
+        let unknown = took.iter().filter(|(_, read)| read.returned().is_none()).count();
         let known_taken: u64 = took.iter().filter_map(|(_, read)| read.returned()).sum();
-        let rest = self
-            .known
-            .bytes()
-            .checked_sub(queued)
-            .and_then(|gone| gone.checked_sub(known_taken));
+        let rest = self.known.bytes().checked_sub(queued).and_then(|gone| gone.checked_sub(known_taken));
         let share = match unknown {
             0 => 0,
             1 => rest.filter(|&rest| rest > 0)?,
@@ -270,15 +218,9 @@ impl<'a> Balance<'a> {
             let outcome = if took.len() == 1 {
                 let end = solo.put.map(|put_before| put_before + put);
                 let offset = end.and_then(|end| end.checked_sub(queued + taken));
-                Outcome::Read {
-                    content: front.clone(),
-                    offset,
-                }
+                Outcome::Read { content: front.clone(), offset }
             } else {
-                Outcome::Read {
-                    content: Content::of(Sender::Unknown(Why::Overlap), bytes),
-                    offset: None,
-                }
+                Outcome::Read { content: Content::of(Sender::Unknown(Why::Overlap), bytes), offset: None }
             };
             hypothesis.set_done(slot, read, Some(bytes), outcome);
         }

@@ -1,12 +1,6 @@
 //! The simulated pipe against the deduction: nothing wrong, ever, and little unknown.
 
-#![expect(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "test code"
-)]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "test code")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -67,23 +61,9 @@ impl Score {
 fn feed(order: &mut PipeOrder, seen: &Seen, method: Method) {
     let sample = Some(seen.sample);
     match &seen.kind {
-        SeenKind::Enter {
-            side, requested, ..
-        } => {
-            let method = if *side == Side::Write {
-                method
-            } else {
-                Method::Plain
-            };
-            order.enter(
-                seen.time,
-                seen.call,
-                task_word(seen.task),
-                *side,
-                method,
-                Some(*requested),
-                sample,
-            );
+        SeenKind::Enter { side, requested, .. } => {
+            let method = if *side == Side::Write { method } else { Method::Plain };
+            order.enter(seen.time, seen.call, task_word(seen.task), *side, method, Some(*requested), sample);
         }
         SeenKind::Exit { ret } => order.exit(seen.time, seen.call, *ret, sample),
         SeenKind::Out { asleep } => order.switch_out(seen.time, seen.call, *asleep, sample),
@@ -97,17 +77,10 @@ fn check(run: &Run, given: &BTreeMap<CallId, (Side, i64)>, resolved: &[Resolved]
     let mut answered = BTreeSet::new();
     for one in resolved {
         let call = match one {
-            Resolved::Read {
-                call,
-                parts,
-                offset,
-            } => {
+            Resolved::Read { call, parts, offset } => {
                 let (place, truth) = &run.reads[call];
                 assert_eq!(parts, truth, "read {call}");
-                assert!(
-                    offset.is_none_or(|offset| offset == *place),
-                    "read {call}: {offset:?}, not {place}"
-                );
+                assert!(offset.is_none_or(|offset| offset == *place), "read {call}: {offset:?}, not {place}");
                 call
             }
             Resolved::Unknown { call, why } => {
@@ -118,10 +91,7 @@ fn check(run: &Run, given: &BTreeMap<CallId, (Side, i64)>, resolved: &[Resolved]
             }
             Resolved::Write { call, offset } => {
                 let place = run.writes[call];
-                assert!(
-                    offset.is_none_or(|offset| offset == place),
-                    "write {call}: {offset:?}, not {place}"
-                );
+                assert!(offset.is_none_or(|offset| offset == place), "write {call}: {offset:?}, not {place}");
                 score.writes_unplaced += usize::from(offset.is_none());
                 call
             }
@@ -129,11 +99,7 @@ fn check(run: &Run, given: &BTreeMap<CallId, (Side, i64)>, resolved: &[Resolved]
         assert!(answered.insert(*call), "call {call} answered twice");
     }
     for (call, (side, ret)) in given {
-        assert_eq!(
-            answered.contains(call),
-            *ret > 0,
-            "call {call} returned {ret}"
-        );
+        assert_eq!(answered.contains(call), *ret > 0, "call {call} returned {ret}");
         if *ret > 0 {
             match side {
                 Side::Read => score.reads += 1,
@@ -147,20 +113,14 @@ fn check(run: &Run, given: &BTreeMap<CallId, (Side, i64)>, resolved: &[Resolved]
 
 fn contended(load: Workload, spoilt: Spoilt) -> Score {
     let run = simulate(load);
-    let method = if load.packets {
-        Method::Packet
-    } else {
-        Method::Plain
-    };
+    let method = if load.packets { Method::Packet } else { Method::Plain };
     let mut order = PipeOrder::created(load.slots);
     let mut resolved = Vec::new();
     let mut sides = BTreeMap::new();
     let mut given = BTreeMap::new();
     let mut noise = load.seed;
     let mut one_in = |n: u64| {
-        noise = noise
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         n > 0 && (noise >> 33).is_multiple_of(n)
     };
     let first = run.seen.iter().find_map(|seen| match &seen.kind {
@@ -206,9 +166,7 @@ fn many(load: Workload, seeds: std::ops::Range<u64>, spoilt: Spoilt) -> Score {
     let mut total = Score::default();
     for seed in seeds {
         let load = Workload { seed, ..load };
-        let Ok(score) = std::panic::catch_unwind(|| contended(load, spoilt)) else {
-            panic!("seed {seed} of {load:?}")
-        };
+        let Ok(score) = std::panic::catch_unwind(|| contended(load, spoilt)) else { panic!("seed {seed} of {load:?}") };
         total.add(&score);
     }
     eprintln!(
@@ -237,14 +195,7 @@ fn pipe_order_many_small_writers() {
 
 #[test]
 fn pipe_order_large_writes() {
-    let load = Workload {
-        writers: 4,
-        readers: 2,
-        most_written: 100_000,
-        most_read: 65_536,
-        writes_each: 100,
-        ..BASE
-    };
+    let load = Workload { writers: 4, readers: 2, most_written: 100_000, most_read: 65_536, writes_each: 100, ..BASE };
     for cpus in [2, 4] {
         let score = many(Workload { cpus, ..load }, 0..40, Spoilt::default());
         assert!(score.unknown_share() < 0.01);
@@ -253,83 +204,31 @@ fn pipe_order_large_writes() {
 
 #[test]
 fn pipe_order_one_to_one_is_exact() {
-    let load = Workload {
-        writers: 1,
-        readers: 1,
-        most_written: 20_000,
-        writes_each: 500,
-        ..BASE
-    };
+    let load = Workload { writers: 1, readers: 1, most_written: 20_000, writes_each: 500, ..BASE };
     let score = many(load, 0..20, Spoilt::default());
     assert_eq!((score.unknown, score.writes_unplaced), (0, 0));
 }
 
 #[test]
 fn pipe_order_is_never_wrong() {
-    let rude = Workload {
-        rude: true,
-        think: 3000,
-        preempt: 300,
-        ..BASE
-    };
+    let rude = Workload { rude: true, think: 3000, preempt: 300, ..BASE };
     for load in [
         rude,
         Workload { cpus: 8, ..rude },
-        Workload {
-            writers: 4,
-            readers: 2,
-            most_written: 100,
-            ..rude
-        },
-        Workload {
-            writers: 4,
-            readers: 4,
-            most_written: 9000,
-            most_read: 5000,
-            slots: 2,
-            ..rude
-        },
-        Workload {
-            writers: 3,
-            readers: 3,
-            most_written: 9000,
-            packets: true,
-            ..rude
-        },
-        Workload {
-            writers: 8,
-            readers: 2,
-            most_written: 20_000,
-            cpus: 3,
-            ..rude
-        },
+        Workload { writers: 4, readers: 2, most_written: 100, ..rude },
+        Workload { writers: 4, readers: 4, most_written: 9000, most_read: 5000, slots: 2, ..rude },
+        Workload { writers: 3, readers: 3, most_written: 9000, packets: true, ..rude },
+        Workload { writers: 8, readers: 2, most_written: 20_000, cpus: 3, ..rude },
     ] {
         many(load, 0..15, Spoilt::default());
-        many(
-            load,
-            15..30,
-            Spoilt {
-                switch_ins: 100,
-                gaps: 0,
-            },
-        );
-        many(
-            load,
-            30..45,
-            Spoilt {
-                switch_ins: 200,
-                gaps: 400,
-            },
-        );
+        many(load, 15..30, Spoilt { switch_ins: 100, gaps: 0 });
+        many(load, 30..45, Spoilt { switch_ins: 200, gaps: 400 });
     }
 }
 
 #[test]
 fn pipe_order_speed() {
-    let run = simulate(Workload {
-        writes_each: 500,
-        ..BASE
-    });
+    let run = simulate(Workload { writes_each: 500, ..BASE });
     let mut order = PipeOrder::created(16);
     let layout = match &run.seen.first().unwrap().kind {
         SeenKind::Enter { layout, .. } => layout.clone(),
@@ -343,42 +242,20 @@ fn pipe_order_speed() {
     order.flush();
     let count = order.resolved().count();
     let took = begin.elapsed().as_secs_f64();
-    eprintln!(
-        "contended: {:.0} k steps/s ({count} answers)",
-        run.seen.len() as f64 / took / 1e3
-    );
+    eprintln!("contended: {:.0} k steps/s ({count} answers)", run.seen.len() as f64 / took / 1e3);
     let mut order = PipeOrder::created(16);
     let begin = Instant::now();
     let calls = 2_000_000_u64;
     for call in 0..calls / 2 {
-        order.enter(
-            call * 10,
-            call * 2,
-            64,
-            Side::Write,
-            Method::Plain,
-            Some(100),
-            None,
-        );
+        order.enter(call * 10, call * 2, 64, Side::Write, Method::Plain, Some(100), None);
         order.exit(call * 10 + 5, call * 2, 100, None);
-        order.enter(
-            call * 10 + 1,
-            call * 2 + 1,
-            128,
-            Side::Read,
-            Method::Plain,
-            Some(100),
-            None,
-        );
+        order.enter(call * 10 + 1, call * 2 + 1, 128, Side::Read, Method::Plain, Some(100), None);
         order.exit(call * 10 + 6, call * 2 + 1, 100, None);
         if call % 64 == 0 {
             order.resolved().for_each(drop);
         }
     }
-    eprintln!(
-        "solo: {:.1} M calls/s",
-        calls as f64 / begin.elapsed().as_secs_f64() / 1e6
-    );
+    eprintln!("solo: {:.1} M calls/s", calls as f64 / begin.elapsed().as_secs_f64() / 1e6);
 }
 
 /// Counts until a second reader or writer enters, samples from there.
@@ -395,23 +272,13 @@ fn from_solo(load: Workload) -> Score {
             solo = false;
             for (call, (time, task, side, requested, reported)) in &entered {
                 if !reported {
-                    order.enter(
-                        *time,
-                        *call,
-                        task_word(*task),
-                        *side,
-                        Method::Plain,
-                        Some(*requested),
-                        None,
-                    );
+                    order.enter(*time, *call, task_word(*task), *side, Method::Plain, Some(*requested), None);
                 }
             }
             order.contended(seen.time, layout.clone());
         }
         match &seen.kind {
-            SeenKind::Enter {
-                side, requested, ..
-            } => {
+            SeenKind::Enter { side, requested, .. } => {
                 entered.insert(seen.call, (seen.time, seen.task, *side, *requested, false));
             }
             SeenKind::Exit { ret } => {
@@ -419,33 +286,16 @@ fn from_solo(load: Workload) -> Score {
                 given.insert(seen.call, (side, *ret));
                 if solo {
                     if !reported {
-                        order.enter(
-                            time,
-                            seen.call,
-                            task_word(task),
-                            side,
-                            Method::Plain,
-                            Some(requested),
-                            None,
-                        );
+                        order.enter(time, seen.call, task_word(task), side, Method::Plain, Some(requested), None);
                     }
                     order.exit(seen.time, seen.call, *ret, None);
                 }
             }
             SeenKind::Out { asleep: true } if solo && load.seed.is_multiple_of(2) => {
-                if let Some((time, task, side @ Side::Write, requested, reported @ false)) =
-                    entered.get_mut(&seen.call)
+                if let Some((time, task, side @ Side::Write, requested, reported @ false)) = entered.get_mut(&seen.call)
                 {
                     *reported = true;
-                    order.enter(
-                        *time,
-                        seen.call,
-                        task_word(*task),
-                        *side,
-                        Method::Plain,
-                        Some(*requested),
-                        None,
-                    );
+                    order.enter(*time, seen.call, task_word(*task), *side, Method::Plain, Some(*requested), None);
                     order.switch_out(seen.time, seen.call, true, None);
                 }
             }
@@ -466,41 +316,18 @@ fn from_solo(load: Workload) -> Score {
 
 #[test]
 fn pipe_order_counts_then_samples() {
-    let base = Workload {
-        writers: 3,
-        readers: 2,
-        most_written: 9000,
-        others_from: 300_000,
-        ..BASE
-    };
+    let base = Workload { writers: 3, readers: 2, most_written: 9000, others_from: 300_000, ..BASE };
     for load in [
-        Workload {
-            writers: 1,
-            readers: 1,
-            ..base
-        },
-        Workload {
-            writers: 1,
-            readers: 1,
-            most_written: 100_000,
-            ..base
-        },
+        Workload { writers: 1, readers: 1, ..base },
+        Workload { writers: 1, readers: 1, most_written: 100_000, ..base },
         base,
-        Workload {
-            most_written: 60_000,
-            rude: true,
-            ..base
-        },
+        Workload { most_written: 60_000, rude: true, ..base },
     ] {
         let mut total = Score::default();
         for seed in 0..60 {
             total.add(&from_solo(Workload { seed, ..load }));
         }
-        eprintln!(
-            "from solo: {} reads, unknown {:.3} %",
-            total.reads,
-            100.0 * total.unknown_share()
-        );
+        eprintln!("from solo: {} reads, unknown {:.3} %", total.reads, 100.0 * total.unknown_share());
         assert!(load.writers > 1 || total.unknown == 0);
     }
 }

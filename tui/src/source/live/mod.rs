@@ -103,6 +103,23 @@ impl StartError {
     }
 }
 
+/// Loads and attaches every probe and lets go again: can this machine and this user trace? Answers the tracepoints.
+pub fn probe() -> Result<Vec<String>, StartError> {
+    let kernel = offsets::kernel()?;
+    let settings = Settings {
+        payload_limit: 64,
+        follow: 1,
+        prev_state_argument: kernel.prev_state_argument,
+        signals: 1,
+        pipes: 1,
+        sched: 1,
+    };
+    let mut probes = Probes::attach(&kernel, &settings, 1 << 20, false)?;
+    // Nothing is to be traced, but the iterators must load as well.
+    seed::seed(&mut probes, &[], false)?;
+    Ok(probes.hooks)
+}
+
 /// A trace that is being taken. Dropped, the probes go and attached processes live on.
 pub struct Session {
     /// Records in order of time.
@@ -235,4 +252,3 @@ fn take_map<T>(
     let map = probes.ebpf.take_map(name).ok_or(ProbeError::Absent(name))?;
     convert(map).map_err(|source| ProbeError::Map { name, source })
 }
-

@@ -109,7 +109,9 @@ impl Ring {
             }
             for (time, over) in [(from, 0), (to, 1)] {
                 let header = Header { time, kind: mark::LOST, ..Header::default() };
-                sequencer.push(mark::Lost { header, until: if over == 0 { to } else { from }, count, class, over }.as_bytes());
+                sequencer.push(
+                    mark::Lost { header, until: if over == 0 { to } else { from }, count, class, over }.as_bytes(),
+                );
             }
         }
     }

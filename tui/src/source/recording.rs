@@ -1,0 +1,160 @@
+//! From a recording: its frames, decoded again.
+
+use std::{
+    fs::File,
+    io::{BufReader, Read},
+    path::{Path, PathBuf},
+};
+
+use ipcscope_common::WIRE_VERSION;
+
+use crate::{
+    decode::Decoder,
+    event::{Ending, Event, FamilySet, Header},
+    trace::{FrameKind, ReadError, Reader, Screen},
+};
+
+/// Frames decoded before their events are handed out.
+const FRAMES: usize = 256;
+
+/// A recording being read.
+pub struct Recording {
+    path: PathBuf,
+    reader: Reader<Box<dyn Read + Send>>,
+    decoder: Decoder,
+    families: FamilySet,
+    finished: bool,
+    waiting: Option<(u64, Vec<u8>)>,
+}
+
+/// Why a recording cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingError {
+    /// The file.
+    #[error("failed to open {path}: {error}", path = path.display())]
+    Open {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
+    /// Its contents.
+    #[error("failed to read {path}: {error}", path = path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: ReadError,
+    },
+    /// Records of a later kind.
+    #[error("failed to read {path}: its records are of wire version {major}; this program knows {}", WIRE_VERSION.0, path = path.display())]
+    Wire {
+        /// Which.
+        path: PathBuf,
+        /// Its version.
+        major: u32,
+    },
+}
+
+/// What comes out of a recording.
+#[derive(Debug)]
+pub enum Item {
+    /// Events were added to the caller's list.
+    Events,
+    /// Bytes the command wrote to its terminal, at a time (ns).
+    Output(u64, Vec<u8>),
+}
+
+impl Recording {
+    /// Opens a file; `-` is standard input.
+    pub fn open(path: &Path) -> Result<Self, RecordingError> {
+        let input: Box<dyn Read + Send> = if path == Path::new("-") {
+            Box::new(std::io::stdin())
+        } else {
+            let file = File::open(path).map_err(|error| RecordingError::Open { path: path.to_owned(), error })?;
+            Box::new(BufReader::with_capacity(1 << 20, file))
+        };
+        let reader = Reader::new(input).map_err(|error| RecordingError::Read { path: path.to_owned(), error })?;
+        let major = reader.header().wire >> 16;
+        if major > u32::from(WIRE_VERSION.0) {
+            return Err(RecordingError::Wire { path: path.to_owned(), major });
+        }
+        let families = reader
+            .header()
+            .facts
+            .get("events")
+            .and_then(|set| set.as_str()?.parse().ok())
+            .unwrap_or_else(FamilySet::all);
+        let decoder = Decoder::new(families);
+        Ok(Self { path: path.to_owned(), reader, decoder, families, finished: false, waiting: None })
+    }
+
+    /// How it was made.
+    pub fn header(&self) -> &Header {
+        &self.reader.header().header
+    }
+
+    /// The command's terminal, if it had one of its own.
+    pub fn screen(&self) -> Option<Screen> {
+        self.reader.header().screen
+    }
+
+    /// It was asked to capture certain families only.
+    pub fn tells_states(&self) -> bool {
+        !self.families.is_all()
+    }
+
+    /// Reads on; events are added to `events`. `None`: that was all.
+    pub fn next_item(&mut self, events: &mut Vec<Event>) -> Result<Option<Item>, RecordingError> {
+        if let Some((time, bytes)) = self.waiting.take() {
+            return Ok(Some(Item::Output(time, bytes)));
+        }
+        for _ in 0..FRAMES {
+            match self.reader.next() {
+                Some(Ok(frame)) => match frame.kind {
+                    FrameKind::Wire => self.decoder.record(&frame.bytes, events),
+                    FrameKind::Output if events.is_empty() => {
+                        return Ok(Some(Item::Output(frame.time, frame.bytes)));
+                    }
+                    FrameKind::Output => {
+                        self.waiting = Some((frame.time, frame.bytes));
+                        return Ok(Some(Item::Events));
+                    }
+                    FrameKind::Other(_) => {}
+                },
+                Some(Err(error)) => return Err(RecordingError::Read { path: self.path.clone(), error: error.into() }),
+                None if self.finished => return Ok(None),
+                None => {
+                    self.finished = true;
+                    self.decoder.finish(events);
+                    return Ok(Some(Item::Events));
+                }
+            }
+        }
+        Ok(Some(Item::Events))
+    }
+
+    /// The last line, but for the number of events. What the recording itself lost is in its own ending.
+    pub fn ending(&self) -> Ending {
+        let mut ending = Ending { events: 0, lost: self.decoder.lost(), lost_by: self.decoder.lost_by().clone() };
+        if let Some(own) = self.reader.ending()
+            && let Some(count) = own.lost_by.get("recording")
+        {
+            ending.lost += count;
+            ending.lost_by.insert("recording".to_owned(), *count);
+        }
+        ending
+    }
+
+    /// What could not be read, or is missing at the end.
+    pub fn note(&self) -> Option<String> {
+        let salvage = self.reader.salvage();
+        match (salvage.is_complete(), self.reader.ending()) {
+            (true, Some(_)) => None,
+            (true, None) => Some("the recording was cut off; what was written until then is shown".to_owned()),
+            (false, _) => Some(salvage.to_string()),
+        }
+    }
+}
