@@ -60,22 +60,17 @@ impl Suite {
         Ok(names.lines().map(str::to_owned).collect())
     }
 
-    /// The version the suite offers, if it has that package.
-    pub(crate) fn version(&self, package: &str) -> Option<String> {
-        let policy = command::output(self.apt("apt-cache").args([
-            "show",
-            "--no-all-versions",
-            "--",
-            package,
-        ]))
-        .ok()?;
-        policy
+    /// The versions of a package that the suite offers.
+    pub(crate) fn versions(&self, package: &str) -> Result<Vec<String>> {
+        let shown = command::output(self.apt("apt-cache").args(["madison", "--", package]))?;
+        Ok(shown
             .lines()
-            .find_map(|line| line.strip_prefix("Version: "))
-            .map(str::to_owned)
+            .filter_map(|line| line.split('|').nth(1))
+            .map(|version| version.trim().to_owned())
+            .collect())
     }
 
-    /// Downloads the package and unpacks it into the folder, which is complete or absent.
+    /// Downloads the package (`NAME` or `NAME=VERSION`) and unpacks it into the folder, which is complete or absent.
     pub(crate) fn unpack(&self, package: &str, into: &Path) -> Result<()> {
         if into.is_dir() {
             return Ok(());
@@ -96,9 +91,14 @@ impl Suite {
             .context("look at what apt downloaded")?
             .context("look at what apt downloaded: nothing")?
             .path();
-        let partial = into.with_extension("partial");
-        let _ = std::fs::remove_dir_all(&partial);
+        let partial = downloads.join("unpacked");
+        std::fs::create_dir_all(&partial)
+            .with_context(|| format!("create {}", partial.display()))?;
         command::run(Command::new("dpkg").arg("-x").args([&archive, &partial]))?;
+        if let Some(parent) = into.parent() {
+            std::fs::create_dir_all(parent)
+                .with_context(|| format!("create {}", parent.display()))?;
+        }
         std::fs::rename(&partial, into).with_context(|| format!("rename {}", partial.display()))?;
         let _ = std::fs::remove_dir_all(&downloads);
         Ok(())

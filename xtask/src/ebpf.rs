@@ -2,8 +2,8 @@
 //! what is committed is not what the sources give.
 //!
 //! Reproducible because the compiler, the linker and every crate are pinned, each path of the building machine is
-//! replaced by a fixed one, debug information is taken out, and the caller's environment and cargo configuration
-//! about builds are not heard.
+//! replaced by a fixed one, debug information is taken out, and what the caller's environment says about builds is
+//! not heard.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -113,7 +113,7 @@ fn warning(error: &anyhow::Error) -> String {
 }
 
 /// Whether tracer-ebpf/Cargo.lock may be brought up to date by the build.
-#[derive(PartialEq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Lock {
     MayChange,
     Fixed,

@@ -10,6 +10,7 @@ mod command;
 mod debian;
 mod demo;
 mod ebpf;
+mod executables;
 mod fingerprint;
 mod initramfs;
 mod packages;

@@ -85,11 +85,12 @@ fn install_library(checkout: &Checkout, compiler: &Compiler) -> Result<()> {
 
 fn debian_library(checkout: &Checkout, compiler: &Compiler) -> Result<()> {
     const PACKAGE: &str = "rust-src";
-    for name in ["trixie-backports", "trixie", "forky"] {
+    for name in ["trixie-backports", "forky", "trixie"] {
         let suite = Suite::open(checkout, name)?;
-        let same = |version: String| version.starts_with(&format!("{}+", compiler.release));
-        if suite.version(PACKAGE).is_some_and(same) {
-            return suite.unpack(PACKAGE, &toolchain::debian_sources(checkout));
+        let same = |version: &String| version.starts_with(&format!("{}+", compiler.release));
+        if let Some(version) = suite.versions(PACKAGE)?.into_iter().find(same) {
+            let package = format!("{PACKAGE}={version}");
+            return suite.unpack(&package, &toolchain::debian_sources(checkout));
         }
     }
     bail!("no Debian suite has rust-src {}", compiler.release)

@@ -73,10 +73,8 @@ impl Compiler {
     pub(crate) fn find(checkout: &Checkout) -> Result<Option<Self>> {
         let release = release(checkout)?;
         let named = rustup_names(&release).into_iter().map(Some);
-        let candidates = named.chain(std::iter::once(None));
-        Ok(candidates
-            .filter_map(|name| Self::of(checkout, &release, name))
-            .next())
+        let mut candidates = named.chain(std::iter::once(None));
+        Ok(candidates.find_map(|name| Self::of(checkout, &release, name)))
     }
 
     /// The compiler rustup knows by that name, or the one on PATH, if it is of that release.
