@@ -1,0 +1,105 @@
+//! `cargo xtask test`: installs what tests need and runs them all, the live ones as root.
+//!
+//! The last line is "N passed, N failed, N skipped". Tests are skipped only for want of privileges, and loudly.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::Result;
+
+use crate::checkout::Checkout;
+use crate::command;
+use crate::executables::{self, Executable};
+use crate::packages::{self, PERF, PYTHON, STRACE, STRESS_NG, TMUX};
+use crate::privilege::Privilege;
+use crate::tally::Tally;
+
+pub(crate) fn run(checkout: &Checkout, arguments: &[String]) -> Result<ExitCode> {
+    let (options, filters): (Vec<&String>, Vec<&String>) = arguments
+        .iter()
+        .partition(|argument| *argument == "--no-install");
+    if options.is_empty() {
+        packages::ensure(&[PERF, PYTHON, STRACE, STRESS_NG, TMUX])?;
+    }
+    let executables =
+        executables::build(
+            checkout
+                .cargo()
+                .args(["test", "--workspace", "--no-run", "--quiet"]),
+        )?;
+    let mut total = pure(&executables, &filters)?;
+    total += executables::run(
+        checkout
+            .cargo()
+            .args(["test", "--workspace", "--doc", "--quiet", "--"])
+            .args(&filters),
+    )?;
+    total += live(&executables, &filters)?;
+    println!("{total}");
+    Ok(if total.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Everything that needs no privileges.
+fn pure(executables: &[Executable], filters: &[&String]) -> Result<Tally> {
+    let mut total = Tally::default();
+    for executable in executables.iter().filter(|executable| executable.is_test) {
+        println!("{} ({}):", executable.name, executable.kind);
+        let mut tally = executables::run(
+            executable
+                .prepare(&mut Command::new(&executable.path))
+                .args(filters),
+        )?;
+        if executable.is_live() {
+            // Their ignored tests are not skipped: they run next.
+            tally.skipped = 0;
+        }
+        total += tally;
+    }
+    Ok(total)
+}
+
+/// The ignored tests of the live executables, one at a time: each traces, and would see the others.
+fn live(executables: &[Executable], filters: &[&String]) -> Result<Tally> {
+    let executables: Vec<&Executable> = executables
+        .iter()
+        .filter(|executable| executable.is_live())
+        .collect();
+    if executables.is_empty() {
+        return Ok(Tally::default());
+    }
+    let privilege = Privilege::find("tracing in the live tests");
+    let mut total = Tally::default();
+    for executable in executables {
+        if privilege == Privilege::None {
+            total.skipped += count(executable, filters)?;
+            continue;
+        }
+        println!("{} as root:", executable.name);
+        let mut command = privilege.command(&executable.path);
+        executable
+            .prepare(&mut command)
+            .args(["--ignored", "--test-threads=1"])
+            .args(filters);
+        total += executables::run(&mut command)?;
+    }
+    if privilege == Privilege::None {
+        println!("SKIPPED (not root): {} live tests", total.skipped);
+    }
+    Ok(total)
+}
+
+/// How many live tests there would be.
+fn count(executable: &Executable, filters: &[&String]) -> Result<u64> {
+    let mut list = Command::new(&executable.path);
+    executable
+        .prepare(&mut list)
+        .args(["--ignored", "--list", "--format=terse"])
+        .args(filters);
+    Ok(command::output(&mut list)?
+        .lines()
+        .filter(|line| line.ends_with(": test"))
+        .count() as u64)
+}
