@@ -4,7 +4,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -70,6 +70,10 @@ impl Session<'_> {
                 if Keyboard::hung_up() {
                     return Ok(Outcome::Signal(consts::SIGHUP));
                 }
+            }
+            if ends.continued() {
+                screen.resume()?;
+                self.changed = true;
             }
             if let Some(outcome) = ends.told().map(Outcome::Signal).or(self.outcome) {
                 return Ok(outcome);
@@ -147,20 +151,27 @@ impl Session<'_> {
     }
 }
 
-/// Signals that end the application, caught so that the terminal can be restored.
+/// Signals that end the application, caught so that the terminal can be restored, and SIGCONT: whoever stopped us may
+/// have changed the terminal meanwhile, as shells do.
 struct Ends {
     told: Arc<AtomicUsize>,
+    continued: Arc<AtomicBool>,
     registered: Vec<SigId>,
 }
 
 impl Ends {
     fn register() -> io::Result<Self> {
-        let mut ends = Self { told: Arc::new(AtomicUsize::new(0)), registered: Vec::new() };
+        let mut ends = Self { told: Arc::default(), continued: Arc::default(), registered: Vec::new() };
+        ends.registered.push(signal_hook::flag::register(consts::SIGCONT, ends.continued.clone())?);
         for signal in [consts::SIGTERM, consts::SIGHUP, consts::SIGINT, consts::SIGQUIT] {
             let id = signal_hook::flag::register_usize(signal, ends.told.clone(), signal as usize)?;
             ends.registered.push(id);
         }
         Ok(ends)
+    }
+
+    fn continued(&self) -> bool {
+        self.continued.swap(false, Ordering::Relaxed)
     }
 
     fn told(&self) -> Option<i32> {
