@@ -27,8 +27,8 @@ const PIPES: u32 = 16384;
 const VECTORS: u64 = 8;
 /// Buffers whose lengths are added up for the fill: a pipe of the default size has 16.
 const FILL_SLOTS: u32 = 64;
-/// A contended pipe's buffers are looked at again after that many calls.
-const LAYOUT_EVERY: u32 = 256;
+/// A contended pipe's buffers are looked at again after that many calls, or as soon after as nobody changes them.
+const LAYOUT_EVERY: u32 = 64;
 
 /// Who used a pipe last.
 #[repr(C)]
@@ -164,11 +164,12 @@ fn join_one(task: &mut Task, me: u64, side: usize) {
     let last = if writing { users.writer } else { users.reader };
     if users.contended == 0 && last != 0 && last != me {
         users.contended = 1;
-        tell_layout(PIPE_CONTENDED.into(), end.pipe, end.dev);
+        let stable = tell_layout(PIPE_CONTENDED.into(), end.pipe, end.dev) != 0;
+        users.calls = if stable { 0 } else { LAYOUT_EVERY };
     } else if users.contended != 0 {
         users.calls += 1;
-        if users.calls & (LAYOUT_EVERY - 1) == 0 {
-            tell_layout(PIPE_LAYOUT.into(), end.pipe, end.dev);
+        if users.calls >= LAYOUT_EVERY && tell_layout(PIPE_LAYOUT.into(), end.pipe, end.dev) != 0 {
+            users.calls = 0;
         }
     }
     if users.contended != 0 {
@@ -264,7 +265,8 @@ fn sample_one(task: &Task, end: &End, me: u64, at: u8, amount: u64) {
     );
 }
 
-/// Tells of all buffers of the pipe the current thread is about to use. A global function, as above.
+/// Tells of all buffers of the pipe the current thread is about to use; 1 if nobody changed them meanwhile. A global
+/// function, as above.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn tell_layout(kind: u32, pipe: u64, dev: u32) -> i32 {
@@ -276,13 +278,16 @@ pub extern "C" fn tell_layout(kind: u32, pipe: u64, dev: u32) -> i32 {
     let ring_size: u32 = peek(pipe + offset!(pipe_ring_size) as u64);
     let buffers: u64 = peek(pipe + offset!(pipe_bufs) as u64);
     let owner_before = owner(pipe);
+    if kind == PIPE_LAYOUT && owner_before != 0 {
+        return 0;
+    }
     let before = position(pipe, buffers, ring_size);
     let Position { head, tail, .. } = before;
     let time = now();
     let header = header(kind, time, task.tid, task.tgid);
     let Some(mut record) = reserve::<PipeLayout>(lost::PIPE_SAMPLE) else { return 0 };
     // SAFETY: the record's room, written field by field.
-    unsafe {
+    let stable = unsafe {
         let layout = &mut *record.as_mut_ptr();
         layout.header = header;
         layout.ino = users.ino;
@@ -313,9 +318,10 @@ pub extern "C" fn tell_layout(kind: u32, pipe: u64, dev: u32) -> i32 {
         let owned = owner_before | owner(pipe);
         let same = owned == 0 && position(pipe, buffers, ring_size) == before;
         layout.stable = u32::from(same && used <= LAYOUT_SLOTS as u32);
-    }
+        layout.stable
+    };
     record.submit();
-    0
+    stable as i32
 }
 
 /// A call on pipes returned.

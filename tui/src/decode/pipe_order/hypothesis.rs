@@ -162,7 +162,7 @@ impl Hypothesis {
     /// Sets what a call in flight has done, from elsewhere than its sections.
     pub(super) fn set_done(&mut self, slot: u32, call: &Call, done: u64, outcome: Outcome) {
         let write = call.side == Side::Write;
-        let finished = !write || Some(done) == call.requested || Some(done) == call.returned();
+        let finished = !write || Some(done) == call.requested;
         self.change(slot, write, |progress| {
             progress.done = Done::Bytes(done);
             progress.finished = finished;

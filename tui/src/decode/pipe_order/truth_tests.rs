@@ -31,6 +31,8 @@ struct Spoilt {
     switch_ins: u64,
     /// One in so many steps begins a gap.
     gaps: u64,
+    /// All buffers are looked at now and then.
+    layouts: bool,
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +70,17 @@ fn feed(order: &mut PipeOrder, seen: &Seen, method: Method) {
         SeenKind::Exit { ret } => order.exit(seen.time, seen.call, *ret, sample),
         SeenKind::Out { asleep } => order.switch_out(seen.time, seen.call, *asleep, sample),
         SeenKind::In => order.switch_in(seen.time, seen.call, sample),
+    }
+}
+
+/// Every 64th entry comes with a look at all buffers, if the mutex was free.
+fn feed_layout(order: &mut PipeOrder, seen: &Seen, entries: &mut u32) {
+    if let SeenKind::Enter { layout, .. } = &seen.kind {
+        *entries += 1;
+        if let Some(layout) = layout.as_ref().filter(|_| *entries >= 64) {
+            *entries = 0;
+            order.layout(seen.time, layout.clone());
+        }
     }
 }
 
@@ -128,6 +141,7 @@ fn contended(load: Workload, spoilt: Spoilt) -> Score {
         _ => None,
     });
     order.contended(0, first);
+    let mut entries = 0;
     let mut gap = 0;
     for seen in &run.seen {
         if gap > 0 {
@@ -153,6 +167,9 @@ fn contended(load: Workload, spoilt: Spoilt) -> Score {
                 }
             }
             _ => {}
+        }
+        if spoilt.layouts {
+            feed_layout(&mut order, seen, &mut entries);
         }
         feed(&mut order, seen, method);
         resolved.extend(order.resolved());
@@ -221,8 +238,9 @@ fn pipe_order_is_never_wrong() {
         Workload { writers: 8, readers: 2, most_written: 20_000, cpus: 3, ..rude },
     ] {
         many(load, 0..15, Spoilt::default());
-        many(load, 15..30, Spoilt { switch_ins: 100, gaps: 0 });
-        many(load, 30..45, Spoilt { switch_ins: 200, gaps: 400 });
+        many(load, 15..30, Spoilt { switch_ins: 100, layouts: true, ..Spoilt::default() });
+        many(load, 30..45, Spoilt { switch_ins: 200, gaps: 400, ..Spoilt::default() });
+        many(load, 45..60, Spoilt { switch_ins: 200, gaps: 2000, layouts: true });
     }
 }
 
@@ -267,6 +285,7 @@ fn from_solo(load: Workload) -> Score {
     let mut given = BTreeMap::new();
     let mut resolved = Vec::new();
     let mut solo = true;
+    let mut entries = 0;
     for seen in &run.seen {
         if let (true, SeenKind::Enter { layout, .. }) = (solo && !first(seen.task), &seen.kind) {
             solo = false;
@@ -275,6 +294,7 @@ fn from_solo(load: Workload) -> Score {
                     order.enter(*time, *call, task_word(*task), *side, Method::Plain, Some(*requested), None);
                 }
             }
+            entries = if layout.is_some() { 0 } else { 64 };
             order.contended(seen.time, layout.clone());
         }
         match &seen.kind {
@@ -305,6 +325,7 @@ fn from_solo(load: Workload) -> Score {
             _ => {}
         }
         if !solo {
+            feed_layout(&mut order, seen, &mut entries);
             feed(&mut order, seen, Method::Plain);
         }
         resolved.extend(order.resolved());
