@@ -133,9 +133,20 @@ impl Kernel {
             let names = suite.names(&format!("linux-image-{version}"))?;
             if let Some(package) = newest(&names, version) {
                 let name = package.trim_start_matches("linux-image-").to_owned();
+                // In the newest ones the image is in a package of its own, on which this one depends.
+                let binary = format!("linux-binary-{name}");
+                let has_binary = suite.names(&binary)?.contains(&binary);
+                let package = if has_binary { &binary } else { package };
                 let folder = checkout.target("vm/packages").join(package);
                 suite.unpack(package, &folder)?;
-                let image = folder.join("boot").join(format!("vmlinuz-{name}"));
+                let image = [
+                    format!("boot/vmlinuz-{name}"),
+                    format!("usr/lib/modules/{name}/vmlinuz"),
+                ]
+                .into_iter()
+                .map(|image| folder.join(image))
+                .find(|image| image.is_file())
+                .with_context(|| format!("find the kernel in the package {package}"))?;
                 return Ok(Self { name, image });
             }
         }
