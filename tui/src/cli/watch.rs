@@ -55,6 +55,11 @@ struct Left {
 
 /// Traces and shows.
 pub fn run(args: &WatchArgs) -> anyhow::Result<Outcome> {
+    show(args, setup::title(&args.target))
+}
+
+/// Traces and shows, under a title.
+pub fn show(args: &WatchArgs, title: String) -> anyhow::Result<Outcome> {
     need_terminal("ipcscope trace")?;
     let has_command = matches!(args.target.target(), Target::Command(_));
     let (updates_in, updates) = bounded(256);
@@ -69,7 +74,7 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Outcome> {
         &updates,
         &requests,
         Options {
-            title: setup::title(&args.target),
+            title,
             has_command,
             terminal_pane: has_command,
             color: colours(args.color, true),
