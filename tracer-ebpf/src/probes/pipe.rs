@@ -276,7 +276,8 @@ pub extern "C" fn tell_layout(kind: u32, pipe: u64, dev: u32) -> i32 {
     let ring_size: u32 = peek(pipe + offset!(pipe_ring_size) as u64);
     let buffers: u64 = peek(pipe + offset!(pipe_bufs) as u64);
     let owner_before = owner(pipe);
-    let (head, tail) = head_and_tail(pipe);
+    let before = position(pipe, buffers, ring_size);
+    let Position { head, tail, .. } = before;
     let time = now();
     let header = header(kind, time, task.tid, task.tgid);
     let Some(mut record) = reserve::<PipeLayout>(lost::PIPE_SAMPLE) else { return 0 };
@@ -308,7 +309,9 @@ pub extern "C" fn tell_layout(kind: u32, pipe: u64, dev: u32) -> i32 {
             slot.len = span[1];
             slot.flags = peek(at + offset!(buffer_flags) as u64);
         }
-        let same = head_and_tail(pipe) == (head, tail) && owner_before == 0 && owner(pipe) == 0;
+        // Whatever anyone does moves the position.
+        let owned = owner_before | owner(pipe);
+        let same = owned == 0 && position(pipe, buffers, ring_size) == before;
         layout.stable = u32::from(same && used <= LAYOUT_SLOTS as u32);
     }
     record.submit();

@@ -16,6 +16,8 @@ use crate::{
 
 /// `TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE`.
 const SLEEPING: u32 = 3;
+/// `TASK_INTERRUPTIBLE`.
+const INTERRUPTIBLE: u32 = 1;
 
 /// In `__schedule`. Before 5.18 the tracepoint has no `prev_state`; then the field is read in the same window.
 #[inline(always)]
@@ -49,7 +51,10 @@ fn switch_to(preempted: u64, prev: Ptr, next: Ptr, state: u32) {
         Some(task) => {
             let asleep = state & SLEEPING != 0 && preempted == 0;
             if task.sampled != 0 {
-                pipe::sample(task, prev as u64, if asleep { point::ASLEEP } else { point::OUT }, task.requested);
+                // In a pipe only those who wait for bytes or room sleep interruptibly; waiting for the mutex or for a page
+                // does not count as asleep.
+                let waits = asleep && state & INTERRUPTIBLE != 0;
+                pipe::sample(task, prev as u64, if waits { point::ASLEEP } else { point::OUT }, task.requested);
             }
             if asleep {
                 let regs = registers(prev);
