@@ -65,13 +65,14 @@ pub fn begin(task: &mut Task, me: Ptr, regs: Ptr, class: u8) {
         class::VMSPLICE if writable(me, arg0) => (-1, arg0 as i64),
         _ => (arg0 as i64, -1),
     };
+    let known = task.known != 0 && descriptor::is_alone(me);
     let opaque = if class >= class::SPLICE { flag::OPAQUE } else { 0 };
     if from >= 0 {
-        descriptor::resolve(me, from as u64, &mut task.ends[0]);
+        descriptor::follow(me, from as u64, &mut task.ends[0], known);
         task.ends[0].flags |= opaque | if class == class::TEE { flag::PEEK } else { 0 };
     }
     if to >= 0 {
-        descriptor::resolve(me, to as u64, &mut task.ends[1]);
+        descriptor::follow(me, to as u64, &mut task.ends[1], known);
         task.ends[1].flags |= opaque | flag::WRITE;
     }
     task.requested = match class {
@@ -414,7 +415,7 @@ fn call(task: &Task, me: Ptr, side: usize, address: u64) {
     let end = &task.ends[side & 1];
     let ret = task.ret;
     // With a descriptor table of its own, nobody can have closed the descriptor meanwhile.
-    let alone = field!(field!(me, task_files as Ptr), files_count as u32) == 1;
+    let alone = descriptor::is_alone(me);
     let mut flags = end.flags | if task.sampled != 0 { flag::SAMPLED } else { 0 };
     let mut now = Fill { head: 0, tail: 0, slots: 0, bytes: UNKNOWN, flags: 0 };
     if alone || descriptor::file_of(me, end.fd as u64) == end.file {
