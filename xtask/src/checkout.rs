@@ -17,26 +17,17 @@ impl Checkout {
     /// Asks cargo, which knows `CARGO_TARGET_DIR` and every configuration file.
     pub(crate) fn find() -> Result<Self> {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let xtask = std::env::var_os("CARGO_MANIFEST_DIR")
-            .map_or_else(|| manifest.to_path_buf(), PathBuf::from);
-        let root = xtask
-            .parent()
-            .context("find the checkout: xtask/ has no parent folder")?
-            .to_path_buf();
+        let xtask = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| manifest.to_path_buf(), PathBuf::from);
+        let root = xtask.parent().context("find the checkout: xtask/ has no parent folder")?.to_path_buf();
         let mut cargo = Command::new(cargo());
-        cargo
-            .args(["metadata", "--no-deps", "--format-version=1", "--offline"])
-            .current_dir(&root);
-        let metadata: serde_json::Value = serde_json::from_str(&command::output(&mut cargo)?)
-            .context("read what `cargo metadata` printed")?;
+        cargo.args(["metadata", "--no-deps", "--format-version=1", "--offline"]).current_dir(&root);
+        let metadata: serde_json::Value =
+            serde_json::from_str(&command::output(&mut cargo)?).context("read what `cargo metadata` printed")?;
         let target = metadata
             .get("target_directory")
             .and_then(serde_json::Value::as_str)
             .context("read what `cargo metadata` printed: no target_directory")?;
-        Ok(Self {
-            root,
-            target: PathBuf::from(target),
-        })
+        Ok(Self { root, target: PathBuf::from(target) })
     }
 
     /// A path inside the checkout.

@@ -8,9 +8,7 @@ use anyhow::{Context as _, Result, bail};
 
 /// Runs to the end with our own input and output; an error unless it succeeds.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("start `{}`", shown(command)))?;
+    let status = command.status().with_context(|| format!("start `{}`", shown(command)))?;
     if !status.success() {
         bail!("`{}` failed: {status}", shown(command));
     }
@@ -22,30 +20,19 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = finished(command)?;
     if !output.status.success() {
         let complaint = String::from_utf8_lossy(&output.stderr);
-        bail!(
-            "`{}` failed: {}\n{}",
-            shown(command),
-            output.status,
-            complaint.trim_end()
-        );
+        bail!("`{}` failed: {}\n{}", shown(command), output.status, complaint.trim_end());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Runs to the end and keeps everything, whatever the exit status.
 pub(crate) fn finished(command: &mut Command) -> Result<Output> {
-    command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("start `{}`", shown(command)))
+    command.stdin(Stdio::null()).output().with_context(|| format!("start `{}`", shown(command)))
 }
 
 /// Whether it can be started and succeeds; prints nothing.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
-    let quiet = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     quiet.status().is_ok_and(|status| status.success())
 }
 
@@ -63,13 +50,8 @@ pub(crate) fn shown(command: &Command) -> String {
     let mut line = command.get_program().to_string_lossy().into_owned();
     for argument in command.get_args() {
         let argument = argument.to_string_lossy();
-        let plain = !argument.is_empty()
-            && !argument.contains([' ', '\t', '\n', '\'', '"', '$', '|', '&', ';', '*']);
-        let quoted = if plain {
-            argument.into_owned()
-        } else {
-            format!("'{}'", argument.replace('\'', r"'\''"))
-        };
+        let plain = !argument.is_empty() && !argument.contains([' ', '\t', '\n', '\'', '"', '$', '|', '&', ';', '*']);
+        let quoted = if plain { argument.into_owned() } else { format!("'{}'", argument.replace('\'', r"'\''")) };
         let _ = write!(line, " {quoted}");
     }
     line
@@ -88,8 +70,7 @@ mod tests {
 
     #[test]
     fn a_failure_shows_the_complaint() {
-        let error = output(Command::new("sh").args(["-c", "echo why >&2; exit 3"]))
-            .map_err(|e| e.to_string());
+        let error = output(Command::new("sh").args(["-c", "echo why >&2; exit 3"])).map_err(|e| e.to_string());
         assert!(matches!(error, Err(text) if text.contains("why") && text.contains('3')));
     }
 }

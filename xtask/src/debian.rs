@@ -28,14 +28,10 @@ impl Suite {
     pub(crate) fn open(checkout: &Checkout, name: &str) -> Result<Self> {
         for tool in ["apt-get", "apt-cache", "dpkg"] {
             if command::program(tool).is_none() {
-                bail!(
-                    "{tool} is not installed: this command needs a Debian machine, or Debian's apt and dpkg"
-                );
+                bail!("{tool} is not installed: this command needs a Debian machine, or Debian's apt and dpkg");
             }
         }
-        let suite = Self {
-            folder: checkout.target("debian").join(name),
-        };
+        let suite = Self { folder: checkout.target("debian").join(name) };
         if suite.is_fresh() {
             return Ok(suite);
         }
@@ -43,8 +39,7 @@ impl Suite {
         eprintln!("xtask: reading the package lists of Debian {name}");
         for folder in ["parts", "lists/partial", "cache/archives/partial"] {
             let folder = suite.folder.join(folder);
-            std::fs::create_dir_all(&folder)
-                .with_context(|| format!("create {}", folder.display()))?;
+            std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
         }
         suite.write("status", "")?;
         suite.write("sources.list", &format!("deb {mirror} {name} main\n"))?;
@@ -63,11 +58,7 @@ impl Suite {
     /// The versions of a package that the suite offers.
     pub(crate) fn versions(&self, package: &str) -> Result<Vec<String>> {
         let shown = command::output(self.apt("apt-cache").args(["madison", "--", package]))?;
-        Ok(shown
-            .lines()
-            .filter_map(|line| line.split('|').nth(1))
-            .map(|version| version.trim().to_owned())
-            .collect())
+        Ok(shown.lines().filter_map(|line| line.split('|').nth(1)).map(|version| version.trim().to_owned()).collect())
     }
 
     /// Downloads the package (`NAME` or `NAME=VERSION`) and unpacks it into the folder, which is complete or absent.
@@ -78,26 +69,19 @@ impl Suite {
         eprintln!("xtask: downloading {package}");
         let downloads = self.folder.join("downloads").join(package);
         let _ = std::fs::remove_dir_all(&downloads);
-        std::fs::create_dir_all(&downloads)
-            .with_context(|| format!("create {}", downloads.display()))?;
-        command::run(
-            self.apt("apt-get")
-                .args(["download", "-qq", "--", package])
-                .current_dir(&downloads),
-        )
-        .with_context(|| format!("download the Debian package {package}"))?;
+        std::fs::create_dir_all(&downloads).with_context(|| format!("create {}", downloads.display()))?;
+        command::run(self.apt("apt-get").args(["download", "-qq", "--", package]).current_dir(&downloads))
+            .with_context(|| format!("download the Debian package {package}"))?;
         let archive = std::fs::read_dir(&downloads)
             .and_then(|mut entries| entries.next().transpose())
             .context("look at what apt downloaded")?
             .context("look at what apt downloaded: nothing")?
             .path();
         let partial = downloads.join("unpacked");
-        std::fs::create_dir_all(&partial)
-            .with_context(|| format!("create {}", partial.display()))?;
+        std::fs::create_dir_all(&partial).with_context(|| format!("create {}", partial.display()))?;
         command::run(Command::new("dpkg").arg("-x").args([&archive, &partial]))?;
         if let Some(parent) = into.parent() {
-            std::fs::create_dir_all(parent)
-                .with_context(|| format!("create {}", parent.display()))?;
+            std::fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
         }
         std::fs::rename(&partial, into).with_context(|| format!("rename {}", partial.display()))?;
         let _ = std::fs::remove_dir_all(&downloads);
@@ -127,18 +111,8 @@ impl Suite {
         option("Dir::State::Lists", self.folder.join("lists"));
         option("Dir::State::Status", self.folder.join("status"));
         option("Dir::Cache", self.folder.join("cache"));
-        apt.args([
-            "-o",
-            "APT::Architecture=amd64",
-            "-o",
-            "APT::Architectures=amd64",
-        ]);
-        apt.args([
-            "-o",
-            "Acquire::Languages=none",
-            "-o",
-            "APT::Get::List-Cleanup=false",
-        ]);
+        apt.args(["-o", "APT::Architecture=amd64", "-o", "APT::Architectures=amd64"]);
+        apt.args(["-o", "Acquire::Languages=none", "-o", "APT::Get::List-Cleanup=false"]);
         if privilege::is_root() {
             // apt would become a user who may not write below our folder.
             apt.args(["-o", "APT::Sandbox::User=root"]);
@@ -152,12 +126,7 @@ fn mirror() -> Result<String> {
     if let Ok(mirror) = std::env::var(MIRROR_VARIABLE) {
         return Ok(mirror);
     }
-    let format = [
-        "indextargets",
-        "--format",
-        "$(ORIGIN) $(CODENAME) $(REPO_URI)",
-        "Created-By: Packages",
-    ];
+    let format = ["indextargets", "--format", "$(ORIGIN) $(CODENAME) $(REPO_URI)", "Created-By: Packages"];
     let targets = command::output(Command::new("apt-get").args(format))?;
     debian_mirror(&targets).map(str::to_owned).with_context(|| {
         format!("find a Debian mirror in apt's configuration: run `apt-get update` as root, or name one in {MIRROR_VARIABLE}")
@@ -169,8 +138,7 @@ fn debian_mirror(targets: &str) -> Option<&str> {
     targets.lines().find_map(|line| {
         let mut words = line.split_whitespace();
         let (origin, codename, uri) = (words.next()?, words.next()?, words.next()?);
-        let side_archive =
-            codename.ends_with("-security") || uri.trim_end_matches('/').ends_with("-security");
+        let side_archive = codename.ends_with("-security") || uri.trim_end_matches('/').ends_with("-security");
         (origin == "Debian" && !side_archive).then_some(uri)
     })
 }

@@ -23,19 +23,11 @@ pub(crate) fn run(checkout: &Checkout, arguments: &[String]) -> Result<ExitCode>
     }
     demo.args(arguments);
     if privilege == Privilege::None {
-        eprintln!(
-            "xtask: not root, and sudo is not to be had: showing the lesson as it was recorded, not live"
-        );
+        eprintln!("xtask: not root, and sudo is not to be had: showing the lesson as it was recorded, not live");
         demo.arg(RECORDED);
     }
-    let status = demo
-        .status()
-        .with_context(|| format!("start `{}`", command::shown(&demo)))?;
-    Ok(if status.success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    let status = demo.status().with_context(|| format!("start `{}`", command::shown(&demo)))?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Under sudo without keeping the environment: ipcscope finds the invoking user's by itself.
@@ -50,10 +42,6 @@ fn as_user_or_root(privilege: Privilege, program: &PathBuf) -> Command {
 
 /// Builds the binary as a user would and says where it is.
 pub(crate) fn build_release(checkout: &Checkout) -> Result<PathBuf> {
-    command::run(
-        checkout
-            .cargo()
-            .args(["build", "--release", "--package=ipcscope"]),
-    )?;
+    command::run(checkout.cargo().args(["build", "--release", "--package=ipcscope"]))?;
     Ok(checkout.target("release/ipcscope"))
 }

@@ -23,12 +23,7 @@ const OBJECT: &str = "tui/ebpf/ipcscope.bpf.o";
 const HASHES: &str = "tui/ebpf/ipcscope.bpf.sha256";
 
 pub(crate) fn run(checkout: &Checkout, arguments: &[String]) -> Result<ExitCode> {
-    match arguments
-        .iter()
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .as_slice()
-    {
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => write(checkout)?,
         ["--check"] => check(checkout)?,
         [.., other] => return Err(unknown_argument(other)),
@@ -45,20 +40,14 @@ fn write(checkout: &Checkout) -> Result<()> {
         std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
     }
     std::fs::write(&path, &object).with_context(|| format!("write {OBJECT}"))?;
-    std::fs::write(checkout.path(HASHES), fingerprint.text(OBJECT_NAME))
-        .with_context(|| format!("write {HASHES}"))?;
-    println!(
-        "{OBJECT}: {} bytes, sha256 {}",
-        object.len(),
-        fingerprint.object
-    );
+    std::fs::write(checkout.path(HASHES), fingerprint.text(OBJECT_NAME)).with_context(|| format!("write {HASHES}"))?;
+    println!("{OBJECT}: {} bytes, sha256 {}", object.len(), fingerprint.object);
     Ok(())
 }
 
 /// Compares what is committed with what the sources give.
 fn check(checkout: &Checkout) -> Result<()> {
-    let committed =
-        std::fs::read(checkout.path(OBJECT)).with_context(|| format!("read {OBJECT}"))?;
+    let committed = std::fs::read(checkout.path(OBJECT)).with_context(|| format!("read {OBJECT}"))?;
     check_hashes(checkout, &committed)?;
     let toolchain = match setup::ensure(checkout) {
         Ok(toolchain) => toolchain,
@@ -86,15 +75,11 @@ fn check(checkout: &Checkout) -> Result<()> {
 
 /// The recorded hashes must be those of the committed object and of the sources as they are.
 fn check_hashes(checkout: &Checkout, object: &[u8]) -> Result<()> {
-    let text =
-        std::fs::read_to_string(checkout.path(HASHES)).with_context(|| format!("read {HASHES}"))?;
-    let recorded =
-        Fingerprint::parse(&text).with_context(|| format!("read {HASHES}: not two hashes"))?;
+    let text = std::fs::read_to_string(checkout.path(HASHES)).with_context(|| format!("read {HASHES}"))?;
+    let recorded = Fingerprint::parse(&text).with_context(|| format!("read {HASHES}: not two hashes"))?;
     let now = Fingerprint::of(checkout, object)?;
     if recorded.object != now.object {
-        bail!(
-            "{OBJECT} has not the hash that {HASHES} records: run `cargo xtask ebpf` and commit both"
-        );
+        bail!("{OBJECT} has not the hash that {HASHES} records: run `cargo xtask ebpf` and commit both");
     }
     if recorded.sources != now.sources {
         bail!(
@@ -122,14 +107,7 @@ enum Lock {
 fn build(checkout: &Checkout, toolchain: &Toolchain, lock: Lock) -> Result<Vec<u8>> {
     let target = checkout.target("ebpf");
     let mut cargo = toolchain.compiler.cargo();
-    cargo.args([
-        "build",
-        "--release",
-        "--target",
-        TARGET,
-        "-Z",
-        "build-std=core",
-    ]);
+    cargo.args(["build", "--release", "--target", TARGET, "-Z", "build-std=core"]);
     if lock == Lock::Fixed {
         cargo.arg("--locked");
     }
@@ -137,10 +115,7 @@ fn build(checkout: &Checkout, toolchain: &Toolchain, lock: Lock) -> Result<Vec<u
     cargo.env("CARGO_TARGET_DIR", &target);
     // aya-ebpf uses an unstable feature: this one build of a stable compiler allows it.
     cargo.env("RUSTC_BOOTSTRAP", "1");
-    cargo.env(
-        "CARGO_ENCODED_RUSTFLAGS",
-        flags(checkout, toolchain).join("\u{1f}"),
-    );
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(checkout, toolchain).join("\u{1f}"));
     if toolchain.library != toolchain.compiler.sysroot_library() {
         // Cargo's own way to take the library's sources from elsewhere.
         cargo.env("__CARGO_TESTS_ONLY_SRC_ROOT", &toolchain.library);

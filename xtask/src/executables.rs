@@ -35,18 +35,13 @@ impl Executable {
 
     /// Prepares a command, which may be a wrapper such as sudo, as cargo would.
     pub(crate) fn prepare<'c>(&self, command: &'c mut Command) -> &'c mut Command {
-        command
-            .current_dir(&self.folder)
-            .env("CARGO_MANIFEST_DIR", &self.folder)
+        command.current_dir(&self.folder).env("CARGO_MANIFEST_DIR", &self.folder)
     }
 }
 
 /// Builds with that command (`cargo test --no-run …`) and gives the executables, tests and programs.
 pub(crate) fn build(cargo: &mut Command) -> Result<Vec<Executable>> {
-    cargo
-        .arg("--message-format=json-render-diagnostics")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
+    cargo.arg("--message-format=json-render-diagnostics").stdin(Stdio::null()).stdout(Stdio::piped());
     let line = command::shown(cargo);
     let mut child = cargo.spawn().with_context(|| format!("start `{line}`"))?;
     let mut executables = Vec::new();
@@ -73,20 +68,15 @@ fn parse(message: &Value) -> Option<Executable> {
         kind: target.get("kind")?.get(0)?.as_str()?.to_owned(),
         is_test: message.get("profile")?.get("test")?.as_bool()?,
         path: PathBuf::from(path),
-        folder: PathBuf::from(message.get("manifest_path")?.as_str()?)
-            .parent()?
-            .to_path_buf(),
+        folder: PathBuf::from(message.get("manifest_path")?.as_str()?).parent()?.to_path_buf(),
     })
 }
 
 /// Runs a test executable (or something that runs it), passes its output on and counts what it reports.
 pub(crate) fn run(command: &mut Command) -> Result<Tally> {
     let line = command::shown(command);
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("start `{line}`"))?;
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| format!("start `{line}`"))?;
     let mut tally = None;
     if let Some(stdout) = child.stdout.take() {
         // Bytes: a test may print anything.
@@ -119,36 +109,15 @@ mod tests {
             "target":{"kind":["test"],"name":"live_pipe"},"profile":{"test":true},"executable":"/t/live_pipe-1"}"#;
         let parsed = serde_json::from_str(message).ok().as_ref().and_then(parse);
         let parsed = parsed.map(|test| (test.is_live(), test.path, test.folder));
-        assert_eq!(
-            parsed,
-            Some((
-                true,
-                PathBuf::from("/t/live_pipe-1"),
-                PathBuf::from("/c/tui")
-            ))
-        );
+        assert_eq!(parsed, Some((true, PathBuf::from("/t/live_pipe-1"), PathBuf::from("/c/tui"))));
         assert!(parse(&serde_json::json!({"executable": null})).is_none());
     }
 
     #[test]
     fn results_are_counted_and_an_early_end_is_a_failure() {
         let count = |script: &str| run(Command::new("sh").args(["-c", script])).ok();
-        let result =
-            "echo 'test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out'";
-        assert_eq!(
-            count(result),
-            Some(Tally {
-                passed: 3,
-                failed: 0,
-                skipped: 1
-            })
-        );
-        assert_eq!(
-            count("kill -SEGV $$"),
-            Some(Tally {
-                failed: 1,
-                ..Tally::default()
-            })
-        );
+        let result = "echo 'test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out'";
+        assert_eq!(count(result), Some(Tally { passed: 3, failed: 0, skipped: 1 }));
+        assert_eq!(count("kill -SEGV $$"), Some(Tally { failed: 1, ..Tally::default() }));
     }
 }

@@ -23,34 +23,19 @@ pub(crate) struct Fingerprint {
 impl Fingerprint {
     /// Of that object, and of the sources as they are now.
     pub(crate) fn of(checkout: &Checkout, object: &[u8]) -> Result<Self> {
-        Ok(Self {
-            object: hex(&Sha256::digest(object)),
-            sources: sources(checkout)?,
-        })
+        Ok(Self { object: hex(&Sha256::digest(object)), sources: sources(checkout)? })
     }
 
     /// As it stands in the file.
     pub(crate) fn text(&self, object_name: &str) -> String {
-        format!(
-            "{}  {object_name}\n{SOURCES_LABEL}{}\n",
-            self.object, self.sources
-        )
+        format!("{}  {object_name}\n{SOURCES_LABEL}{}\n", self.object, self.sources)
     }
 
     /// From the file.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let object = text
-            .lines()
-            .find(|line| !line.starts_with('#'))?
-            .split_whitespace()
-            .next()?;
-        let sources = text
-            .lines()
-            .find_map(|line| line.strip_prefix(SOURCES_LABEL))?;
-        Some(Self {
-            object: object.to_owned(),
-            sources: sources.trim().to_owned(),
-        })
+        let object = text.lines().find(|line| !line.starts_with('#'))?.split_whitespace().next()?;
+        let sources = text.lines().find_map(|line| line.strip_prefix(SOURCES_LABEL))?;
+        Some(Self { object: object.to_owned(), sources: sources.trim().to_owned() })
     }
 }
 
@@ -77,9 +62,7 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
         return Ok(());
     }
     for entry in std::fs::read_dir(path).with_context(|| format!("list {}", path.display()))? {
-        let entry = entry
-            .with_context(|| format!("list {}", path.display()))?
-            .path();
+        let entry = entry.with_context(|| format!("list {}", path.display()))?.path();
         if entry.file_name().is_none_or(|name| name != "target") {
             collect(&entry, files)?;
         }
@@ -100,10 +83,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let fingerprint = Fingerprint {
-            object: "ab12".to_owned(),
-            sources: "cd34".to_owned(),
-        };
+        let fingerprint = Fingerprint { object: "ab12".to_owned(), sources: "cd34".to_owned() };
         let text = fingerprint.text("x.o");
         assert_eq!(text, "ab12  x.o\n# sources cd34\n");
         assert_eq!(Fingerprint::parse(&text), Some(fingerprint));

@@ -24,12 +24,7 @@ pub(crate) struct Archive<W: Write> {
 impl<W: Write> Archive<W> {
     /// With /dev/console, which the kernel opens for the first program.
     pub(crate) fn new(out: W) -> Result<Self> {
-        let mut archive = Self {
-            out,
-            written: 0,
-            inode: 0,
-            folders: BTreeSet::new(),
-        };
+        let mut archive = Self { out, written: 0, inode: 0, folders: BTreeSet::new() };
         archive.folder(Path::new("/dev"))?;
         archive.entry("dev/console", DEVICE, (5, 1), &[])?;
         Ok(archive)
@@ -60,10 +55,7 @@ impl<W: Write> Archive<W> {
     /// The folder and those it is in.
     pub(crate) fn folder(&mut self, path: &Path) -> Result<()> {
         let mut name = String::new();
-        for part in path
-            .components()
-            .filter(|part| matches!(part, Component::Normal(_)))
-        {
+        for part in path.components().filter(|part| matches!(part, Component::Normal(_))) {
             if !name.is_empty() {
                 name.push('/');
             }
@@ -83,25 +75,11 @@ impl<W: Write> Archive<W> {
 
     fn entry(&mut self, name: &str, mode: u32, device: (u32, u32), bytes: &[u8]) -> Result<()> {
         self.inode += 1;
-        let size = u32::try_from(bytes.len())
-            .with_context(|| format!("archive {name}: 4 GiB or longer"))?;
+        let size = u32::try_from(bytes.len()).with_context(|| format!("archive {name}: 4 GiB or longer"))?;
         let (owner, group, links, time) = (0, 0, 1, 0);
         // The four numbers before the last two: the file system's device, and the device that the entry is.
-        let fields = [
-            self.inode,
-            mode,
-            owner,
-            group,
-            links,
-            time,
-            size,
-            0,
-            0,
-            device.0,
-            device.1,
-            name.len() as u32 + 1,
-            0,
-        ];
+        let fields =
+            [self.inode, mode, owner, group, links, time, size, 0, 0, device.0, device.1, name.len() as u32 + 1, 0];
         let mut header = String::from("070701");
         for field in fields {
             header.push_str(&format_field(field));
@@ -132,10 +110,7 @@ fn format_field(number: u32) -> String {
 
 /// A path as the archive names it: without the first slash.
 fn inside(path: &Path) -> String {
-    path.display()
-        .to_string()
-        .trim_start_matches('/')
-        .to_owned()
+    path.display().to_string().trim_start_matches('/').to_owned()
 }
 
 #[cfg(test)]
@@ -151,23 +126,9 @@ mod tests {
         });
         let bytes = archive.unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
-        let names: Vec<&str> = text
-            .split("070701")
-            .skip(1)
-            .filter_map(|entry| entry.get(104..)?.split('\0').next())
-            .collect();
-        assert_eq!(
-            names,
-            [
-                "dev",
-                "dev/console",
-                "a",
-                "a/b",
-                "a/b/one",
-                "a/b/two",
-                "TRAILER!!!"
-            ]
-        );
+        let names: Vec<&str> =
+            text.split("070701").skip(1).filter_map(|entry| entry.get(104..)?.split('\0').next()).collect();
+        assert_eq!(names, ["dev", "dev/console", "a", "a/b", "a/b/one", "a/b/two", "TRAILER!!!"]);
         assert_eq!(bytes.len() % 4, 0);
         assert!(text.contains("12345\u{0}\u{0}\u{0}070701"));
     }

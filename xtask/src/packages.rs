@@ -13,45 +13,22 @@ pub(crate) struct Need {
     pub(crate) packages: &'static [&'static str],
 }
 
-pub(crate) const PERF: Need = Need {
-    program: "perf",
-    packages: &["linux-perf", "linux-tools-generic"],
-};
-pub(crate) const STRACE: Need = Need {
-    program: "strace",
-    packages: &["strace"],
-};
-pub(crate) const STRESS_NG: Need = Need {
-    program: "stress-ng",
-    packages: &["stress-ng"],
-};
-pub(crate) const TMUX: Need = Need {
-    program: "tmux",
-    packages: &["tmux"],
-};
-pub(crate) const QEMU: Need = Need {
-    program: "qemu-system-x86_64",
-    packages: &["qemu-system-x86"],
-};
-pub(crate) const PYTHON: Need = Need {
-    program: "python3",
-    packages: &["python3"],
-};
+pub(crate) const PERF: Need = Need { program: "perf", packages: &["linux-perf", "linux-tools-generic"] };
+pub(crate) const STRACE: Need = Need { program: "strace", packages: &["strace"] };
+pub(crate) const STRESS_NG: Need = Need { program: "stress-ng", packages: &["stress-ng"] };
+pub(crate) const TMUX: Need = Need { program: "tmux", packages: &["tmux"] };
+pub(crate) const QEMU: Need = Need { program: "qemu-system-x86_64", packages: &["qemu-system-x86"] };
+pub(crate) const PYTHON: Need = Need { program: "python3", packages: &["python3"] };
 
 /// Installs what is missing; does nothing, quickly, when nothing is.
 pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
-    let missing: Vec<&Need> = needs
-        .iter()
-        .filter(|need| command::program(need.program).is_none())
-        .collect();
+    let missing: Vec<&Need> = needs.iter().filter(|need| command::program(need.program).is_none()).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let names: Vec<&str> = missing.iter().map(|need| need.program).collect();
     let names = names.join(", ");
-    let by_hand = || {
-        format!("install these programs with your package manager, then run this again: {names}")
-    };
+    let by_hand = || format!("install these programs with your package manager, then run this again: {names}");
     if command::program("apt-get").is_none() {
         bail!("no apt-get here; {}", by_hand());
     }
@@ -61,29 +38,19 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
     }
     eprintln!("xtask: installing {names}");
     apt_get(privilege, &["update", "-q"]).with_context(by_hand)?;
-    let packages: Vec<&str> = missing
-        .iter()
-        .filter_map(|need| known_to_apt(need))
-        .collect();
+    let packages: Vec<&str> = missing.iter().filter_map(|need| known_to_apt(need)).collect();
     let mut arguments = vec!["install", "-q", "-y", "--no-install-recommends"];
     arguments.extend(packages);
     apt_get(privilege, &arguments).with_context(by_hand)
 }
 
 fn known_to_apt(need: &Need) -> Option<&'static str> {
-    let known = |package: &&&str| {
-        command::succeeds(Command::new("apt-cache").args(["show", "--", package]))
-    };
-    need.packages
-        .iter()
-        .find(known)
-        .or(need.packages.first())
-        .copied()
+    let known = |package: &&&str| command::succeeds(Command::new("apt-cache").args(["show", "--", package]));
+    need.packages.iter().find(known).or(need.packages.first()).copied()
 }
 
 fn apt_get(privilege: Privilege, arguments: &[&str]) -> Result<()> {
     let mut apt = privilege.command("env");
-    apt.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"])
-        .args(arguments);
+    apt.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]).args(arguments);
     command::run(&mut apt)
 }

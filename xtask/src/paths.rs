@@ -13,12 +13,8 @@ pub(crate) fn run(checkout: &Checkout, arguments: &[String]) -> Result<ExitCode>
         return Err(unknown_argument(argument));
     }
     let folders = folders(checkout);
-    let listed = command::output(
-        Command::new("git")
-            .args(["ls-files", "-z"])
-            .current_dir(checkout.root()),
-    )
-    .context("list the tracked files")?;
+    let listed = command::output(Command::new("git").args(["ls-files", "-z"]).current_dir(checkout.root()))
+        .context("list the tracked files")?;
     let mut count = 0;
     for name in listed.split_terminator('\0') {
         // Deleted, or a link into nowhere: then it names nothing.
@@ -55,10 +51,7 @@ pub(crate) fn folders(checkout: &Checkout) -> Vec<String> {
 
 /// An error if the bytes name one of the folders.
 pub(crate) fn check_bytes(name: &str, bytes: &[u8], folders: &[String]) -> Result<()> {
-    match folders
-        .iter()
-        .find(|folder| names(bytes, folder.as_bytes()))
-    {
+    match folders.iter().find(|folder| names(bytes, folder.as_bytes())) {
         Some(folder) => bail!("{name} names {folder}, a folder of this machine"),
         None => Ok(()),
     }
@@ -66,8 +59,7 @@ pub(crate) fn check_bytes(name: &str, bytes: &[u8], folders: &[String]) -> Resul
 
 /// Whether the folder's path is in there, and not only as the end of a longer path.
 fn names(bytes: &[u8], folder: &[u8]) -> bool {
-    let longer =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/');
+    let longer = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/');
     let mut before = None;
     for (at, &byte) in bytes.iter().enumerate() {
         let here = bytes.get(at..).is_some_and(|rest| rest.starts_with(folder));

@@ -52,8 +52,5 @@ impl Privilege {
 pub(crate) fn is_root() -> bool {
     // The effective user id without a line of unsafe code: proc(5), "Uid: real effective saved filesystem".
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().nth(1))
-        == Some("0")
+    status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().nth(1)) == Some("0")
 }

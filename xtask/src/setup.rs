@@ -15,16 +15,9 @@ pub(crate) fn run(checkout: &Checkout, arguments: &[String]) -> Result<ExitCode>
         return Err(unknown_argument(argument));
     }
     let toolchain = ensure(checkout)?;
-    println!(
-        "Rust {}: {}",
-        toolchain.compiler.release,
-        toolchain.compiler.sysroot.display()
-    );
+    println!("Rust {}: {}", toolchain.compiler.release, toolchain.compiler.sysroot.display());
     println!("rust-src: {}", toolchain.library.display());
-    println!(
-        "bpf-linker {LINKER_VERSION}: {}",
-        toolchain.linker.display()
-    );
+    println!("bpf-linker {LINKER_VERSION}: {}", toolchain.linker.display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -46,23 +39,12 @@ pub(crate) fn ensure(checkout: &Checkout) -> Result<Toolchain> {
 fn install_compiler(checkout: &Checkout) -> Result<Compiler> {
     let release = toolchain::release(checkout)?;
     if command::program("rustup").is_none() {
-        bail!(
-            "Rust {release} is needed to rebuild the eBPF object: install it, or rustup, which can"
-        );
+        bail!("Rust {release} is needed to rebuild the eBPF object: install it, or rustup, which can");
     }
     let mut rustup = Command::new("rustup");
-    rustup.args([
-        "toolchain",
-        "install",
-        &release,
-        "--profile",
-        "minimal",
-        "--component",
-        "rust-src",
-    ]);
+    rustup.args(["toolchain", "install", &release, "--profile", "minimal", "--component", "rust-src"]);
     command::run(&mut rustup).with_context(|| format!("install Rust {release}"))?;
-    Compiler::find(checkout)?
-        .with_context(|| format!("find Rust {release}, which rustup has just installed"))
+    Compiler::find(checkout)?.with_context(|| format!("find Rust {release}, which rustup has just installed"))
 }
 
 /// From rustup; failing that, Debian's package of the same release.
@@ -99,12 +81,8 @@ fn debian_library(checkout: &Checkout, compiler: &Compiler) -> Result<()> {
 /// Into our target folder: the user's own cargo folder is none of our business.
 fn install_linker(checkout: &Checkout, compiler: &Compiler) -> Result<()> {
     let mut cargo = compiler.cargo();
-    cargo
-        .args(["install", "--locked", "--root"])
-        .arg(checkout.target("tools"));
-    cargo
-        .arg(format!("bpf-linker@{LINKER_VERSION}"))
-        .current_dir(checkout.root());
+    cargo.args(["install", "--locked", "--root"]).arg(checkout.target("tools"));
+    cargo.arg(format!("bpf-linker@{LINKER_VERSION}")).current_dir(checkout.root());
     cargo.env("CARGO_TARGET_DIR", checkout.target("tools/build"));
     command::run(&mut cargo).with_context(|| format!("install bpf-linker {LINKER_VERSION}"))?;
     let _ = std::fs::remove_dir_all(checkout.target("tools/build"));

@@ -19,11 +19,7 @@ pub(crate) fn without_debug(object: &[u8]) -> Result<Vec<u8>> {
         section.delete = is_debug(&section.name);
     }
     // LLVM keeps the names of sections and symbols in one section; the writer wants two.
-    if !elf
-        .sections
-        .iter()
-        .any(|section| matches!(section.data, SectionData::SectionString))
-    {
+    if !elf.sections.iter().any(|section| matches!(section.data, SectionData::SectionString)) {
         let names = elf.sections.add();
         names.name = ByteString::from(".shstrtab");
         names.sh_type = SHT_STRTAB;

@@ -13,20 +13,11 @@ pub(crate) struct Tally {
 impl Tally {
     /// From libtest's "test result: ok. 3 passed; 0 failed; 1 ignored; …".
     pub(crate) fn parse(line: &str) -> Option<Self> {
-        let (_, counts) = line
-            .trim()
-            .strip_prefix("test result: ")?
-            .split_once(". ")?;
+        let (_, counts) = line.trim().strip_prefix("test result: ")?.split_once(". ")?;
         let count = |label: &str| {
-            counts
-                .split(';')
-                .find_map(|part| part.trim().strip_suffix(label)?.trim().parse::<u64>().ok())
+            counts.split(';').find_map(|part| part.trim().strip_suffix(label)?.trim().parse::<u64>().ok())
         };
-        Some(Self {
-            passed: count("passed")?,
-            failed: count("failed")?,
-            skipped: count("ignored")?,
-        })
+        Some(Self { passed: count("passed")?, failed: count("failed")?, skipped: count("ignored")? })
     }
 }
 
@@ -40,11 +31,7 @@ impl AddAssign for Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} passed, {} failed, {} skipped",
-            self.passed, self.failed, self.skipped
-        )
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
     }
 }
 
@@ -54,15 +41,9 @@ mod tests {
 
     #[test]
     fn libtests_result_line() {
-        let line = "test result: FAILED. 3 passed; 2 failed; 1 ignored; 0 measured; 9 filtered out; finished in 0.00s\r";
-        assert_eq!(
-            Tally::parse(line),
-            Some(Tally {
-                passed: 3,
-                failed: 2,
-                skipped: 1
-            })
-        );
+        let line =
+            "test result: FAILED. 3 passed; 2 failed; 1 ignored; 0 measured; 9 filtered out; finished in 0.00s\r";
+        assert_eq!(Tally::parse(line), Some(Tally { passed: 3, failed: 2, skipped: 1 }));
         assert_eq!(Tally::parse("running 3 tests"), None);
     }
 }

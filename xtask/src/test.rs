@@ -14,32 +14,17 @@ use crate::privilege::Privilege;
 use crate::tally::Tally;
 
 pub(crate) fn run(checkout: &Checkout, arguments: &[String]) -> Result<ExitCode> {
-    let (options, filters): (Vec<&String>, Vec<&String>) = arguments
-        .iter()
-        .partition(|argument| *argument == "--no-install");
+    let (options, filters): (Vec<&String>, Vec<&String>) =
+        arguments.iter().partition(|argument| *argument == "--no-install");
     if options.is_empty() {
         packages::ensure(&[PERF, PYTHON, STRACE, STRESS_NG, TMUX])?;
     }
-    let executables =
-        executables::build(
-            checkout
-                .cargo()
-                .args(["test", "--workspace", "--no-run", "--quiet"]),
-        )?;
+    let executables = executables::build(checkout.cargo().args(["test", "--workspace", "--no-run", "--quiet"]))?;
     let mut total = pure(&executables, &filters)?;
-    total += executables::run(
-        checkout
-            .cargo()
-            .args(["test", "--workspace", "--doc", "--quiet", "--"])
-            .args(&filters),
-    )?;
+    total += executables::run(checkout.cargo().args(["test", "--workspace", "--doc", "--quiet", "--"]).args(&filters))?;
     total += live(&executables, &filters)?;
     println!("{total}");
-    Ok(if total.failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Everything that needs no privileges.
@@ -47,11 +32,7 @@ fn pure(executables: &[Executable], filters: &[&String]) -> Result<Tally> {
     let mut total = Tally::default();
     for executable in executables.iter().filter(|executable| executable.is_test) {
         println!("{} ({}):", executable.name, executable.kind);
-        let mut tally = executables::run(
-            executable
-                .prepare(&mut Command::new(&executable.path))
-                .args(filters),
-        )?;
+        let mut tally = executables::run(executable.prepare(&mut Command::new(&executable.path)).args(filters))?;
         if executable.is_live() {
             // Their ignored tests are not skipped: they run next.
             tally.skipped = 0;
@@ -63,10 +44,7 @@ fn pure(executables: &[Executable], filters: &[&String]) -> Result<Tally> {
 
 /// The ignored tests of the live executables, one at a time: each traces, and would see the others.
 fn live(executables: &[Executable], filters: &[&String]) -> Result<Tally> {
-    let executables: Vec<&Executable> = executables
-        .iter()
-        .filter(|executable| executable.is_live())
-        .collect();
+    let executables: Vec<&Executable> = executables.iter().filter(|executable| executable.is_live()).collect();
     if executables.is_empty() {
         return Ok(Tally::default());
     }
@@ -79,10 +57,7 @@ fn live(executables: &[Executable], filters: &[&String]) -> Result<Tally> {
         }
         println!("{} as root:", executable.name);
         let mut command = privilege.command(&executable.path);
-        executable
-            .prepare(&mut command)
-            .args(["--ignored", "--test-threads=1"])
-            .args(filters);
+        executable.prepare(&mut command).args(["--ignored", "--test-threads=1"]).args(filters);
         total += executables::run(&mut command)?;
     }
     if privilege == Privilege::None {
@@ -94,12 +69,6 @@ fn live(executables: &[Executable], filters: &[&String]) -> Result<Tally> {
 /// How many live tests there would be.
 fn count(executable: &Executable, filters: &[&String]) -> Result<u64> {
     let mut list = Command::new(&executable.path);
-    executable
-        .prepare(&mut list)
-        .args(["--ignored", "--list", "--format=terse"])
-        .args(filters);
-    Ok(command::output(&mut list)?
-        .lines()
-        .filter(|line| line.ends_with(": test"))
-        .count() as u64)
+    executable.prepare(&mut list).args(["--ignored", "--list", "--format=terse"]).args(filters);
+    Ok(command::output(&mut list)?.lines().filter(|line| line.ends_with(": test")).count() as u64)
 }

@@ -34,38 +34,23 @@ pub(crate) struct Toolchain {
 impl Toolchain {
     /// An error says what is missing.
     pub(crate) fn find(checkout: &Checkout) -> Result<Self> {
-        let compiler = Compiler::find(checkout)?.with_context(|| {
-            format!(
-                "find Rust {}: not installed",
-                release(checkout).unwrap_or_default()
-            )
-        })?;
+        let compiler = Compiler::find(checkout)?
+            .with_context(|| format!("find Rust {}: not installed", release(checkout).unwrap_or_default()))?;
         let library = compiler.library(checkout).with_context(|| {
-            format!(
-                "find the sources of the standard library (rust-src) of Rust {}",
-                compiler.release
-            )
+            format!("find the sources of the standard library (rust-src) of Rust {}", compiler.release)
         })?;
-        let linker = linker(checkout, &compiler)
-            .with_context(|| format!("find bpf-linker {LINKER_VERSION}: not installed"))?;
-        Ok(Self {
-            compiler,
-            library,
-            linker,
-        })
+        let linker =
+            linker(checkout, &compiler).with_context(|| format!("find bpf-linker {LINKER_VERSION}: not installed"))?;
+        Ok(Self { compiler, library, linker })
     }
 }
 
 /// The release that tracer-ebpf/ asks for.
 pub(crate) fn release(checkout: &Checkout) -> Result<String> {
     let path = checkout.path("tracer-ebpf/rust-toolchain.toml");
-    let text =
-        std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-    let channel = text
-        .lines()
-        .find_map(|line| line.strip_prefix("channel = "));
-    let channel =
-        channel.with_context(|| format!("read {}: it names no channel", path.display()))?;
+    let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let channel = text.lines().find_map(|line| line.strip_prefix("channel = "));
+    let channel = channel.with_context(|| format!("read {}: it names no channel", path.display()))?;
     Ok(channel.trim().trim_matches('"').to_owned())
 }
 
@@ -89,29 +74,18 @@ impl Compiler {
             command::output(&mut rustc).ok()
         };
         let version = ask(&["-vV"])?;
-        if version
-            .lines()
-            .find_map(|line| line.strip_prefix("release: "))
-            != Some(release)
-        {
+        if version.lines().find_map(|line| line.strip_prefix("release: ")) != Some(release) {
             return None;
         }
         let sysroot = PathBuf::from(ask(&["--print", "sysroot"])?.trim());
-        Some(Self {
-            release: release.to_owned(),
-            sysroot,
-            rustup_name,
-        })
+        Some(Self { release: release.to_owned(), sysroot, rustup_name })
     }
 
     /// The library's sources: rustup's component, or what `setup` unpacked from Debian.
     pub(crate) fn library(&self, checkout: &Checkout) -> Option<PathBuf> {
-        [
-            self.sysroot_library(),
-            debian_library(checkout, &self.release),
-        ]
-        .into_iter()
-        .find(|library| library.join("core/src/lib.rs").is_file())
+        [self.sysroot_library(), debian_library(checkout, &self.release)]
+            .into_iter()
+            .find(|library| library.join("core/src/lib.rs").is_file())
     }
 
     /// Where cargo looks for them by itself.
@@ -122,15 +96,9 @@ impl Compiler {
     /// `cargo` of this compiler, without what the caller's environment says about builds.
     pub(crate) fn cargo(&self) -> Command {
         let own = self.sysroot.join("bin/cargo");
-        let mut cargo = Command::new(if own.is_file() {
-            own
-        } else {
-            PathBuf::from("cargo")
-        });
+        let mut cargo = Command::new(if own.is_file() { own } else { PathBuf::from("cargo") });
         clean_environment(&mut cargo);
-        cargo
-            .env("PATH", self.path())
-            .env("RUSTC", self.sysroot.join("bin/rustc"));
+        cargo.env("PATH", self.path()).env("RUSTC", self.sysroot.join("bin/rustc"));
         cargo
     }
 
@@ -161,51 +129,34 @@ pub(crate) fn linker(checkout: &Checkout, compiler: &Compiler) -> Option<PathBuf
         command::output(&mut ask).is_ok_and(|version| version.trim() == wanted)
     };
     let installed = checkout.target("tools/bin/bpf-linker");
-    [
-        command::program("bpf-linker"),
-        cargo_home().map(|home| home.join("bin/bpf-linker")),
-        Some(installed),
-    ]
-    .into_iter()
-    .flatten()
-    .find(is_ours)
+    [command::program("bpf-linker"), cargo_home().map(|home| home.join("bin/bpf-linker")), Some(installed)]
+        .into_iter()
+        .flatten()
+        .find(is_ours)
 }
 
 /// Where cargo keeps what it downloads.
 pub(crate) fn cargo_home() -> Option<PathBuf> {
     let default = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cargo"));
-    std::env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(default)
+    std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(default)
 }
 
 /// What rustup has installed, the exact name first. Asking rustup for others could make it install them.
 fn rustup_names(release: &str) -> Vec<String> {
-    let listed =
-        command::output(Command::new("rustup").args(["toolchain", "list"])).unwrap_or_default();
-    let mut names: Vec<String> = listed
-        .lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .map(str::to_owned)
-        .collect();
+    let listed = command::output(Command::new("rustup").args(["toolchain", "list"])).unwrap_or_default();
+    let mut names: Vec<String> =
+        listed.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect();
     names.sort_by_key(|name| !name.starts_with(release));
     names
 }
 
 /// Removes every variable that changes what cargo or rustc build; those that say where to download from stay.
 fn clean_environment(command: &mut Command) {
-    const KEPT: [&str; 6] = [
-        "CARGO_HOME",
-        "CARGO_HTTP_",
-        "CARGO_NET_",
-        "CARGO_REGISTR",
-        "CARGO_SOURCE_",
-        "RUSTUP_HOME",
-    ];
+    const KEPT: [&str; 6] =
+        ["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "CARGO_SOURCE_", "RUSTUP_HOME"];
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
-        let about_builds =
-            name.starts_with("CARGO") || name.starts_with("RUST") || name.starts_with("__CARGO");
+        let about_builds = name.starts_with("CARGO") || name.starts_with("RUST") || name.starts_with("__CARGO");
         if about_builds && !KEPT.iter().any(|kept| name.starts_with(kept)) {
             command.env_remove(&*name);
         }

@@ -3,6 +3,7 @@
 //! A descriptor is followed to its kernel object at every call (`files_struct` → `fdtable` → `file` → `inode`), so copied,
 //! inherited, passed and reopened descriptors need no bookkeeping.
 
+use aya_ebpf::{macros::map, maps::Array};
 use ipcscope_common::{
     Header,
     call::class,
@@ -49,6 +50,10 @@ pub fn file_of(task: Ptr, fd: u64) -> u64 {
     peek(field!(table, fdtable_fd as u64) + fd * 8)
 }
 
+/// The super block of anonymous pipes and its device, once seen: two reads less per call.
+#[map]
+static PIPEFS: Array<[u64; 2]> = Array::with_max_entries(1, 0);
+
 /// Fills `end` if the file is a pipe or FIFO; else its `pipe` is 0.
 #[inline(always)]
 pub fn channel(file: u64, fd: i32, end: &mut End) {
@@ -56,19 +61,15 @@ pub fn channel(file: u64, fd: i32, end: &mut End) {
     if file == 0 || setting!(pipes) == 0 {
         return;
     }
-    let inode: u64 = peek(file + offset!(file_inode) as u64);
-    let mode: u16 = peek(inode + offset!(inode_mode) as u64);
+    let (inode, flags) = inode_and_flags(file);
+    let (mode, super_block, ino) = inode_facts(inode);
     if mode & FORMAT != FIFO {
         return;
     }
-    let super_block: u64 = peek(inode + offset!(inode_sb) as u64);
-    let magic: u64 = peek(super_block + offset!(super_block_magic) as u64);
-    let flags: u32 = peek(file + offset!(file_flags) as u64);
+    (end.object, end.dev) = file_system(super_block);
     end.file = file;
     end.fd = fd;
-    end.ino = peek(inode + offset!(inode_ino) as u64);
-    end.dev = peek(super_block + offset!(super_block_dev) as u64);
-    end.object = if magic == PIPEFS_MAGIC { object::PIPE } else { object::FIFO };
+    end.ino = ino;
     end.flags = 0;
     if flags & O_NONBLOCK != 0 {
         end.flags |= pipe::flag::NONBLOCK;
@@ -77,6 +78,52 @@ pub fn channel(file: u64, fd: i32, end: &mut End) {
         end.flags |= pipe::flag::PACKET;
     }
     end.pipe = peek(inode + offset!(inode_pipe) as u64);
+}
+
+/// `f_inode` and `f_flags`: one read where they are neighbours (from 6.16 on).
+#[inline(always)]
+fn inode_and_flags(file: u64) -> (u64, u32) {
+    if offset!(file_flags) == offset!(file_inode) + 8 {
+        let both: [u64; 2] = peek(file + offset!(file_inode) as u64);
+        (both[0], both[1] as u32)
+    } else {
+        (peek(file + offset!(file_inode) as u64), peek(file + offset!(file_flags) as u64))
+    }
+}
+
+/// `i_mode`, `i_sb` and `i_ino`: one read where they are as they have been in all kernels so far.
+#[inline(always)]
+fn inode_facts(inode: u64) -> (u16, u64, u64) {
+    if offset!(inode_mode) == 0 && offset!(inode_sb) == 40 && offset!(inode_ino) == 64 {
+        let words: [u64; 9] = peek(inode);
+        (words[0] as u16, words[5], words[8])
+    } else {
+        (
+            peek(inode + offset!(inode_mode) as u64),
+            peek(inode + offset!(inode_sb) as u64),
+            peek(inode + offset!(inode_ino) as u64),
+        )
+    }
+}
+
+/// Whether pipes of that file system are anonymous, and its device.
+#[inline(always)]
+fn file_system(super_block: u64) -> (u16, u32) {
+    let Some(known) = PIPEFS.get_ptr_mut(0) else { return (object::FIFO, 0) };
+    // SAFETY: a valid map value. There is one pipefs, so whoever writes writes the same.
+    unsafe {
+        if (*known)[0] == super_block {
+            return (object::PIPE, (*known)[1] as u32);
+        }
+        let magic: u64 = peek(super_block + offset!(super_block_magic) as u64);
+        let dev: u32 = peek(super_block + offset!(super_block_dev) as u64);
+        if magic != PIPEFS_MAGIC {
+            return (object::FIFO, dev);
+        }
+        (*known)[1] = u64::from(dev);
+        (*known)[0] = super_block;
+        (object::PIPE, dev)
+    }
 }
 
 /// Follows a descriptor of `task`.

@@ -276,7 +276,8 @@ pub extern "C" fn tell_layout(kind: u32, pipe: u64, dev: u32) -> i32 {
     let ring_size: u32 = peek(pipe + offset!(pipe_ring_size) as u64);
     let buffers: u64 = peek(pipe + offset!(pipe_bufs) as u64);
     let owner_before = owner(pipe);
-    let (head, tail) = head_and_tail(pipe);
+    let before = position(pipe, buffers, ring_size);
+    let Position { head, tail, .. } = before;
     let time = now();
     let header = header(kind, time, task.tid, task.tgid);
     let Some(mut record) = reserve::<PipeLayout>(lost::PIPE_SAMPLE) else { return 0 };
@@ -308,7 +309,9 @@ pub extern "C" fn tell_layout(kind: u32, pipe: u64, dev: u32) -> i32 {
             slot.len = span[1];
             slot.flags = peek(at + offset!(buffer_flags) as u64);
         }
-        let same = head_and_tail(pipe) == (head, tail) && owner_before == 0 && owner(pipe) == 0;
+        // Whatever anyone does moves the position.
+        let owned = owner_before | owner(pipe);
+        let same = owned == 0 && position(pipe, buffers, ring_size) == before;
         layout.stable = u32::from(same && used <= LAYOUT_SLOTS as u32);
     }
     record.submit();
@@ -342,16 +345,40 @@ fn payload_address(task: &Task, regs: Ptr) -> u64 {
     }
 }
 
-/// What the pipe holds: (head, tail, bytes, flags).
+/// What the pipe holds.
+struct Fill {
+    head: u32,
+    tail: u32,
+    slots: u32,
+    bytes: u32,
+    flags: u16,
+}
+
 #[inline(always)]
-fn fill(pipe: u64) -> (u32, u32, u32, u16) {
-    let (head, tail) = head_and_tail(pipe);
+fn fill(pipe: u64) -> Fill {
+    let head_at = offset!(pipe_head);
+    // head, tail, max_usage, ring_size: neighbours in all kernels so far.
+    let facts: [u32; 4] = if offset!(pipe_tail) == head_at + 4
+        && offset!(pipe_max_usage) == head_at + 8
+        && offset!(pipe_ring_size) == head_at + 12
+    {
+        peek(pipe + head_at as u64)
+    } else {
+        let (head, tail) = head_and_tail(pipe);
+        [head, tail, peek(pipe + offset!(pipe_max_usage) as u64), peek(pipe + offset!(pipe_ring_size) as u64)]
+    };
+    let [head, tail, slots, ring_size] = facts;
     if head == tail {
-        return (head, tail, 0, flag::STABLE);
+        return Fill { head, tail, slots, bytes: 0, flags: flag::STABLE };
     }
-    let bytes = pipe_bytes(pipe, head, tail);
+    let buffers: u64 = peek(pipe + offset!(pipe_bufs) as u64);
+    let bytes = if head.wrapping_sub(tail) == 1 {
+        peek(buffer(buffers, ring_size, tail) + offset!(buffer_len) as u64)
+    } else {
+        pipe_bytes(buffers, ring_size, head, tail)
+    };
     let stable = owner(pipe) == 0 && head_and_tail(pipe) == (head, tail);
-    (head, tail, bytes, if stable { flag::STABLE } else { 0 })
+    Fill { head, tail, slots, bytes, flags: if stable { flag::STABLE } else { 0 } }
 }
 
 /// The lengths of the buffers from `tail` to `head`, added up; [`UNKNOWN`] if there are too many.
@@ -359,13 +386,11 @@ fn fill(pipe: u64) -> (u32, u32, u32, u16) {
 /// A global function: the verifier proves it once, not once per call. Such functions take numbers only.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn pipe_bytes(pipe: u64, head: u32, tail: u32) -> u32 {
+pub extern "C" fn pipe_bytes(buffers: u64, ring_size: u32, head: u32, tail: u32) -> u32 {
     let used = head.wrapping_sub(tail);
     if used > FILL_SLOTS {
         return UNKNOWN;
     }
-    let ring_size: u32 = peek(pipe + offset!(pipe_ring_size) as u64);
-    let buffers: u64 = peek(pipe + offset!(pipe_bufs) as u64);
     let mut sum = 0u32;
     for i in 0..FILL_SLOTS {
         if i >= used {
@@ -391,12 +416,10 @@ fn call(task: &Task, me: Ptr, side: usize, address: u64) {
     // With a descriptor table of its own, nobody can have closed the descriptor meanwhile.
     let alone = field!(field!(me, task_files as Ptr), files_count as u32) == 1;
     let mut flags = end.flags | if task.sampled != 0 { flag::SAMPLED } else { 0 };
-    let (mut head, mut tail, mut bytes, mut slots) = (0, 0, UNKNOWN, 0);
+    let mut now = Fill { head: 0, tail: 0, slots: 0, bytes: UNKNOWN, flags: 0 };
     if alone || descriptor::file_of(me, end.fd as u64) == end.file {
-        let stable;
-        (head, tail, bytes, stable) = fill(end.pipe);
-        flags |= stable;
-        slots = peek(end.pipe + offset!(pipe_max_usage) as u64);
+        now = fill(end.pipe);
+        flags |= now.flags;
         if ret <= 0 {
             let others = if flags & flag::WRITE != 0 { offset!(pipe_readers) } else { offset!(pipe_writers) };
             if peek::<u32>(end.pipe + others as u64) == 0 {
@@ -423,10 +446,10 @@ fn call(task: &Task, me: Ptr, side: usize, address: u64) {
         object: end.object,
         fd: end.fd,
         nr: task.nr,
-        head,
-        tail,
-        fill: bytes,
-        slots,
+        head: now.head,
+        tail: now.tail,
+        fill: now.bytes,
+        slots: now.slots,
         payload_len: keep,
         reserved: 0,
     };

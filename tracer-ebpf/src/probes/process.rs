@@ -10,7 +10,7 @@ use super::descriptor;
 use crate::{
     emit::{count_lost, emit, header, reserve},
     kernel::{Ptr, copy_user, current, field, namespaced_tid, now, peek, setting},
-    task::{Task, follow, forget, traced},
+    task::{Task, follow, forget, member, traced},
 };
 
 /// `CLONE_THREAD`: the new thread belongs to its creator's process.
@@ -19,14 +19,14 @@ const CLONE_THREAD: u64 = 0x10000;
 /// In `copy_process`, before the new thread can run: nothing of it is lost.
 #[inline(always)]
 pub fn new_task(ctx: &BtfTracePointContext) {
-    let Some(parent) = traced(current()) else { return };
+    let Some(parent) = member(current()) else { return };
     let task: Ptr = ctx.arg(0);
     let flags: u64 = ctx.arg(1);
     if flags & CLONE_THREAD == 0 && setting!(follow) == 0 {
         return;
     }
     let (tid, tgid) = (field!(task, task_pid as u32), field!(task, task_tgid as u32));
-    if !follow(task, &Task::new(tid, tgid, parent.held)) {
+    if !follow(task, &mut Task::new(tid, tgid, parent.held as u8)) {
         count_lost(lost::TASK_TABLE);
         return;
     }
@@ -52,13 +52,16 @@ pub fn new_task(ctx: &BtfTracePointContext) {
 #[inline(always)]
 pub fn exec(ctx: &BtfTracePointContext) {
     let task: Ptr = ctx.arg(0);
-    let Some(entry) = traced(task) else { return };
+    let (Some(entry), Some(member)) = (traced(task), member(task)) else { return };
     let tgid = field!(task, task_tgid as u32);
     let old_tid: i32 = ctx.arg(1);
     // An exec by another thread than the leader takes over the leader's id.
     entry.tid = field!(task, task_pid as u32);
     entry.tgid = tgid;
     entry.held = 0;
+    member.tid = entry.tid;
+    member.tgid = tgid;
+    member.held = 0;
     entry.class = 0;
     entry.sampled = 0;
     let held = descriptor::held(task);
@@ -103,7 +106,7 @@ pub fn exit(ctx: &BtfTracePointContext) {
 #[inline(always)]
 pub fn freed(ctx: &BtfTracePointContext) {
     let task: Ptr = ctx.arg(0);
-    let Some(entry) = traced(task) else { return };
+    let Some(entry) = member(task) else { return };
     let header = header(FREED, now(), entry.tid, entry.tgid);
     emit(lost::PROCESS, Freed { header });
     forget(task);
@@ -113,7 +116,7 @@ pub fn freed(ctx: &BtfTracePointContext) {
 #[inline(always)]
 pub fn rename(ctx: &BtfTracePointContext) {
     let task: Ptr = ctx.arg(0);
-    let Some(entry) = traced(task) else { return };
+    let Some(entry) = member(task) else { return };
     let name: u64 = ctx.arg(1);
     let mut comm: [u8; 16] = peek(name);
     comm[15] = 0;

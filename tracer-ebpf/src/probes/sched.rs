@@ -11,11 +11,13 @@ use super::pipe;
 use crate::{
     emit::{emit, header},
     kernel::{Ptr, current, field, now, registers, setting, syscall_of},
-    task::traced,
+    task::{member, traced},
 };
 
 /// `TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE`.
 const SLEEPING: u32 = 3;
+/// `TASK_INTERRUPTIBLE`.
+const INTERRUPTIBLE: u32 = 1;
 
 /// In `__schedule`. Before 5.18 the tracepoint has no `prev_state`; then the field is read in the same window.
 #[inline(always)]
@@ -33,22 +35,26 @@ pub fn switch_state_first(ctx: &BtfTracePointContext) {
 
 #[inline(always)]
 fn switch_to(preempted: u64, prev: Ptr, next: Ptr, state: u32) {
+    let (mut next_tgid, mut sampled) = (0, 0);
+    if let Some(coming) = traced(next) {
+        next_tgid = coming.tgid;
+        sampled = coming.sampled;
+    }
     let leaving = traced(prev);
-    let coming = traced(next);
-    if leaving.is_none() && coming.is_none() {
+    if next_tgid == 0 && leaving.is_none() {
         return;
     }
     let time = now();
     let preempted = (preempted & 1) as u32;
-    let (next_tid, next_tgid) = match &coming {
-        Some(task) => (task.tid, task.tgid),
-        None => (field!(next, task_pid as u32), 0),
-    };
+    let next_tid = field!(next, task_pid as u32);
     match leaving {
         Some(task) => {
             let asleep = state & SLEEPING != 0 && preempted == 0;
             if task.sampled != 0 {
-                pipe::sample(task, prev as u64, if asleep { point::ASLEEP } else { point::OUT }, task.requested);
+                // In a pipe only those who wait for bytes or room sleep interruptibly; waiting for the mutex or for a page
+                // does not count as asleep.
+                let waits = asleep && state & INTERRUPTIBLE != 0;
+                pipe::sample(task, prev as u64, if waits { point::ASLEEP } else { point::OUT }, task.requested);
             }
             if asleep {
                 let regs = registers(prev);
@@ -81,10 +87,10 @@ fn switch_to(preempted: u64, prev: Ptr, next: Ptr, state: u32) {
             emit(lost::SCHED, Switch { header, next_tid, next_tgid, state, preempted });
         }
     }
-    if let Some(task) = coming
-        && task.sampled != 0
+    if sampled != 0
+        && let Some(coming) = traced(next)
     {
-        pipe::sample(task, next as u64, point::IN, task.requested);
+        pipe::sample(coming, next as u64, point::IN, coming.requested);
     }
 }
 
@@ -103,7 +109,7 @@ pub fn waking_new(ctx: &BtfTracePointContext) {
 #[inline(always)]
 fn wake(ctx: &BtfTracePointContext, kind: u16) {
     let task: Ptr = ctx.arg(0);
-    let Some(entry) = traced(task) else { return };
+    let Some(entry) = member(task) else { return };
     let waker = current();
     let header = header(kind, now(), entry.tid, entry.tgid);
     emit(

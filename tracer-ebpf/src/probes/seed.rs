@@ -91,7 +91,7 @@ pub fn task(ctx: *const TaskContext) {
             call::begin(&mut entry, task, regs, nr, class);
         }
     }
-    if !follow(task, &entry) {
+    if !follow(task, &mut entry) {
         count_lost(lost::TASK_TABLE);
         return;
     }

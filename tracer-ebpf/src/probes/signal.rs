@@ -9,7 +9,7 @@ use ipcscope_common::{
 use crate::{
     emit::{emit, header},
     kernel::{Ptr, current, field, now, offset, peek, registers, syscall_of},
-    task::traced,
+    task::{member, traced},
 };
 
 /// `SIGNAL_GROUP_EXIT`: the process is ending (include/linux/sched/signal.h).
@@ -37,13 +37,15 @@ pub fn generate(ctx: &BtfTracePointContext) {
     let me = current();
     let mut flags = 0;
     let mut entered = 0;
-    if let Some(sender) = traced(me) {
+    if member(me).is_some() {
         flags = flag::SENDER_TRACED;
-        if sender.class != 0 {
+        if let Some(sender) = traced(me)
+            && sender.class != 0
+        {
             entered = sender.entered;
         }
     }
-    if traced(task).is_some() {
+    if member(task).is_some() {
         flags |= flag::TARGET_TRACED;
     }
     if flags == 0 {

@@ -4,17 +4,17 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
-use crossbeam_channel::{Receiver, Sender, TryRecvError};
-use crossterm::{event, terminal};
+use crossbeam_channel::{Receiver, Sender, never, select};
+use crossterm::{event::Event, terminal};
 use signal_hook::{SigId, consts, low_level};
 
-use super::terminal::Screen;
+use super::{keyboard::Keyboard, terminal::Screen};
 use crate::{
     source::{Request, Update},
     ui::{App, Effect, Message, Options, Outcome, draw},
@@ -24,6 +24,8 @@ use crate::{
 const FRAME: Duration = Duration::from_millis(33);
 /// Between two frames when only clocks go on.
 const CLOCK: Duration = Duration::from_millis(200);
+/// Between two looks whether the terminal is still there.
+const LOOK: Duration = Duration::from_secs(1);
 /// Taking in updates gives way to keys and drawing after this.
 const INTAKE: Duration = Duration::from_millis(25);
 
@@ -35,40 +37,47 @@ pub fn run(updates: &Receiver<Update>, requests: &Sender<Request>, options: Opti
     let size = terminal::size().context("ask for the terminal's size")?;
     let ends = Ends::register().context("watch for signals")?;
     let mut screen = Screen::take(options.color).context("take over the terminal")?;
+    let keyboard = Keyboard::read().context("start the keyboard's thread")?;
     let mut session = Session {
         app: App::new(options, size),
         start: Instant::now(),
-        source: Some(updates),
+        source: updates.clone(),
         requests,
         outcome: None,
         changed: true,
     };
-    session.work(&mut screen, &ends).context("use the terminal")
+    session.work(&mut screen, &keyboard, &ends).context("use the terminal")
 }
 
 struct Session<'a> {
     app: App,
     start: Instant,
-    /// `None` once it has gone.
-    source: Option<&'a Receiver<Update>>,
+    source: Receiver<Update>,
     requests: &'a Sender<Request>,
     outcome: Option<Outcome>,
     changed: bool,
 }
 
 impl Session<'_> {
-    fn work(&mut self, screen: &mut Screen, ends: &Ends) -> io::Result<Outcome> {
+    fn work(&mut self, screen: &mut Screen, keyboard: &Keyboard, ends: &Ends) -> io::Result<Outcome> {
         let mut drawn: Option<Instant> = None;
-        // Sizes are told to the command before it writes much.
+        let mut looked = Instant::now();
+        // The size is told to the command before it writes much.
         self.tell(Message::Tick { wall: Duration::ZERO }, screen)?;
         loop {
-            if let Some(signal) = ends.told() {
-                return Ok(Outcome::Signal(signal));
+            if looked.elapsed() > LOOK {
+                looked = Instant::now();
+                if Keyboard::hung_up() {
+                    return Ok(Outcome::Signal(consts::SIGHUP));
+                }
             }
-            if let Some(outcome) = self.outcome {
+            if ends.continued() {
+                screen.resume()?;
+                self.changed = true;
+            }
+            if let Some(outcome) = ends.told().map(Outcome::Signal).or(self.outcome) {
                 return Ok(outcome);
             }
-            let backlog = self.take_in(screen)?;
             let age = drawn.map_or(CLOCK, |at| at.elapsed());
             if self.changed && age >= FRAME || self.app.moves() && age >= CLOCK {
                 self.tell(Message::Tick { wall: self.start.elapsed() }, screen)?;
@@ -76,59 +85,52 @@ impl Session<'_> {
                 drawn = Some(Instant::now());
                 self.changed = false;
             }
-            let wait = if backlog { Duration::ZERO } else { FRAME };
-            if wait_for_key(wait)? {
-                self.keys(screen)?;
-                // A key is answered at once.
-                drawn = drawn.filter(|_| !self.changed);
+            // While a frame is due, until then; else until something comes or a clock has to be moved.
+            let wait = if self.changed { FRAME.saturating_sub(age) } else { CLOCK };
+            let keys = keyboard.events.clone();
+            select! {
+                recv(keys) -> event => {
+                    self.key(event.map_err(io::Error::other)??, screen)?;
+                    // What else was typed, then a frame at once: holding a key down does not pile up frames.
+                    for event in keys.try_iter().take(256) {
+                        self.key(event?, screen)?;
+                    }
+                    drawn = drawn.filter(|_| !self.changed);
+                }
+                recv(self.source) -> update => self.take_in(update.ok(), screen)?,
+                default(wait) => {}
             }
         }
     }
 
-    fn keys(&mut self, screen: &mut Screen) -> io::Result<()> {
-        // Everything that is there, then a frame: holding a key down does not pile up frames.
-        for _ in 0..256 {
-            let message = match event::read()? {
-                event::Event::Key(key) => Some(Message::Key(key)),
-                event::Event::Paste(text) => Some(Message::Paste(text)),
-                event::Event::Resize(columns, rows) => Some(Message::Resize(columns, rows)),
-                _ => None,
-            };
-            if let Some(message) = message {
-                self.changed = true;
-                self.tell(message, screen)?;
-            }
-            if self.outcome.is_some() || !wait_for_key(Duration::ZERO)? {
-                break;
-            }
+    fn key(&mut self, event: Event, screen: &mut Screen) -> io::Result<()> {
+        let message = match event {
+            Event::Key(key) => Message::Key(key),
+            Event::Paste(text) => Message::Paste(text),
+            Event::Resize(columns, rows) => Message::Resize(columns, rows),
+            _ => return Ok(()),
+        };
+        self.changed = true;
+        self.tell(message, screen)
+    }
+
+    /// Takes in an update, and those that have come with it; `None`: the source has gone.
+    fn take_in(&mut self, first: Option<Update>, screen: &mut Screen) -> io::Result<()> {
+        self.changed = true;
+        self.tell(Message::Tick { wall: self.start.elapsed() }, screen)?;
+        let Some(first) = first else {
+            self.source = never();
+            let why = "the source of events has gone".to_owned();
+            let news = self.app.expects_more().then_some(Message::Update(Update::Failed(why)));
+            return news.map_or(Ok(()), |news| self.tell(news, screen));
+        };
+        let begin = Instant::now();
+        self.tell(Message::Update(first), screen)?;
+        while begin.elapsed() < INTAKE {
+            let Ok(update) = self.source.try_recv() else { break };
+            self.tell(Message::Update(update), screen)?;
         }
         Ok(())
-    }
-
-    /// Takes in what the source has; returns whether there is more.
-    fn take_in(&mut self, screen: &mut Screen) -> io::Result<bool> {
-        let Some(source) = self.source else { return Ok(false) };
-        let begin = Instant::now();
-        self.tell(Message::Tick { wall: self.start.elapsed() }, screen)?;
-        while begin.elapsed() < INTAKE {
-            match source.try_recv() {
-                Ok(update) => {
-                    self.changed = true;
-                    self.tell(Message::Update(update), screen)?;
-                }
-                Err(TryRecvError::Empty) => return Ok(false),
-                Err(TryRecvError::Disconnected) => {
-                    self.source = None;
-                    self.changed = true;
-                    if self.app.expects_more() {
-                        let why = "the source of events has gone".to_owned();
-                        self.tell(Message::Update(Update::Failed(why)), screen)?;
-                    }
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(true)
     }
 
     fn tell(&mut self, message: Message, screen: &mut Screen) -> io::Result<()> {
@@ -149,28 +151,27 @@ impl Session<'_> {
     }
 }
 
-/// Whether there is input. A signal that comes meanwhile is not an error.
-fn wait_for_key(wait: Duration) -> io::Result<bool> {
-    match event::poll(wait) {
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
-        other => other,
-    }
-}
-
-/// Signals that end the application, caught so that the terminal can be restored.
+/// Signals that end the application, caught so that the terminal can be restored, and SIGCONT: whoever stopped us may
+/// have changed the terminal meanwhile, as shells do.
 struct Ends {
     told: Arc<AtomicUsize>,
+    continued: Arc<AtomicBool>,
     registered: Vec<SigId>,
 }
 
 impl Ends {
     fn register() -> io::Result<Self> {
-        let mut ends = Self { told: Arc::new(AtomicUsize::new(0)), registered: Vec::new() };
+        let mut ends = Self { told: Arc::default(), continued: Arc::default(), registered: Vec::new() };
+        ends.registered.push(signal_hook::flag::register(consts::SIGCONT, ends.continued.clone())?);
         for signal in [consts::SIGTERM, consts::SIGHUP, consts::SIGINT, consts::SIGQUIT] {
             let id = signal_hook::flag::register_usize(signal, ends.told.clone(), signal as usize)?;
             ends.registered.push(id);
         }
         Ok(ends)
+    }
+
+    fn continued(&self) -> bool {
+        self.continued.swap(false, Ordering::Relaxed)
     }
 
     fn told(&self) -> Option<i32> {

@@ -61,6 +61,14 @@ impl Screen {
         enter()?;
         self.terminal.clear()
     }
+
+    /// Takes the terminal over anew, whatever became of it while we were stopped.
+    pub(super) fn resume(&mut self) -> io::Result<()> {
+        // Only what is off can be turned on.
+        disable_raw_mode()?;
+        enter()?;
+        self.terminal.clear()
+    }
 }
 
 impl Drop for Screen {

@@ -52,7 +52,7 @@ impl Signals {
 }
 
 /// Why following ended.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum End {
     /// The command ended.
     Command(ExitStatus),

@@ -23,7 +23,7 @@ pub struct Printer {
 
 enum Style {
     Json,
-    Text { lines: Lines, colour: bool, states: bool },
+    Text { lines: Box<Lines>, colour: bool, states: bool },
 }
 
 /// Where lines go.
@@ -58,7 +58,11 @@ impl Printer {
                 Times::DayMicros => TimeStyle::Clock { start, micros: true },
             };
             let states = states || args.filter.is_some();
-            Style::Text { lines: Lines::new().with_times(times), colour: colours(args.color, terminal), states }
+            Style::Text {
+                lines: Box::new(Lines::new().with_times(times)),
+                colour: colours(args.color, terminal),
+                states,
+            }
         };
         let mut printer = Self { out, style, filter: args.filter.clone(), events: 0 };
         if let Style::Json = printer.style {

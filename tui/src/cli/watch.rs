@@ -1,7 +1,8 @@
 //! `watch`: the live application.
 
 use std::{
-    io::Read as _,
+    fs::File,
+    io::{Read as _, Write as _},
     ops::ControlFlow,
     os::fd::OwnedFd,
     process::ExitStatus,
@@ -10,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, unbounded};
 
 use super::{
     args::{Target, WatchArgs},
@@ -18,6 +19,8 @@ use super::{
     replay::need_terminal,
     setup,
 };
+use signal_hook::consts;
+
 use crate::{
     app,
     decode::{Decoder, record, sequence::Batch},
@@ -52,6 +55,11 @@ struct Left {
 
 /// Traces and shows.
 pub fn run(args: &WatchArgs) -> anyhow::Result<Outcome> {
+    show(args, setup::title(&args.target))
+}
+
+/// Traces and shows, under a title.
+pub fn show(args: &WatchArgs, title: String) -> anyhow::Result<Outcome> {
     need_terminal("ipcscope trace")?;
     let has_command = matches!(args.target.target(), Target::Command(_));
     let (updates_in, updates) = bounded(256);
@@ -66,7 +74,7 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Outcome> {
         &updates,
         &requests,
         Options {
-            title: setup::title(&args.target),
+            title,
             has_command,
             terminal_pane: has_command,
             color: colours(args.color, true),
@@ -111,7 +119,7 @@ fn trace(args: &WatchArgs, updates: &Sender<Update>, asked: &Receiver<Request>, 
     let mut running = session.running.take();
     let mut input = None;
     if let Some(pty) = running.as_mut().and_then(|running| running.pty.take()) {
-        input = Some(pty.writer);
+        input = Some(File::from(pty.writer));
         let (updates, recorder, start) = (updates.clone(), recorder.clone(), session.clock_start);
         let spawned = thread::Builder::new()
             .name("terminal".to_owned())
@@ -161,7 +169,7 @@ fn end_for_good(running: &mut Running, left: &Mutex<Left>) {
         }
         thread::sleep(LOOK);
     }
-    let _ = running.signal_group(libc::SIGKILL);
+    let _ = running.signal_group(consts::SIGKILL);
     if let Ok(status) = running.wait() {
         left.lock().unwrap_or_else(PoisonError::into_inner).status = Some(status);
     }
@@ -172,7 +180,7 @@ struct Work {
     events: u64,
     most: u64,
     running: Option<Running>,
-    input: Option<OwnedFd>,
+    input: Option<File>,
     recorder: Option<Arc<Recorder>>,
     kill_at: Option<Instant>,
     until: Option<Instant>,
@@ -264,9 +272,9 @@ impl Work {
         loop {
             match asked.try_recv() {
                 Ok(Request::Input(bytes)) => {
-                    if let Some(input) = &self.input {
+                    if let Some(input) = &mut self.input {
                         // A terminal that takes no more input drops it, as a real one does.
-                        let _ = nix::unistd::write(input, &bytes);
+                        let _ = input.write(&bytes);
                     }
                 }
                 Ok(Request::Resize { rows, columns }) => {
@@ -274,23 +282,22 @@ impl Work {
                         let _ = pty::resize(input, rows, columns);
                     }
                 }
-                Ok(Request::Detach) => return ControlFlow::Break(()),
+                Ok(Request::Detach) | Err(TryRecvError::Disconnected) => return ControlFlow::Break(()),
                 Ok(Request::EndCommand) => {
                     if let Some(running) = &self.running {
-                        let _ = running.signal_group(libc::SIGTERM);
+                        let _ = running.signal_group(consts::SIGTERM);
                         // A stopped one takes it only when it goes on.
-                        let _ = running.signal_group(libc::SIGCONT);
+                        let _ = running.signal_group(consts::SIGCONT);
                         self.kill_at = Some(Instant::now() + GRACE);
                     }
                 }
-                Err(crossbeam_channel::TryRecvError::Empty) => break,
-                Err(crossbeam_channel::TryRecvError::Disconnected) => return ControlFlow::Break(()),
+                Err(TryRecvError::Empty) => break,
             }
         }
         if self.kill_at.is_some_and(|at| Instant::now() >= at)
             && let Some(running) = &self.running
         {
-            let _ = running.signal_group(libc::SIGKILL);
+            let _ = running.signal_group(consts::SIGKILL);
         }
         ControlFlow::Continue(())
     }
@@ -298,7 +305,7 @@ impl Work {
 
 /// Hands on what the command writes to its terminal.
 fn read_terminal(reader: OwnedFd, updates: &Sender<Update>, recorder: Option<&Recorder>, start: u64) {
-    let mut file = std::fs::File::from(reader);
+    let mut file = File::from(reader);
     let mut buffer = vec![0; 16 << 10];
     // EIO: nobody has it open any more.
     while let Ok(count) = file.read(&mut buffer) {

@@ -9,7 +9,7 @@ use ipcscope_common::{
 };
 use syscalls::Sysno;
 
-use crate::event::{Call, ChannelId, ChannelType, FromUnknown, Kind, OpId, Origin, Task, Transfer};
+use crate::event::{Call, ChannelId, ChannelType, FromUnknown, Kind, OpId, Origin, Task, ThreadState, Transfer};
 
 use super::{
     Decoder,
@@ -61,6 +61,9 @@ impl Pipe {
         self.order.resize(slots);
     }
 }
+
+/// `TASK_INTERRUPTIBLE` (include/linux/sched.h): in a pipe only those who wait for bytes or room sleep so.
+const INTERRUPTIBLE: u32 = 1;
 
 /// How many bits of a call's number in the order of a pipe are its process.
 const PID_BITS: u32 = 22;
@@ -126,6 +129,8 @@ impl Decoder {
     pub(super) fn pipe_blocked(&mut self, block: &sched::Block, op: Option<OpId>) {
         let Some(op) = op else { return };
         let header = &block.switch.header;
+        // Waiting for the mutex or for a page is uninterruptible.
+        let waits = block.switch.state & INTERRUPTIBLE != 0;
         let Some(pipe) = self.channels.pipe((block.dev, block.ino)) else { return };
         if pipe.contended {
             // Its samples tell.
@@ -142,7 +147,7 @@ impl Decoder {
         if !self.tasks.tell(header.tid) {
             pipe.order.enter(block.entered, call, block.task, side, Method::Plain, requested, None);
         }
-        pipe.order.switch_out(header.time, call, true, None);
+        pipe.order.switch_out(header.time, call, waits, None);
         self.resolve_pipe((block.dev, block.ino), false);
     }
 
@@ -194,11 +199,15 @@ impl Decoder {
                 continue;
             }
             let pid = thread.task.pid;
+            let awake = thread.state != Some(ThreadState::Blocked);
             let op = self.tasks.op(tid, pid, entered);
-            if self.tasks.tell(tid) {
-                continue;
-            }
-            if let Some(pipe) = self.channels.pipe(key) {
+            let told = self.tasks.tell(tid);
+            let Some(pipe) = self.channels.pipe(key) else { continue };
+            if told {
+                if awake {
+                    pipe.order.switch_in(header.time, call_id(op, pid), None);
+                }
+            } else {
                 pipe.order.enter(entered, call_id(op, pid), address, side, Method::Plain, None, None);
             }
         }

@@ -124,7 +124,7 @@ impl Recording {
                     }
                     FrameKind::Other(_) => {}
                 },
-                Some(Err(error)) => return Err(RecordingError::Read { path: self.path.clone(), error: error.into() }),
+                Some(Err(error)) => return Err(RecordingError::Read { path: self.path.clone(), error }),
                 None if self.finished => return Ok(None),
                 None => {
                     self.finished = true;

@@ -20,8 +20,6 @@ pub(super) struct Call {
     pub(super) ret: Option<i64>,
     /// Its entry has been worked off.
     pub(super) live: bool,
-    /// It may act: its thread is on a CPU as far as the steps worked off tell.
-    pub(super) on_cpu: bool,
     /// It waits inside the pipe code, mutex free.
     pub(super) asleep: bool,
     /// Number of its last step, if that was a switch-out.
@@ -39,7 +37,6 @@ impl Call {
             entered,
             ret: None,
             live: false,
-            on_cpu: false,
             asleep: false,
             left_at: None,
         }
@@ -146,19 +143,19 @@ impl Calls {
         self.open.iter().filter_map(|open| self.get(open.slot))
     }
 
-    /// The solo mode ends: what is open is in flight, on a CPU unless known to sleep.
+    /// The solo mode ends: what is open is in flight.
     pub(super) fn start(&mut self) {
         for call in self.slots.iter_mut().flatten() {
             call.live = true;
-            call.on_cpu = !call.asleep;
         }
     }
 
-    /// After a loss: every live call may be on a CPU. Gives their slots.
+    /// Every live call may be on a CPU, whatever was told: after a loss, and where sampling begins, since nothing tells
+    /// when a call wakes up that was entered before. Gives their slots.
     pub(super) fn set_all_acting(&mut self) -> Vec<u32> {
         let live = self.slots.iter_mut().enumerate().filter_map(|(slot, call)| {
             let call = call.as_mut().filter(|call| call.live)?;
-            (call.asleep, call.left_at) = (false, None);
+            call.asleep = false;
             Some(slot as u32)
         });
         live.collect()

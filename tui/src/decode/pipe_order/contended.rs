@@ -127,6 +127,9 @@ impl Contended {
     }
 
     pub(super) fn switch_out(&mut self, calls: &mut Calls, time: u64, slot: u32, asleep: bool, sample: Option<Sample>) {
+        // Nobody waits for bytes or room with the mutex: whatever puts it to sleep there is something else.
+        let owns = |task| sample.is_some_and(|sample| task == sample.owner_before || task == sample.owner_after);
+        let asleep = asleep && !calls.get(slot).is_some_and(|call| owns(call.task));
         self.call_step(calls, time, slot, Kind::Out { asleep, stays: false }, sample);
     }
 
@@ -220,7 +223,7 @@ impl Contended {
                 }
                 Event::Start { solo, layout } => {
                     self.start(*solo, layout, calls, out);
-                    self.acting = calls.live().filter(|(_, call)| call.on_cpu).map(|(slot, _)| slot).collect();
+                    self.acting = calls.set_all_acting();
                 }
                 Event::Layout(layout) => self.see(&layout, calls, out),
                 Event::Resize(max_usage) => {

@@ -176,8 +176,8 @@ impl Session {
         let (sender, batches) = bounded(QUEUE);
         let stop = Arc::new(AtomicBool::new(false));
         let ring = Ring {
-            events: take_map(&mut probes, "EVENTS", |map| RingBuf::try_from(map))?,
-            lost: take_map(&mut probes, "LOST", |map| PerCpuArray::try_from(map))?,
+            events: take_map(&mut probes, "EVENTS", RingBuf::try_from)?,
+            lost: take_map(&mut probes, "LOST", PerCpuArray::try_from)?,
             batches: sender,
             stop: Arc::clone(&stop),
         };

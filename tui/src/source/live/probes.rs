@@ -144,6 +144,8 @@ impl Probes {
             .override_global("SETTINGS", settings.as_bytes(), true)
             .override_global("CLASSES", classes.as_slice(), true)
             .map_max_entries("EVENTS", ring)
+            // The library has no type for task storage; the probes alone use it.
+            .allow_unsupported_maps()
             .load(OBJECT)?;
         let mut hooks = Vec::new();
         let mut families: Vec<&[(&str, &str)]> = vec![PROGRAMS];

@@ -101,6 +101,12 @@ impl Graph {
             if writers.is_empty() && readers.is_empty() || self.is_past(channel, now, world, &writers, &readers) {
                 continue;
             }
+            // Held, but not by anybody who is a party yet: it will be told when it is clear.
+            let held =
+                |writing: bool| channel.holders.values().any(|end| if writing { end.writes() } else { end.reads() });
+            if writers.is_empty() && held(true) || readers.is_empty() && held(false) {
+                continue;
+            }
             let folded = writers
                 .iter()
                 .chain(&readers)
