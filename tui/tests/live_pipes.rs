@@ -365,7 +365,9 @@ fn a_reader_that_polls_is_blocked_in_poll() {
     let receive = trace.on("recv", &truth["channel"]).next().unwrap();
     assert_eq!(number(receive, "bytes"), 5);
     assert_eq!(receive["blocked_ns"], 0);
-    let polls = |event: &Value| event["to"] == "BLOCKED" && text(&event["on"], "syscall").contains("poll");
+    let polls = |event: &Value| {
+        event["to"] == "BLOCKED" && event["on"]["syscall"].as_str().is_some_and(|call| call.contains("poll"))
+    };
     assert!(trace.kind("state").any(|event| event["pid"] == receive["pid"] && polls(event)));
 }
 
