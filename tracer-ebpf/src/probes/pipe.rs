@@ -325,24 +325,24 @@ pub fn finish(task: &Task, me: Ptr, regs: Ptr) {
     if task.sampled != 0 {
         sample(task, me as u64, point::EXIT, task.ret as u64);
     }
-    let address = payload_address(task, regs);
+    let (address, len) = payload_place(task, regs);
     if task.ends[0].pipe != 0 {
-        call(task, me, 0, address);
+        call(task, me, 0, address, len);
     }
     if task.ends[1].pipe != 0 {
-        call(task, me, 1, address);
+        call(task, me, 1, address, len);
     }
 }
 
-/// Where the bytes are; 0: not in this process's memory.
+/// Where the bytes are, and how many at most; address 0: not in this process's memory.
 #[inline(always)]
-fn payload_address(task: &Task, regs: Ptr) -> u64 {
+fn payload_place(task: &Task, regs: Ptr) -> (u64, u64) {
     let arg1 = field!(regs, regs_si as u64);
     match task.class {
-        class::READ | class::WRITE => arg1,
-        // The first buffer of the vector.
-        class::READV | class::WRITEV => peek_user(arg1).unwrap_or(0),
-        _ => 0,
+        class::READ | class::WRITE => (arg1, u64::MAX),
+        // The first buffer of the vector: struct iovec { base, len }.
+        class::READV | class::WRITEV => peek_user::<[u64; 2]>(arg1).map_or((0, 0), |[base, len]| (base, len)),
+        _ => (0, 0),
     }
 }
 
@@ -411,7 +411,7 @@ struct WithPayload<const N: usize> {
 }
 
 #[inline(never)]
-fn call(task: &Task, me: Ptr, side: usize, address: u64) {
+fn call(task: &Task, me: Ptr, side: usize, address: u64, len: u64) {
     let end = &task.ends[side & 1];
     let ret = task.ret;
     // With a descriptor table of its own, nobody can have closed the descriptor meanwhile.
@@ -431,10 +431,8 @@ fn call(task: &Task, me: Ptr, side: usize, address: u64) {
     let limit = setting!(payload_limit);
     let mut keep = 0;
     if ret > 0 && address != 0 {
-        keep = limit;
-        if ret < i64::from(limit) {
-            keep = ret as u32;
-        }
+        let bytes = if len < ret as u64 { len } else { ret as u64 };
+        keep = if bytes < u64::from(limit) { bytes as u32 } else { limit };
     }
     let record = PipeCall {
         header: header(PIPE_CALL, task.returned, task.tid, task.tgid),
