@@ -28,18 +28,7 @@ pub(super) struct Call {
 
 impl Call {
     pub(super) fn new(id: CallId, task: u64, side: Side, method: Method, requested: Option<u64>, entered: u64) -> Self {
-        Self {
-            id,
-            task,
-            side,
-            method,
-            requested,
-            entered,
-            ret: None,
-            live: false,
-            asleep: false,
-            left_at: None,
-        }
+        Self { id, task, side, method, requested, entered, ret: None, live: false, asleep: false, left_at: None }
     }
 
     /// The bytes it returned, once known; errors count as none.
