@@ -13,8 +13,10 @@
 )]
 
 mod held;
+mod terminal;
 
 pub use held::Held;
+pub use terminal::Terminal;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
