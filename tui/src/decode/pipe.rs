@@ -434,6 +434,7 @@ impl Decoder {
             pipe.order.flush();
         }
         let outside = pipe.outside;
+        let discards = pipe.order.discarded();
         let mut done = Vec::new();
         for resolved in pipe.order.resolved() {
             let call = match &resolved {
@@ -445,6 +446,7 @@ impl Decoder {
             let Some(place) = self.channels.pipe(key).and_then(|pipe| pipe.waiting.remove(&call)) else { continue };
             self.outbox.complete(place, |event| {
                 let (Kind::Send(transfer) | Kind::Recv(transfer)) = &mut event.kind else { return };
+                transfer.discarded = discards.iter().find(|(read, _)| *read == call).map(|(_, bytes)| *bytes);
                 match resolved {
                     // With somebody outside on the pipe, counting proves nothing.
                     Resolved::Read { .. } | Resolved::Unknown { .. } if outside => {
