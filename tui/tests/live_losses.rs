@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Trace, number, trace, trace_with, truths, workload};
+use common::{Trace, Value, number, trace, trace_with, truths, workload};
 
 fn traced(options: &[&str], words: &[&str]) -> Trace {
     let program = workload();
@@ -23,7 +23,7 @@ fn a_buffer_that_is_too_small_is_seen_to_be() {
     trace.edges_are_right();
     let lost = number(&trace.end, "lost");
     assert!(lost > 0, "{}", trace.end);
-    let by: u64 = trace.end["lost_by"].as_object().map_or(0, |by| by.values().filter_map(|n| n.as_u64()).sum());
+    let by: u64 = trace.end["lost_by"].as_object().map_or(0, |by| by.values().filter_map(Value::as_u64).sum());
     assert_eq!(by, lost, "by class: {}", trace.end);
     let told: u64 = trace.kind("lost").map(|event| number(event, "count")).sum();
     assert_eq!(told, lost, "`lost` events: {}", trace.end);

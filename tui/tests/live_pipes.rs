@@ -1,5 +1,5 @@
 //! Pipes, exactly: each workload knows what it did, and the trace has to tell the same.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
 
@@ -40,7 +40,7 @@ fn duplicated_and_inherited_ends_are_the_same_pipe() {
     let receive = trace.on("recv", channel).next().unwrap();
     assert_eq!((number(receive, "bytes"), parts(receive)), (19, vec![3, 3, 5, 4, 4]));
     assert_eq!(receive["payload"], truth["bytes"].as_str());
-    let last = trace.on("send", channel).last().unwrap();
+    let last = trace.on("send", channel).next_back().unwrap();
     assert_eq!(number(last, "pid").to_string(), truth["child"]);
     let offsets: Vec<u64> = trace.on("send", channel).map(|event| number(event, "offset")).collect();
     assert_eq!(offsets, [0, 3, 6, 11, 15]);
@@ -167,7 +167,7 @@ fn splice_receives_and_sends_at_once() {
     let sends: Vec<_> = trace.on("send", first).filter(|event| event["syscall"] == "splice").collect();
     assert_eq!(sends.len(), 1);
     assert_eq!(number(sends[0], "bytes").to_string(), truth["in"]);
-    let out = trace.on("recv", first).last().unwrap();
+    let out = trace.on("recv", first).next_back().unwrap();
     assert_eq!((text(out, "syscall"), &out["from"][0]["op"]), ("splice", &sends[0]["op"]));
     assert_eq!(number(out, "bytes").to_string(), truth["out"]);
     let rest: Vec<_> = trace.on("recv", first).filter(|event| event["syscall"] == "read").collect();
@@ -258,7 +258,7 @@ fn the_end_comes_when_the_last_holder_has_closed() {
     assert_eq!(told(&trace, "recv", channel), ["4", "0"]);
     assert_eq!(receives[1]["eof"], true);
     let last_close =
-        trace.on("channel", channel).filter(|event| event["event"] == "closed" && event["end"] == "w").last().unwrap();
+        trace.on("channel", channel).rfind(|event| event["event"] == "closed" && event["end"] == "w").unwrap();
     assert_eq!(number(last_close, "pid").to_string(), truth["child"]);
     assert!(number(last_close, "seq") < number(receives[1], "seq"));
     assert!(number(receives[0], "blocked_ns") >= 100_000_000, "{}", receives[0]);
@@ -268,16 +268,16 @@ fn the_end_comes_when_the_last_holder_has_closed() {
 #[ignore = "root"]
 fn waiting_on_empty_and_on_full_is_measured() {
     let (trace, truth) = trace_workload(&["waits"]);
+    let writer: u64 = truth["writer"].parse().unwrap();
     for (kind, channel) in [("recv", &truth["empty"]), ("send", &truth["full"])] {
-        let call = trace.on(kind, channel).filter(|event| event["pid"].to_string() == truth["writer"]).last().unwrap();
+        let call = trace.on(kind, channel).rfind(|event| event["pid"] == writer).unwrap();
         let (blocked, took) = (number(call, "blocked_ns"), number(call, "took_ns"));
         // It slept for 200 ms, less what the parent took to get there.
         assert!((100_000_000..5_000_000_000).contains(&blocked) && blocked <= took, "{call}");
         let state = trace.one("blocked on it", |event| event["to"] == "BLOCKED" && event["on"]["op"] == call["op"]);
         assert_eq!((&state["on"]["channel"], &state["on"]["syscall"]), (&call["channel"], &call["syscall"]));
     }
-    let waker =
-        trace.kind("state").filter(|event| event["from"] == "BLOCKED" && event["pid"].to_string() == truth["writer"]);
+    let waker = trace.kind("state").filter(|event| event["from"] == "BLOCKED" && event["pid"] == writer);
     let wakers: Vec<_> = waker.filter(|event| event["woken_by"]["pid"].is_u64()).collect();
     assert!(wakers.len() >= 2, "the children wake it: {wakers:?}");
 }

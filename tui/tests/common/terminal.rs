@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::pty::{OpenptyResult, Winsize, openpty};
+use nix::{
+    pty::{OpenptyResult, Winsize, openpty},
+    sys::termios::{LocalFlags, tcgetattr},
+};
 
 use super::{PATIENCE, ipcscope, wait};
 
@@ -150,8 +153,7 @@ impl Terminal {
         let screen = self.screen();
         assert_eq!(self.modes(), (false, false), "the terminal is given back ({status}):\n{screen}");
         assert!(!screen.contains("panicked"), "{screen}");
-        let termios = nix::sys::termios::tcgetattr(&self.master).unwrap();
-        use nix::sys::termios::LocalFlags;
+        let termios = tcgetattr(&self.master).unwrap();
         assert!(termios.local_flags.contains(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG), "{status}");
         status
     }
