@@ -157,7 +157,10 @@ fn trace(args: &WatchArgs, updates: &Sender<Update>, asked: &Receiver<Request>, 
     {
         end_for_good(running, left);
     }
-    drop(input);
+    // One that lives on keeps its terminal.
+    if let (Some(terminal), Some(_), None) = (&input, &running, work.kill_at) {
+        let _ = pty::keep_open(terminal);
+    }
 }
 
 fn end_for_good(running: &mut Running, left: &Mutex<Left>) {
