@@ -19,6 +19,7 @@ mod content;
 #[cfg(test)]
 mod garbage_tests;
 mod hypothesis;
+mod progress;
 mod ring;
 mod search;
 #[cfg(test)]

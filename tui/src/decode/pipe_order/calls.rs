@@ -2,7 +2,7 @@
 //!
 //! Invariants: a slot is reused only after its call was removed; at most [`MOST_OPEN`] calls are open.
 
-use super::{CallId, Method, Side};
+use super::{CallId, Method, Side, ring::PAGE};
 
 /// Open calls of one pipe; beyond this, the oldest is taken for one whose exit was lost.
 const MOST_OPEN: usize = 4096;
@@ -22,13 +22,27 @@ pub(super) struct Call {
     pub(super) live: bool,
     /// It waits inside the pipe code, mutex free.
     pub(super) asleep: bool,
+    /// The pipe's head at its last step, if nobody had the mutex then.
+    pub(super) stood: Option<u32>,
     /// Number of its last step, if that was a switch-out.
     pub(super) left_at: Option<u64>,
 }
 
 impl Call {
     pub(super) fn new(id: CallId, task: u64, side: Side, method: Method, requested: Option<u64>, entered: u64) -> Self {
-        Self { id, task, side, method, requested, entered, ret: None, live: false, asleep: false, left_at: None }
+        Self {
+            id,
+            task,
+            side,
+            method,
+            requested,
+            entered,
+            ret: None,
+            live: false,
+            asleep: false,
+            stood: None,
+            left_at: None,
+        }
     }
 
     /// The bytes it returned, once known; errors count as none.
@@ -44,6 +58,13 @@ impl Call {
             Method::Opaque => false,
             Method::Peek => true,
         }
+    }
+
+    /// One section of it can both add to the newest buffer and use a new one.
+    pub(super) fn may_merge_and_go_on(&self) -> bool {
+        self.side == Side::Write
+            && self.has_effect()
+            && self.requested.is_none_or(|requested| requested > u64::from(PAGE))
     }
 
     /// Whether its sections change the pipe at all, as far as is known.

@@ -19,10 +19,16 @@ use super::{CallId, Layout, Leftover, Method, Resolved, Sample, Side, Why};
 
 /// Steps that wait for later ones.
 const WINDOW: usize = 128;
+/// The same after a loss: it must be seen who comes back.
+const WIDE_WINDOW: usize = 2048;
+/// Fewest steps between a contradiction and a new beginning; twice as many each time one comes soon.
+const REST: u64 = 32;
+/// And most.
+const MOST_REST: u64 = 128;
 /// Open calls without an entry that are remembered.
 const MOST_UNSEEN: usize = 256;
 /// Hypotheses kept after a step.
-pub(super) const MOST_HYPOTHESES: usize = 64;
+const MOST_HYPOTHESES: usize = 64;
 /// Steps after its exit within which a call's outcome may still be settled.
 const PATIENCE: u64 = 256;
 
@@ -68,6 +74,8 @@ struct Step {
 struct View {
     /// The state was this, as far as the coordinates did not change while they were read.
     seen: Seen,
+    /// A little earlier the writing side had stood there.
+    passed: Option<Seen>,
     /// This call was in its section.
     inside: Option<u32>,
     /// Somebody else may have been in a section whose effect is in the state already.
@@ -87,7 +95,7 @@ struct Pending {
 pub(super) struct Contended {
     steps: VecDeque<Step>,
     /// Number of the first step in the queue.
-    worked_off: u64,
+    pub(super) worked_off: u64,
     quiet_until: u64,
     pub(super) setting: Setting,
     pub(super) hypotheses: Vec<Hypothesis>,
@@ -97,6 +105,9 @@ pub(super) struct Contended {
     pending: Vec<Pending>,
     /// Calls whose entry is missing and that are still open.
     pub(super) unseen: Vec<CallId>,
+    rest: u64,
+    /// Number of the step until which a new beginning has to wait.
+    pub(super) rest_until: u64,
     /// Number of the step until which calls nobody knows of may still turn up.
     wary_until: u64,
 }
@@ -114,6 +125,8 @@ impl Contended {
             acting: Vec::new(),
             pending: Vec::new(),
             unseen: Vec::new(),
+            rest: 0,
+            rest_until: 0,
             wary_until: 0,
         }
     }
@@ -199,11 +212,25 @@ impl Contended {
         self.steps.push_front(Step { time, event });
     }
 
-    /// Records are missing: whoever is in flight may have done anything, and be anywhere.
+    /// Records are missing: whoever is in flight may have done anything, and be anywhere; only who comes onto a CPU next
+    /// cannot be on one.
     fn forget_all(&mut self, calls: &mut Calls, out: &mut Vec<Resolved>) {
         self.setting.exited = None;
         self.lose(Why::Lost, out);
         self.acting = calls.set_all_acting();
+        let mut seen = Vec::new();
+        for step in &self.steps {
+            match &step.event {
+                Event::Call { slot, kind, .. } if !seen.contains(slot) => {
+                    seen.push(*slot);
+                    if matches!(kind, Kind::In) {
+                        self.acting.retain(|other| other != slot);
+                    }
+                }
+                Event::Call { .. } | Event::Layout(_) | Event::Resize(_) | Event::Start { .. } => {}
+                Event::Lost | Event::Stale(_) | Event::UnseenEnds(_) => break,
+            }
+        }
     }
 
     pub(super) fn advance(&mut self, time: u64) {
@@ -252,10 +279,8 @@ impl Contended {
     }
 
     fn work_off(&mut self, slot: u32, kind: &Kind, sample: Option<Sample>, calls: &mut Calls, out: &mut Vec<Resolved>) {
-        if calls.get(slot).is_none() {
-            return;
-        }
-        let view = view(sample.as_ref(), calls);
+        let Some(call) = calls.get(slot) else { return };
+        let view = view(call, sample.as_ref(), calls);
         if self.unknown.is_none() {
             let before = std::mem::take(&mut self.hypotheses);
             match self.filter(before, slot, kind, &view, calls) {
@@ -263,8 +288,11 @@ impl Contended {
                 None => self.lose(Why::Overlap, out),
             }
         }
+        if let (Some(head), Some(call)) = (view.seen.head().filter(|_| !view.busy), calls.get_mut(slot)) {
+            call.stood = Some(head);
+        }
         // A call that begins or comes back here has done nothing of late; one that leaves, whatever it did is done.
-        let empty = view.seen.empty().map(Ring::empty);
+        let empty = view.seen.empty().filter(|_| !view.busy).map(Ring::empty);
 
         let arrives = matches!(kind, Kind::Enter | Kind::In);
         if arrives && let Some(ring) = &empty {
@@ -292,6 +320,15 @@ impl Contended {
             Kind::Exit => true,
             Kind::Out { asleep, .. } => !asleep || call.side == Side::Write,
             _ => false,
+        };
+        let before = match view.passed {
+            Some(passed) if Self::has_boundaries(calls) => {
+                // The look back may reach beyond the step before.
+                let (mut beyond, short): (Vec<_>, _) = before.into_iter().partition(|h| h.ring.is_beyond(&passed));
+                beyond.extend(search(short, Goal::At(passed, None))?);
+                collapse(beyond)
+            }
+            _ => before,
         };
         let mut left = if let Some(owner) = view.inside {
             let seen = view.seen.only(calls.get(owner)?.side.other());
@@ -321,6 +358,12 @@ impl Contended {
         }
         let left = collapse(left);
         (1..=MOST_HYPOTHESES).contains(&left.len()).then_some(left)
+    }
+
+    /// Whatever is seen of the writing side is between two sections: no write can be between its merging and its first
+    /// page. One that sleeps has merged before.
+    fn has_boundaries(calls: &Calls) -> bool {
+        calls.live().all(|(_, call)| call.asleep || !call.may_merge_and_go_on())
     }
 
     /// The states in which the owner of the mutex has just had its section.
@@ -413,6 +456,9 @@ impl Contended {
         self.hypotheses.clear();
         out.extend(self.pending.drain(..).map(|pending| undecided(pending.call, pending.side, why)));
         self.unknown = Some(why);
+        let soon = self.worked_off.saturating_sub(self.rest_until) < 8 * REST;
+        self.rest = if soon { (2 * self.rest).clamp(REST, MOST_REST) } else { REST };
+        self.rest_until = self.worked_off + self.rest;
     }
 
     /// Compares what is believed with a layout, or begins anew from it.
@@ -477,9 +523,9 @@ impl Contended {
     }
 }
 
-fn view(sample: Option<&Sample>, calls: &Calls) -> View {
+fn view(call: &Call, sample: Option<&Sample>, calls: &Calls) -> View {
     let Some(sample) = sample else {
-        return View { seen: Seen::default(), inside: None, busy: true };
+        return View { seen: Seen::default(), passed: None, inside: None, busy: true };
     };
     let owner = sample.owner_after;
     let held = owner != 0 && owner == sample.owner_before;
@@ -493,7 +539,8 @@ fn view(sample: Option<&Sample>, calls: &Calls) -> View {
         let untouched = holder.filter(|_| !held).map(|(_, call)| seen.only(call.side.other()));
         seen = untouched.unwrap_or_default();
     }
-    View { seen, inside, busy: sample.owner_before != 0 || !exact }
+    let passed = Seen::passed(&sample.before, &sample.after).filter(|passed| passed.has_head(call.stood));
+    View { seen, passed, inside, busy: sample.owner_before != 0 || !exact }
 }
 
 fn undecided(call: CallId, side: Side, why: Why) -> Resolved {

@@ -6,41 +6,9 @@
 
 use super::calls::Call;
 use super::content::{Content, Sender};
-use super::ring::Ring;
+use super::progress::{Done, Progress, Start};
+use super::ring::{PAGE, Ring};
 use super::{CallId, Method, Side, Why};
-
-/// Whether a write has had the mutex without being able to put anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Start {
-    /// It may still merge.
-    No,
-    /// Both are possible.
-    Maybe,
-    /// It no longer merges.
-    Yes,
-}
-
-/// How far a call in flight is.
-#[derive(Clone, Debug)]
-struct Progress {
-    slot: u32,
-    write: bool,
-    start: Start,
-    /// Bytes moved; `None`: it has moved some, nobody knows how many.
-    done: Option<u64>,
-    /// It will not act again.
-    finished: bool,
-}
-
-impl Progress {
-    fn new(slot: u32, write: bool) -> Self {
-        Self { slot, write, start: Start::No, done: Some(0), finished: false }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.done == Some(0) && !self.finished
-    }
-}
 
 /// What a call turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,7 +94,7 @@ impl Hypothesis {
     pub(super) fn has_done(&self, slot: u32, bytes: u64) -> bool {
         match self.progress(slot) {
             None => bytes == 0,
-            Some(progress) => progress.done.map_or(bytes > 0, |done| done == bytes),
+            Some(progress) => progress.done.can_be(bytes),
         }
     }
 
@@ -144,13 +112,28 @@ impl Hypothesis {
             }
             self.change(slot, true, |progress| progress.start = Start::Yes);
         }
-        true
+        self.is_not_done(slot, call)
+    }
+
+    /// The call is not done yet; takes note of that. Tells whether it can be so.
+    fn is_not_done(&mut self, slot: u32, call: &Call) -> bool {
+        let Some(progress) = self.progress(slot) else { return true };
+        let left = progress.done.unfinished(call.requested.unwrap_or(u64::MAX));
+        let write = progress.write;
+        let possible = left.is_some();
+        if let Some(left) = left {
+            self.change(slot, write, |progress| progress.done = left);
+        }
+        possible
     }
 
     /// The call had the mutex and could do nothing.
     pub(super) fn did_nothing(&mut self, slot: u32, call: &Call) {
-        if call.side == Side::Write && !self.is_finished(slot) {
-            self.change(slot, true, |progress| progress.start = Start::Yes);
+        if !self.is_finished(slot) {
+            if call.side == Side::Write {
+                self.change(slot, true, |progress| progress.start = Start::Yes);
+            }
+            self.is_not_done(slot, call);
         }
     }
 
@@ -176,17 +159,27 @@ impl Hypothesis {
         true
     }
 
-    /// Sets what a call in flight has done, from elsewhere than its sections. `None`: something, but nobody knows
-    /// how much.
-    pub(super) fn set_done(&mut self, slot: u32, call: &Call, done: Option<u64>, outcome: Outcome) {
+    /// Sets what a call in flight has done, from elsewhere than its sections.
+    pub(super) fn set_done(&mut self, slot: u32, call: &Call, done: u64, outcome: Outcome) {
         let write = call.side == Side::Write;
-        let finished = !write || done == call.requested || (done.is_some() && done == call.returned());
+        let finished = !write || Some(done) == call.requested || Some(done) == call.returned();
         self.change(slot, write, |progress| {
-            progress.done = done;
+            progress.done = Done::Bytes(done);
             progress.finished = finished;
             progress.start = Start::Yes;
         });
         self.outcomes.push((call.id, outcome));
+    }
+
+    /// The call in flight may have done anything it can have done. Tells whether that is not too much to keep.
+    pub(super) fn set_anything(&mut self, slot: u32, call: &Call) -> bool {
+        let Some(done) = Done::anything(call) else { return false };
+        let write = call.side == Side::Write;
+        if !write || call.has_effect() {
+            let start = if call.asleep { Start::Yes } else { Start::Maybe };
+            self.change(slot, write, |progress| (progress.done, progress.start) = (done, start));
+        }
+        true
     }
 
     /// It is not known whether the write has already come in vain.
@@ -204,30 +197,57 @@ impl Hypothesis {
 
     /// Stream offset of the next byte put.
     fn put(&self, setting: &Setting) -> Option<u64> {
-        let moving = self.progress.iter().filter(|progress| progress.write).filter_map(|progress| progress.done);
-        setting.exited.map(|exited| moving.fold(exited, u64::saturating_add))
+        let mut put = setting.exited?;
+        for progress in self.progress.iter().filter(|progress| progress.write) {
+            let Done::Bytes(done) = progress.done else { return None };
+            put = put.saturating_add(done);
+        }
+        Some(put)
     }
 
     /// The states that one section of the call with an effect leads to; none if it has no effect or cannot be.
-    pub(super) fn section(&self, slot: u32, call: &Call, setting: &Setting) -> impl Iterator<Item = Self> + use<> {
-        let nothing = [None, None];
-        let both = match (call.requested, self.progress(slot)) {
-            _ if !call.has_effect() || !call.is_modelled() => nothing,
-            (Some(_), Some(progress)) if progress.finished => nothing,
-            (Some(wanted), _) if call.side == Side::Read => [self.read(slot, call, wanted, setting), None],
-            (Some(total), progress) => {
-                let start = progress.map_or(Start::No, |progress| progress.start);
-                let done = progress.and_then(|progress| progress.done).unwrap_or(0);
-                let first = (start != Start::Yes).then(|| self.write(slot, call, total, done, true, setting)).flatten();
-                let later = (start != Start::No).then(|| self.write(slot, call, total, done, false, setting)).flatten();
-                match (first, later) {
-                    (Some(first), Some(later)) if first.ring == later.ring => [Some(first), None],
-                    both => both.into(),
-                }
+    pub(super) fn section(&self, slot: u32, call: &Call, setting: &Setting) -> Vec<Self> {
+        let Some(wanted) = call.requested else { return Vec::new() };
+        let idle = Progress::new(slot, call.side == Side::Write);
+        let progress = self.progress(slot).unwrap_or(&idle);
+        if progress.finished || !call.has_effect() || !call.is_modelled() {
+            return Vec::new();
+        }
+        if call.side == Side::Read {
+            return self.read(slot, call, wanted, setting).into_iter().collect();
+        }
+        let values = progress.done.values();
+        let mut next = Vec::new();
+        if progress.start != Start::Yes && values.first() == Some(&0) {
+            next.extend(self.write(slot, call, wanted, 0, true, setting));
+        }
+        let room = self.ring.room(setting.max_usage).saturating_mul(u64::from(PAGE));
+        let many = values.len() > 1;
+        for &done in values {
+            // Those that only fill the pipe stay together.
+            if (done > 0 || progress.start != Start::No) && !(many && wanted.saturating_sub(done) > room) {
+                let later = self.write(slot, call, wanted, done, false, setting);
+                next.extend(later.filter(|later| next.first().is_none_or(|first: &Self| first.ring != later.ring)));
             }
-            (None, _) => nothing,
-        };
-        both.into_iter().flatten()
+        }
+        if many && let Some(done) = progress.done.filling(room, wanted, call.returned().unwrap_or(wanted)) {
+            next.extend(self.fill(slot, call, room, done));
+        }
+        next
+    }
+
+    /// A later section of a write that fills the pipe; `done`: what it may have done then.
+    fn fill(&self, slot: u32, call: &Call, room: u64, done: Done) -> Option<Self> {
+        if room == 0 {
+            return None;
+        }
+        let mut next = self.clone();
+        let packet = call.method == Method::Packet;
+        next.ring.put(room, false, packet, u32::MAX);
+        next.content.push(Sender::Call(call.id), room);
+        next.change(slot, true, |progress| (progress.done, progress.start) = (done, Start::Yes));
+        next.last = Some(slot);
+        Some(next)
     }
 
     fn read(&self, slot: u32, call: &Call, wanted: u64, setting: &Setting) -> Option<Self> {
@@ -245,7 +265,7 @@ impl Hypothesis {
         let content = next.content.take(taken.got);
         next.content.take(taken.discarded);
         next.change(slot, false, |progress| {
-            progress.done = Some(taken.got);
+            progress.done = Done::Bytes(taken.got);
             progress.finished = true;
         });
         next.last = Some(slot);
@@ -271,16 +291,16 @@ impl Hypothesis {
         next.content.push(Sender::Call(call.id), put);
         next.change(slot, true, |progress| {
             progress.start = Start::Yes;
-            progress.done = Some(sum);
+            progress.done = Done::Bytes(sum);
             progress.finished = sum == total;
         });
         next.last = Some(slot);
         Some(next)
     }
 
-    fn acted(&self) -> impl Iterator<Item = (u32, Option<u64>, bool)> {
+    fn acted(&self) -> impl Iterator<Item = (u32, &Done, bool)> {
         let acted = self.progress.iter().filter(|progress| !progress.is_idle());
-        acted.map(|progress| (progress.slot, progress.done, progress.finished))
+        acted.map(|progress| (progress.slot, &progress.done, progress.finished))
     }
 
     /// No future observation can tell the two apart.

@@ -51,6 +51,25 @@ impl Seen {
         }
     }
 
+    /// Where the writing side stood before it moved on, unless a read may have been at the newest buffer meanwhile: it
+    /// moves the start before it takes the length back.
+    pub(super) fn passed(before: &Position, after: &Position) -> Option<Self> {
+        let (was, is) = ((before.head, before.write_end), (after.head, after.write_end));
+        let untouched = (2..1 << 31).contains(&before.head.wrapping_sub(after.tail));
+        let grew = before.head != after.head || before.write_end < after.write_end;
+        (was != is && grew && untouched).then_some(Self { head: Some(was), tail: None })
+    }
+
+    /// Its head.
+    pub(super) fn head(&self) -> Option<u32> {
+        self.head.map(|(head, _)| head)
+    }
+
+    /// It was seen, and with that head.
+    pub(super) fn has_head(&self, head: Option<u32>) -> bool {
+        self.head.is_some() && self.head() == head
+    }
+
     /// Only what is known of one side.
     pub(super) fn only(self, side: Side) -> Self {
         match side {
@@ -188,6 +207,11 @@ impl Ring {
     /// A write of `total` bytes that takes the mutex for the first time finds no room for a single byte.
     pub(super) fn refuses(&self, total: u64, max_usage: u32) -> bool {
         self.is_full(max_usage) && self.mergeable(total).is_none()
+    }
+
+    /// Slots that are not in use.
+    pub(super) fn room(&self, max_usage: u32) -> u64 {
+        u64::from(max_usage).saturating_sub(self.slots.len() as u64)
     }
 
     /// All slots are in use.

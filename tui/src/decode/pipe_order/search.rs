@@ -10,7 +10,7 @@ use super::hypothesis::{Hypothesis, Setting, collapse};
 use super::ring::Seen;
 
 /// States looked at between two observations.
-const MOST_STATES: usize = 2048;
+const MOST_STATES: usize = 512;
 
 /// Which states are wanted.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +50,9 @@ pub(super) fn reach(
         }
         let mut next: Vec<State> = Vec::new();
         for mut state in level {
+            if next.len() > MOST_STATES {
+                return Err(TooMany);
+            }
             let news = came_in_vain(&mut state.hypothesis, acting, calls, setting);
             let (wanted, expand) = match goal {
                 Goal::At(seen, leaves) => {

@@ -5,10 +5,10 @@
 //! unknown. Tested in `truth_tests`.
 
 use super::calls::{Call, Calls};
-use super::contended::{Contended, MOST_HYPOTHESES};
+use super::contended::Contended;
 use super::content::{Content, Sender};
 use super::hypothesis::{Hypothesis, Outcome};
-use super::ring::{PAGE, Ring};
+use super::ring::Ring;
 use super::solo::Solo;
 use super::{Layout, Method, Resolved, Side, Why};
 
@@ -46,73 +46,22 @@ impl Contended {
         }
     }
 
-    /// Ends a time of unknown state, if every call in flight can only be in a few states of progress.
+    /// Ends a time of unknown state. The calls in flight may have done anything.
     pub(super) fn recover(&mut self, ring: &Ring, calls: &Calls) {
         let Some(why) = self.unknown else { return };
-        if !self.unseen.is_empty() {
+        if !self.unseen.is_empty() || self.worked_off < self.rest_until {
             return;
         }
         let lost = Content::of(Sender::Unknown(why), ring.bytes());
-        let mut hypotheses = vec![Hypothesis::new(ring.clone(), lost)];
+        let mut hypothesis = Hypothesis::new(ring.clone(), lost);
         for (slot, call) in calls.live() {
-            if !call.is_modelled() {
+            if !call.is_modelled() || !hypothesis.set_anything(slot, call) {
                 return;
             }
-            let Some(done) = progress(call) else { return };
-            if hypotheses.len() * (1 + done.len()) > MOST_HYPOTHESES {
-                return;
-            }
-            let with = done.iter().flat_map(|&done| {
-                hypotheses.iter().map(move |hypothesis| {
-                    let mut hypothesis = hypothesis.clone();
-                    let outcome = match call.side {
-                        Side::Read => {
-                            let content = Content::of(Sender::Unknown(why), done.unwrap_or(1));
-                            Outcome::Read { content, offset: None }
-                        }
-                        Side::Write => Outcome::Write { offset: None },
-                    };
-                    hypothesis.set_done(slot, call, done, outcome);
-                    hypothesis
-                })
-            });
-            let with: Vec<Hypothesis> = with.collect();
-            if call.side == Side::Write && call.has_effect() {
-                for hypothesis in &mut hypotheses {
-                    hypothesis.set_maybe_started(slot);
-                }
-            }
-            hypotheses.extend(with);
         }
-        self.hypotheses = hypotheses;
+        self.hypotheses = vec![hypothesis];
         self.unknown = None;
     }
-}
-
-/// What a call in flight may have done already, other than nothing. `None`: too much to list.
-fn progress(call: &Call) -> Option<Vec<Option<u64>>> {
-    if !call.has_effect() {
-        return Some(Vec::new());
-    }
-    let total = call.requested?;
-    let limit = call.returned();
-    if call.side == Side::Read {
-        return Some(if call.asleep { Vec::new() } else { vec![limit] });
-    }
-    let page = u64::from(PAGE);
-    if total / page > MOST_HYPOTHESES as u64 {
-        return None;
-    }
-    let odd = total % page;
-    let mut done: Vec<u64> = (0..=total / page).flat_map(|pages| [pages * page, pages * page + odd]).collect();
-    done.push(total);
-    done.retain(|&done| done > 0 && done <= limit.unwrap_or(total) && !(call.asleep && done == total));
-    if limit.is_some_and(|limit| limit < total) {
-        done.retain(|&done| done < total);
-    }
-    done.sort_unstable();
-    done.dedup();
-    Some(done.into_iter().map(Some).collect())
 }
 
 /// The calls in flight when counting ends, and the bytes that must be theirs.
@@ -208,7 +157,7 @@ impl<'a> Balance<'a> {
         let mut hypothesis = Hypothesis::new(self.ring.clone(), content);
         if let Some((slot, write)) = started {
             if put > 0 {
-                hypothesis.set_done(slot, write, Some(put), Outcome::Write { offset: solo.put });
+                hypothesis.set_done(slot, write, put, Outcome::Write { offset: solo.put });
             } else {
                 hypothesis.set_maybe_started(slot);
             }
@@ -222,7 +171,7 @@ impl<'a> Balance<'a> {
             } else {
                 Outcome::Read { content: Content::of(Sender::Unknown(Why::Overlap), bytes), offset: None }
             };
-            hypothesis.set_done(slot, read, Some(bytes), outcome);
+            hypothesis.set_done(slot, read, bytes, outcome);
         }
         Some(hypothesis)
     }
