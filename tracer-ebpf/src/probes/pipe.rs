@@ -234,7 +234,7 @@ pub fn sample(task: &Task, me: u64, at: u8, amount: u64) {
     }
 }
 
-#[inline(never)]
+#[inline(always)]
 fn sample_one(task: &Task, end: &End, me: u64, at: u8, amount: u64) {
     let pipe = end.pipe;
     let ring_size: u32 = peek(pipe + offset!(pipe_ring_size) as u64);
@@ -410,7 +410,7 @@ struct WithPayload<const N: usize> {
     payload: [u8; N],
 }
 
-#[inline(never)]
+#[inline(always)]
 fn call(task: &Task, me: Ptr, side: usize, address: u64, len: u64) {
     let end = &task.ends[side & 1];
     let ret = task.ret;
