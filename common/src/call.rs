@@ -54,6 +54,8 @@ pub mod class {
     pub const WAIT: u8 = 33;
     /// rt_sigreturn(2).
     pub const SIGRETURN: u8 = 34;
+    /// io_uring_enter(2): may close descriptors.
+    pub const OTHER_CLOSE: u8 = 35;
 }
 
 /// A call ended in a way that matters to somebody: interrupted, reaped a child, returned from a handler.

@@ -18,11 +18,21 @@ pub struct Settings {
     pub pipes: u32,
     /// 1: capture the scheduler.
     pub sched: u32,
+    /// 1: task storage can be looked into from interrupts (from 6.2 on).
+    pub storage_in_interrupts: u32,
 }
 
 impl Settings {
     /// Nothing is captured.
-    pub const NONE: Self = Self { payload_limit: 0, follow: 0, prev_state_argument: 0, signals: 0, pipes: 0, sched: 0 };
+    pub const NONE: Self = Self {
+        payload_limit: 0,
+        follow: 0,
+        prev_state_argument: 0,
+        signals: 0,
+        pipes: 0,
+        sched: 0,
+        storage_in_interrupts: 0,
+    };
 }
 
 /// Why a record is missing; index of the counters.

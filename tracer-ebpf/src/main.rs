@@ -3,6 +3,9 @@
 //! Each program is a few lines that call a `try_…` of its family in [`probes`]. Programs only ever observe: they write
 //! to our maps and ring buffer and nowhere else.
 //!
+//! Functions are inlined, or have a plain exported name: a mangled one would carry a hash of the building folder into the
+//! committed object.
+//!
 //! Invariants: a record that cannot be handed over is counted ([`emit`]); a thread that is not traced costs one hash
 //! lookup ([`task`]); no field's place is built in: all come from the running kernel's BTF ([`kernel`]).
 #![no_std]

@@ -12,7 +12,7 @@ use core::{ffi::c_void, ptr};
 
 use aya_ebpf::{bindings::task_struct, helpers::generated::bpf_task_storage_get, macros::map, maps::HashMap};
 
-use crate::kernel::Ptr;
+use crate::kernel::{Ptr, setting};
 
 /// Threads that can be followed at once.
 const THREADS: u32 = 16384;
@@ -21,10 +21,12 @@ const THREADS: u32 = 16384;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct End {
-    /// The `pipe_inode_info`; 0: no channel here.
+    /// The `pipe_inode_info` that the call is on; 0: it is on no channel here.
     pub pipe: u64,
-    /// The `file`, to notice that the descriptor changed its meaning meanwhile.
+    /// The `file` looked at last, to notice that the descriptor changed its meaning meanwhile.
     pub file: u64,
+    /// That file's `pipe_inode_info`; 0: it is no channel.
+    pub address: u64,
     /// Its inode number.
     pub ino: u64,
     /// Its inode's file system.
@@ -41,7 +43,8 @@ pub struct End {
 
 impl End {
     /// Nothing.
-    pub const NONE: Self = Self { pipe: 0, file: 0, ino: 0, dev: 0, fd: -1, flags: 0, object: 0, reserved: 0 };
+    pub const NONE: Self =
+        Self { pipe: 0, file: 0, address: 0, ino: 0, dev: 0, fd: -1, flags: 0, object: 0, reserved: 0 };
 }
 
 /// A traced thread.
@@ -70,8 +73,9 @@ pub struct Task {
     pub held: u8,
     /// 1: the call's pipe is contended, so its steps are sampled.
     pub sampled: u8,
-    /// Keeps the size a multiple of 8.
-    pub reserved: u8,
+    /// 1: what is said of the ends' files still holds: only this thread can change its descriptors, and it has not closed
+    /// or replaced any since.
+    pub known: u8,
 }
 
 impl Task {
@@ -90,7 +94,7 @@ impl Task {
             class: 0,
             held,
             sampled: 0,
-            reserved: 0,
+            known: 0,
         }
     }
 }
@@ -152,6 +156,16 @@ fn storage(task: Ptr, initial: *mut c_void, flags: u64) -> Option<&'static mut T
 #[inline(always)]
 pub fn traced(task: Ptr) -> Option<&'static mut Task> {
     storage(task, ptr::null_mut(), 0)
+}
+
+/// The ids of a thread, if it is traced: from its storage where that is safe in interrupts.
+#[inline(always)]
+pub fn ids(task: Ptr) -> Option<(u32, u32)> {
+    if setting!(storage_in_interrupts) != 0 {
+        storage(task, ptr::null_mut(), 0).map(|task| (task.tid, task.tgid))
+    } else {
+        member(task).map(|member| (member.tid, member.tgid))
+    }
 }
 
 /// The entry of a thread, if it is traced.

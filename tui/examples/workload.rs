@@ -5,6 +5,8 @@
 //! line per read to FILE.PID: runs of equal bytes as `BYTE:COUNT`; each writer a line per message: its size.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test program: any surprise ends it")]
 
+mod live;
+
 use std::{
     fmt::Write as _,
     fs,
@@ -23,6 +25,7 @@ fn main() {
             largest.parse().unwrap(),
             file,
         ),
+        words if live::run(words) => {}
         _ => {
             eprintln!("usage: workload pipe WRITERS READERS MESSAGES LARGEST FILE");
             process::exit(2);

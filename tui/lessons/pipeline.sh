@@ -1,10 +1,13 @@
-# Two pipelines. First: who waits for whom. `yes` fills its pipe and blocks; `head` has enough at last, and the kernel
-# ends `yes` with SIGPIPE, since nobody is left to read.
-yes | head -n 200000 | sort | uniq -c
-# Then: a reader on an empty pipe, and signals that reach it while it is BLOCKED.
-( sleep 4; echo done ) | sh -c '
-  trap "echo handler of USR1 ran" USR1
-  ( sleep 1; kill -USR1 $$; sleep 1; kill -USR1 $$ ) &
-  read line || read line || read line
-  echo "read: $line"
+# First: who waits for whom. `yes` fills its pipe and blocks; when `head` has had enough, nobody is left to read, and the
+# kernel ends `yes` with SIGPIPE.
+echo "1. a pipeline"
+yes | head -n 4000000 | sort | uniq -c
+# Then: signals that reach a reader while it is BLOCKED on an empty pipe.
+echo "2. signals for a blocked reader"
+( sleep 5; echo done ) | sh -c '
+  trap "echo \"   a handler ran\"" USR1
+  ( for i in 1 2 3; do sleep 1; kill -USR1 $$; done ) &
+  until read line; do :; done
+  echo "   read: $line"
 '
+echo "3. over; q leaves"

@@ -13,7 +13,7 @@ use super::{descriptor, pipe};
 use crate::{
     emit::{emit, header},
     kernel::{Ptr, class_of, current, field, now},
-    task::{End, Task, traced},
+    task::{Task, traced},
 };
 
 /// `TS_COMPAT`: a 32-bit call, numbered differently (x86, asm/thread_info.h).
@@ -57,6 +57,9 @@ pub fn begin(task: &mut Task, me: Ptr, regs: Ptr, nr: i32, class: u8) {
         class::DUP_TO => descriptor::resolve(me, field!(regs, regs_si as u64), &mut task.ends[0]),
         _ => {}
     }
+    if matches!(class, class::CLOSE | class::DUP_TO | class::CLOSE_RANGE | class::OTHER_CLOSE) {
+        task.known = 0;
+    }
 }
 
 /// In `syscall_exit_work`, before signals are delivered: an interrupted call shows its restart code.
@@ -91,9 +94,13 @@ pub fn exit(ctx: &BtfTracePointContext) {
             }
         }
     }
+    if class <= class::SENDFILE {
+        task.known = u8::from(descriptor::is_alone(me));
+    }
     task.class = class::NONE;
     task.sampled = 0;
-    task.ends = [End::NONE; 2];
+    task.ends[0].pipe = 0;
+    task.ends[1].pipe = 0;
 }
 
 /// A restart code (include/linux/errno.h: ERESTARTSYS 512 to ERESTART_RESTARTBLOCK 516) or EINTR.

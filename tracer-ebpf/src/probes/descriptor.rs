@@ -57,7 +57,7 @@ static PIPEFS: Array<[u64; 2]> = Array::with_max_entries(1, 0);
 /// Fills `end` if the file is a pipe or FIFO; else its `pipe` is 0.
 #[inline(always)]
 pub fn channel(file: u64, fd: i32, end: &mut End) {
-    end.pipe = 0;
+    (end.pipe, end.address, end.file) = (0, 0, file);
     if file == 0 || setting!(pipes) == 0 {
         return;
     }
@@ -67,17 +67,41 @@ pub fn channel(file: u64, fd: i32, end: &mut End) {
         return;
     }
     (end.object, end.dev) = file_system(super_block);
-    end.file = file;
     end.fd = fd;
     end.ino = ino;
-    end.flags = 0;
-    if flags & O_NONBLOCK != 0 {
-        end.flags |= pipe::flag::NONBLOCK;
+    end.flags = call_flags(flags);
+    end.address = peek(inode + offset!(inode_pipe) as u64);
+    end.pipe = end.address;
+}
+
+/// What the file's `O_*` flags mean for a call.
+#[inline(always)]
+fn call_flags(flags: u32) -> u16 {
+    let nonblock = if flags & O_NONBLOCK != 0 { pipe::flag::NONBLOCK } else { 0 };
+    let packet = if flags & O_DIRECT != 0 { pipe::flag::PACKET } else { 0 };
+    nonblock | packet
+}
+
+/// Follows a descriptor of the current thread for a call. What was found the last time still holds if the descriptor
+/// leads to the same file, and only this thread could have closed and reused it but has not.
+#[inline(always)]
+pub fn follow(me: Ptr, fd: u64, end: &mut End, known: bool) {
+    let file = file_of(me, fd);
+    if !known || file == 0 || file != end.file {
+        channel(file, fd as i32, end);
+        return;
     }
-    if flags & O_DIRECT != 0 {
-        end.flags |= pipe::flag::PACKET;
+    end.pipe = end.address;
+    if end.pipe != 0 {
+        end.fd = fd as i32;
+        end.flags = call_flags(peek(file + offset!(file_flags) as u64));
     }
-    end.pipe = peek(inode + offset!(inode_pipe) as u64);
+}
+
+/// Whether the thread has its descriptor table for itself.
+#[inline(always)]
+pub fn is_alone(me: Ptr) -> bool {
+    field!(field!(me, task_files as Ptr), files_count as u32) == 1
 }
 
 /// `f_inode` and `f_flags`: one read where they are neighbours (from 6.16 on).

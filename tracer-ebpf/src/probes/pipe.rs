@@ -65,13 +65,14 @@ pub fn begin(task: &mut Task, me: Ptr, regs: Ptr, class: u8) {
         class::VMSPLICE if writable(me, arg0) => (-1, arg0 as i64),
         _ => (arg0 as i64, -1),
     };
+    let known = task.known != 0 && descriptor::is_alone(me);
     let opaque = if class >= class::SPLICE { flag::OPAQUE } else { 0 };
     if from >= 0 {
-        descriptor::resolve(me, from as u64, &mut task.ends[0]);
+        descriptor::follow(me, from as u64, &mut task.ends[0], known);
         task.ends[0].flags |= opaque | if class == class::TEE { flag::PEEK } else { 0 };
     }
     if to >= 0 {
-        descriptor::resolve(me, to as u64, &mut task.ends[1]);
+        descriptor::follow(me, to as u64, &mut task.ends[1], known);
         task.ends[1].flags |= opaque | flag::WRITE;
     }
     task.requested = match class {
@@ -234,7 +235,7 @@ pub fn sample(task: &Task, me: u64, at: u8, amount: u64) {
     }
 }
 
-#[inline(never)]
+#[inline(always)]
 fn sample_one(task: &Task, end: &End, me: u64, at: u8, amount: u64) {
     let pipe = end.pipe;
     let ring_size: u32 = peek(pipe + offset!(pipe_ring_size) as u64);
@@ -330,24 +331,24 @@ pub fn finish(task: &Task, me: Ptr, regs: Ptr) {
     if task.sampled != 0 {
         sample(task, me as u64, point::EXIT, task.ret as u64);
     }
-    let address = payload_address(task, regs);
+    let (address, len) = payload_place(task, regs);
     if task.ends[0].pipe != 0 {
-        call(task, me, 0, address);
+        call(task, me, 0, address, len);
     }
     if task.ends[1].pipe != 0 {
-        call(task, me, 1, address);
+        call(task, me, 1, address, len);
     }
 }
 
-/// Where the bytes are; 0: not in this process's memory.
+/// Where the bytes are, and how many at most; address 0: not in this process's memory.
 #[inline(always)]
-fn payload_address(task: &Task, regs: Ptr) -> u64 {
+fn payload_place(task: &Task, regs: Ptr) -> (u64, u64) {
     let arg1 = field!(regs, regs_si as u64);
     match task.class {
-        class::READ | class::WRITE => arg1,
-        // The first buffer of the vector.
-        class::READV | class::WRITEV => peek_user(arg1).unwrap_or(0),
-        _ => 0,
+        class::READ | class::WRITE => (arg1, u64::MAX),
+        // The first buffer of the vector: struct iovec { base, len }.
+        class::READV | class::WRITEV => peek_user::<[u64; 2]>(arg1).map_or((0, 0), |[base, len]| (base, len)),
+        _ => (0, 0),
     }
 }
 
@@ -415,12 +416,12 @@ struct WithPayload<const N: usize> {
     payload: [u8; N],
 }
 
-#[inline(never)]
-fn call(task: &Task, me: Ptr, side: usize, address: u64) {
+#[inline(always)]
+fn call(task: &Task, me: Ptr, side: usize, address: u64, len: u64) {
     let end = &task.ends[side & 1];
     let ret = task.ret;
     // With a descriptor table of its own, nobody can have closed the descriptor meanwhile.
-    let alone = field!(field!(me, task_files as Ptr), files_count as u32) == 1;
+    let alone = descriptor::is_alone(me);
     let mut flags = end.flags | if task.sampled != 0 { flag::SAMPLED } else { 0 };
     let mut now = Fill { head: 0, tail: 0, slots: 0, bytes: UNKNOWN, flags: 0 };
     if alone || descriptor::file_of(me, end.fd as u64) == end.file {
@@ -436,10 +437,8 @@ fn call(task: &Task, me: Ptr, side: usize, address: u64) {
     let limit = setting!(payload_limit);
     let mut keep = 0;
     if ret > 0 && address != 0 {
-        keep = limit;
-        if ret < i64::from(limit) {
-            keep = ret as u32;
-        }
+        let bytes = if len < ret as u64 { len } else { ret as u64 };
+        keep = if bytes < u64::from(limit) { bytes as u32 } else { limit };
     }
     let record = PipeCall {
         header: header(PIPE_CALL, task.returned, task.tid, task.tgid),

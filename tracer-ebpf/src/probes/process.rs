@@ -16,6 +16,9 @@ use crate::{
 /// `CLONE_THREAD`: the new thread belongs to its creator's process.
 const CLONE_THREAD: u64 = 0x10000;
 
+/// `CLONE_FILES`: it shares its creator's descriptors.
+const CLONE_FILES: u64 = 0x400;
+
 /// In `copy_process`, before the new thread can run: nothing of it is lost.
 #[inline(always)]
 pub fn new_task(ctx: &BtfTracePointContext) {
@@ -29,6 +32,12 @@ pub fn new_task(ctx: &BtfTracePointContext) {
     if !follow(task, &mut Task::new(tid, tgid, parent.held as u8)) {
         count_lost(lost::TASK_TABLE);
         return;
+    }
+    if flags & CLONE_FILES != 0
+        && let Some(creator) = traced(current())
+    {
+        // From now on others can close its descriptors.
+        creator.known = 0;
     }
     let ns_tid = namespaced_tid(task);
     let header = header(NEW_TASK, now(), tid, tgid);
@@ -59,6 +68,7 @@ pub fn exec(ctx: &BtfTracePointContext) {
     entry.tid = field!(task, task_pid as u32);
     entry.tgid = tgid;
     entry.held = 0;
+    entry.known = 0;
     member.tid = entry.tid;
     member.tgid = tgid;
     member.held = 0;

@@ -11,7 +11,7 @@ use super::pipe;
 use crate::{
     emit::{emit, header},
     kernel::{Ptr, current, field, now, registers, setting, syscall_of},
-    task::{member, traced},
+    task::{ids, traced},
 };
 
 /// `TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE`.
@@ -109,9 +109,9 @@ pub fn waking_new(ctx: &BtfTracePointContext) {
 #[inline(always)]
 fn wake(ctx: &BtfTracePointContext, kind: u16) {
     let task: Ptr = ctx.arg(0);
-    let Some(entry) = member(task) else { return };
+    let Some((tid, tgid)) = ids(task) else { return };
     let waker = current();
-    let header = header(kind, now(), entry.tid, entry.tgid);
+    let header = header(kind, now(), tid, tgid);
     emit(
         lost::SCHED,
         Waking {

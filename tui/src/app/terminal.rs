@@ -12,8 +12,8 @@ use crossterm::{
     execute, queue,
     style::force_color_output,
     terminal::{
-        BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
-        enable_raw_mode,
+        BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+        disable_raw_mode, enable_raw_mode,
     },
 };
 use ratatui::{Frame, Terminal, backend::CrosstermBackend};
@@ -22,7 +22,7 @@ type Hook = dyn Fn(&PanicHookInfo) + Send + Sync;
 
 /// The terminal while it is ours; dropping it gives it back.
 pub(super) struct Screen {
-    terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    terminal: Terminal<Backend>,
     before: Arc<Hook>,
     reports: Arc<Mutex<Vec<String>>>,
 }
@@ -34,11 +34,11 @@ impl Screen {
         force_color_output(color);
         let reports = Arc::new(Mutex::new(Vec::new()));
         let before = hook(&reports);
-        let terminal = Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(64 << 10, stdout())));
+        let terminal = blank();
         let entered = enter();
         let mut screen = Self { terminal: terminal?, before, reports };
         entered?;
-        screen.terminal.clear()?;
+        screen.repaint()?;
         Ok(screen)
     }
 
@@ -51,7 +51,10 @@ impl Screen {
 
     /// Everything will be painted anew.
     pub(super) fn repaint(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        // `Terminal::clear` would ask the terminal where its cursor is, which not every terminal answers.
+        execute!(self.terminal.backend_mut(), Clear(ClearType::All))?;
+        self.terminal = blank()?;
+        Ok(())
     }
 
     /// Gives the terminal back, stops as a job, and takes the terminal over again when continued.
@@ -59,7 +62,7 @@ impl Screen {
         leave();
         signal_hook::low_level::raise(signal_hook::consts::SIGTSTP)?;
         enter()?;
-        self.terminal.clear()
+        self.repaint()
     }
 
     /// Takes the terminal over anew, whatever became of it while we were stopped.
@@ -67,8 +70,15 @@ impl Screen {
         // Only what is off can be turned on.
         disable_raw_mode()?;
         enter()?;
-        self.terminal.clear()
+        self.repaint()
     }
+}
+
+type Backend = CrosstermBackend<BufWriter<Stdout>>;
+
+/// A terminal that is taken to be empty.
+fn blank() -> io::Result<Terminal<Backend>> {
+    Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(64 << 10, stdout())))
 }
 
 impl Drop for Screen {

@@ -43,7 +43,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<Outcome> {
         else {
             bail!("the lesson's command line is not understood");
         };
-        return super::watch::run(&watch);
+        return super::watch::show(&watch, format!("lesson: {}", lesson.name));
     }
     if !args.recorded {
         eprintln!("ipcscope: tracing is not permitted here (`ipcscope doctor` tells why): this is a recording.");

@@ -55,6 +55,11 @@ struct Left {
 
 /// Traces and shows.
 pub fn run(args: &WatchArgs) -> anyhow::Result<Outcome> {
+    show(args, setup::title(&args.target))
+}
+
+/// Traces and shows, under a title.
+pub fn show(args: &WatchArgs, title: String) -> anyhow::Result<Outcome> {
     need_terminal("ipcscope trace")?;
     let has_command = matches!(args.target.target(), Target::Command(_));
     let (updates_in, updates) = bounded(256);
@@ -69,7 +74,7 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Outcome> {
         &updates,
         &requests,
         Options {
-            title: setup::title(&args.target),
+            title,
             has_command,
             terminal_pane: has_command,
             color: colours(args.color, true),
@@ -152,7 +157,10 @@ fn trace(args: &WatchArgs, updates: &Sender<Update>, asked: &Receiver<Request>, 
     {
         end_for_good(running, left);
     }
-    drop(input);
+    // One that lives on keeps its terminal.
+    if let (Some(terminal), Some(_), None) = (&input, &running, work.kill_at) {
+        let _ = pty::keep_open(terminal);
+    }
 }
 
 fn end_for_good(running: &mut Running, left: &Mutex<Left>) {

@@ -120,7 +120,6 @@ impl Decoder {
     pub(super) fn blocked_ns(&mut self, tid: u32, entered: u64, exited: u64) -> Option<u64> {
         let has_sched = self.has_sched();
         let thread = self.tasks.get_mut(tid)?;
-        thread.last_entered = entered;
         let blocked = thread.take_blocked(entered, exited);
         has_sched.then_some(blocked)
     }
@@ -153,6 +152,9 @@ impl Decoder {
 
     pub(super) fn pipe_sample(&mut self, record: &wire::PipeSample) {
         let header = &record.header;
+        self.tasks.resume(header.tid, record.entered, |interrupted| {
+            interrupted.record.is_some_and(|call| (call.dev, call.ino) == (record.dev, record.ino))
+        });
         let op = self.tasks.op(header.tid, header.tgid, record.entered);
         if let Some(thread) = self.tasks.get_mut(header.tid) {
             thread.address = record.task;
@@ -241,8 +243,12 @@ impl Decoder {
         let header = &record.header;
         let task = Task { pid: header.tgid, tid: header.tid };
         let key = (record.dev, record.ino);
+        self.tasks.resume(task.tid, record.entered, |interrupted| interrupted.nr == record.nr);
         let op = self.tasks.op(task.tid, task.pid, record.entered);
-        let identity = self.tasks.get(task.tid).map_or(0, super::tasks::Thread::identity);
+        let identity = self.tasks.get_mut(task.tid).map_or(0, |thread| {
+            thread.last_entered = record.entered;
+            thread.identity()
+        });
         let follows = self.follows();
         let pipe = self.channels.ensure(key, record.object, record.slots, 0, false);
         pipe.outside |= !follows;
@@ -292,13 +298,14 @@ impl Decoder {
 
     /// The send or receive that a call was.
     fn transfer(&mut self, record: &wire::PipeCall, payload: &[u8], op: OpId, task: Task) {
-        let mut call = self.call_of(record, op, task, record.header.time);
         // The same call again after a signal: one call.
         let restarted = self.tasks.get_mut(task.tid).and_then(|thread| thread.interrupted.take());
-        if let Some(earlier) = restarted.filter(|i| i.nr == record.nr && !i.failed && i.record.is_some()) {
+        let restarted = restarted.filter(|i| i.nr == record.nr && !i.failed && i.record.is_some());
+        let entered = restarted.as_ref().map_or(record.entered, |earlier| earlier.entered);
+        let mut call = self.call_of(record, op, task, entered, record.header.time);
+        if let Some(earlier) = restarted {
             call.restarts = earlier.restarts + 1;
             call.interrupted_by = earlier.by;
-            call.took_ns = record.header.time.saturating_sub(earlier.entered);
         }
         let mut transfer = self.blank_transfer(record, call);
         let write = record.flags & flag::WRITE != 0;
@@ -329,12 +336,12 @@ impl Decoder {
         }
     }
 
-    fn call_of(&mut self, record: &wire::PipeCall, op: OpId, task: Task, until: u64) -> Call {
+    fn call_of(&mut self, record: &wire::PipeCall, op: OpId, task: Task, entered: u64, until: u64) -> Call {
         Call {
             op,
             syscall: names::syscall(record.nr),
-            took_ns: until.saturating_sub(record.entered),
-            blocked_ns: self.blocked_ns(task.tid, record.entered, until),
+            took_ns: until.saturating_sub(entered),
+            blocked_ns: self.blocked_ns(task.tid, entered, until),
             restarts: 0,
             interrupted_by: Vec::new(),
             via: None,
@@ -376,8 +383,7 @@ impl Decoder {
 
     fn tell_interrupted(&mut self, time: u64, task: Task, interrupted: &Interrupted, unfinished: bool) {
         let Some(record) = &interrupted.record else { return };
-        let mut call = self.call_of(record, interrupted.op, task, time);
-        call.took_ns = time.saturating_sub(interrupted.entered);
+        let mut call = self.call_of(record, interrupted.op, task, interrupted.entered, time);
         call.restarts = interrupted.restarts;
         call.interrupted_by.clone_from(&interrupted.by);
         call.unfinished = unfinished;
@@ -428,6 +434,7 @@ impl Decoder {
             pipe.order.flush();
         }
         let outside = pipe.outside;
+        let discards = pipe.order.discarded();
         let mut done = Vec::new();
         for resolved in pipe.order.resolved() {
             let call = match &resolved {
@@ -439,6 +446,7 @@ impl Decoder {
             let Some(place) = self.channels.pipe(key).and_then(|pipe| pipe.waiting.remove(&call)) else { continue };
             self.outbox.complete(place, |event| {
                 let (Kind::Send(transfer) | Kind::Recv(transfer)) = &mut event.kind else { return };
+                transfer.discarded = discards.iter().find(|(read, _)| *read == call).map(|(_, bytes)| *bytes);
                 match resolved {
                     // With somebody outside on the pipe, counting proves nothing.
                     Resolved::Read { .. } | Resolved::Unknown { .. } if outside => {

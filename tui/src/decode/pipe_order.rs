@@ -399,6 +399,14 @@ impl PipeOrder {
         self.out.drain(..)
     }
 
+    /// Bytes that reads have cut off packets since the last call, by read; those of a contended pipe are not known.
+    pub fn discarded(&mut self) -> Vec<(CallId, u64)> {
+        match &mut self.mode {
+            Mode::Solo(solo) => std::mem::take(&mut solo.discards),
+            Mode::Contended(_) => Vec::new(),
+        }
+    }
+
     /// Bytes written that nobody has taken, oldest first, after the last step that was worked off. `None` if the
     /// pipe's contents are not known at all.
     pub fn leftover(&self) -> Option<Vec<Leftover>> {

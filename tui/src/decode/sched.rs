@@ -57,6 +57,7 @@ impl Decoder {
         let mut op = None;
         let mut channel = None;
         if in_call && block.entered != 0 {
+            self.tasks.resume(header.tid, block.entered, |interrupted| interrupted.nr == block.nr);
             op = Some(self.tasks.op(header.tid, header.tgid, block.entered));
             if let Some(thread) = self.tasks.get_mut(header.tid) {
                 thread.address = block.task;

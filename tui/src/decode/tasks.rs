@@ -195,6 +195,20 @@ impl Tasks {
             .is_some_and(|call| std::mem::replace(&mut call.told, true))
     }
 
+    /// If the call that a thread entered at that time is one that a signal had interrupted, it keeps its number.
+    /// `is_same`: whether the interrupted call can be this one.
+    pub fn resume(&mut self, tid: u32, entered: u64, is_same: impl FnOnce(&Interrupted) -> bool) {
+        let Some(thread) = self.get_mut(tid) else { return };
+        if let Some(interrupted) = thread.interrupted.as_ref()
+            && !interrupted.failed
+            && entered > interrupted.entered
+            && thread.call.is_none_or(|call| call.entered != entered)
+            && is_same(interrupted)
+        {
+            thread.call = Some(Current { entered, op: interrupted.op, told: false });
+        }
+    }
+
     /// The number of the call that a thread entered at that time.
     pub fn op(&mut self, tid: u32, pid: u32, entered: u64) -> OpId {
         let next = OpId(self.next_op);

@@ -36,6 +36,8 @@ impl World {
         channel.slots = change.slots.or(channel.slots);
         match (change.event, change.fds, change.fd) {
             (ChannelChange::Created, Some([read, write]), _) => {
+                // It begins empty.
+                (channel.fill, channel.slots_used) = (Some(0), Some(0));
                 self.take_hold(key, read, &change.channel, End::R);
                 self.take_hold(key, write, &change.channel, End::W);
             }

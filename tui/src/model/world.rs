@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use super::{Channel, Process, ProcessKey, SignalRow, Thread};
-use crate::event::{ChannelId, Comm, Event, Exit, Kind, Nanos, SignalEvent, SignalId, StateChange, Task, ThreadState};
+use crate::event::{
+    ChannelId, Comm, Event, Exit, Kind, Nanos, Phase, SignalEvent, SignalId, StateChange, Task, ThreadState,
+};
 
 /// Ended processes, and channels nobody holds, that are kept for display.
 const KEPT: usize = 4096;
@@ -50,7 +52,13 @@ impl World {
     pub fn apply(&mut self, event: &Event) {
         self.now = self.now.max(event.t);
         self.events = self.events.saturating_add(1);
-        let actor = event.task.map(|task| (task, self.actor(task, event)));
+        // Who sends a signal from outside the trace does not come into it by that.
+        let outside = |task: &Task| {
+            matches!(&event.kind, Kind::Signal(step) if step.phase == Phase::Generated)
+                && !self.by_pid.contains_key(&task.pid)
+        };
+        let actor = event.task.filter(|task| !outside(task));
+        let actor = actor.map(|task| (task, self.actor(task, event)));
         match (&event.kind, actor) {
             (Kind::Fork { child, thread }, actor) => {
                 let parent = actor.map(|(_, key)| key);

@@ -64,3 +64,24 @@ pub fn resize(terminal: impl AsFd, rows: u16, columns: u16) -> io::Result<()> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+/// Keeps a terminal open after we are gone: a small process of its own reads it until nobody has it open any more, so that
+/// whoever lives on there is not hung up.
+pub fn keep_open(terminal: impl AsFd) -> io::Result<()> {
+    use std::os::fd::AsRawFd as _;
+    let terminal = terminal.as_fd().as_raw_fd();
+    // SAFETY: between fork and _exit the child makes plain calls only, on its own stack.
+    unsafe {
+        match libc::fork() {
+            -1 => Err(io::Error::last_os_error()),
+            0 => {
+                libc::setsid();
+                libc::dup2(terminal, 0);
+                libc::close_range(1, u32::MAX, 0);
+                let mut buffer = [0_u8; 4096];
+                while libc::read(0, buffer.as_mut_ptr().cast(), buffer.len()) > 0 {}
+                libc::_exit(0)
+            }
+            _ => Ok(()),
+        }
+    }
+}

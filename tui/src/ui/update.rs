@@ -51,7 +51,10 @@ impl App {
         match update {
             Update::Started(header) => {
                 self.header = Some(header);
-                self.stage = Stage::Running;
+                // Who asked for the end before it began is still leaving.
+                if self.stage != Stage::Leaving {
+                    self.stage = Stage::Running;
+                }
             }
             Update::Events(events) => self.events(events),
             Update::Output(bytes) => {

@@ -98,8 +98,8 @@ fn every_command_parses() {
         "doctor --json",
         "completions zsh",
         "man",
-        "-v man",
-        "man -v",
+        "demo pipeline --recorded",
+        "replay --speed 0.1 a.ipcs",
     ] {
         parse(line).unwrap();
     }

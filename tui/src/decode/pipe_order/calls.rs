@@ -62,7 +62,9 @@ impl Call {
 
     /// One section of it can both add to the newest buffer and use a new one.
     pub(super) fn may_merge_and_go_on(&self) -> bool {
-        self.side == Side::Write && self.has_effect() && self.requested.is_none_or(|requested| requested > u64::from(PAGE))
+        self.side == Side::Write
+            && self.has_effect()
+            && self.requested.is_none_or(|requested| requested > u64::from(PAGE))
     }
 
     /// Whether its sections change the pipe at all, as far as is known.

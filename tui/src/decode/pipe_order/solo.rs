@@ -58,6 +58,8 @@ pub(super) struct Solo {
     queue: VecDeque<Segment>,
     pub(super) waiting: VecDeque<Waiting>,
     pub(super) ahead: Option<Ahead>,
+    /// Bytes of packets that reads have cut off, by read, not yet handed out.
+    pub(super) discards: Vec<(CallId, u64)>,
     /// Stream offset of the next byte written, and read.
     pub(super) put: Option<u64>,
     got: Option<u64>,
@@ -282,6 +284,9 @@ impl Solo {
             let packet = segment.packet && !opaque;
             if packet {
                 let discarded = segment.bytes;
+                if discarded > 0 {
+                    self.discards.push((read.call, discarded));
+                }
                 self.got = self.got.map(|got| got.saturating_add(discarded));
             }
             if packet || segment.bytes == 0 {

@@ -113,6 +113,7 @@ pub fn probe() -> Result<Vec<String>, StartError> {
         signals: 1,
         pipes: 1,
         sched: 1,
+        storage_in_interrupts: u32::from(kernel.storage_in_interrupts),
     };
     let mut probes = Probes::attach(&kernel, &settings, 1 << 20, false)?;
     // Nothing is to be traced, but the iterators must load as well.
@@ -151,6 +152,7 @@ impl Session {
             signals: u32::from(capture.signals),
             pipes: u32::from(capture.pipes),
             sched: u32::from(capture.sched),
+            storage_in_interrupts: u32::from(kernel.storage_in_interrupts),
         };
         let mut probes = Probes::attach(kernel, &settings, capture.ring, capture.floor)?;
         let clock_start = clock::now();

@@ -16,6 +16,8 @@ pub struct Kernel {
     pub offsets: Offsets,
     /// Which argument of `sched_switch` is `prev_state`: 1, 3, or 0 for none.
     pub prev_state_argument: u32,
+    /// Looking into task storage cannot fail in an interrupt: from 6.2 on, which has another function for it.
+    pub storage_in_interrupts: bool,
 }
 
 /// Why the kernel could not be understood.
@@ -66,7 +68,11 @@ pub fn kernel() -> Result<Kernel, KernelError> {
     }
     let bytes: Vec<u8> = places.into_iter().flat_map(u32::to_ne_bytes).collect();
     let offsets = Offsets::read_from_bytes(&bytes).unwrap_or(Offsets::NONE);
-    Ok(Kernel { offsets, prev_state_argument: prev_state_argument(&types) })
+    Ok(Kernel {
+        offsets,
+        prev_state_argument: prev_state_argument(&types),
+        storage_in_interrupts: types.id_of("bpf_task_storage_get_recur").is_some(),
+    })
 }
 
 /// A member's byte offset.

@@ -210,6 +210,7 @@ fn classes() -> [u8; NUMBERS] {
         ),
         (&[l::SYS_wait4, l::SYS_waitid, l::SYS_rt_sigtimedwait], class::WAIT),
         (&[l::SYS_rt_sigreturn], class::SIGRETURN),
+        (&[l::SYS_io_uring_enter], class::OTHER_CLOSE),
     ] {
         for &number in numbers {
             if let Some(entry) = table.get_mut(number as usize) {
