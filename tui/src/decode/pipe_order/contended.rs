@@ -19,8 +19,6 @@ use super::{CallId, Layout, Leftover, Method, Resolved, Sample, Side, Why};
 
 /// Steps that wait for later ones.
 const WINDOW: usize = 128;
-/// The same after a loss: it must be seen who comes back.
-const WIDE_WINDOW: usize = 2048;
 /// Fewest steps between a contradiction and a new beginning; twice as many each time one comes soon.
 const REST: u64 = 32;
 /// And most.
