@@ -280,8 +280,9 @@ fn a_number_that_is_used_again_is_another_process() {
         println!("SKIPPED (this kernel does not let us choose process ids): {truth:?}");
         return;
     };
-    let forks = trace.kind("fork").filter(|event| event["child"]["pid"].to_string() == *pid).count();
-    let exits = trace.kind("exit").filter(|event| event["pid"].to_string() == *pid).count();
+    let pid: u64 = pid.parse().unwrap();
+    let forks = trace.kind("fork").filter(|event| event["child"]["pid"] == pid).count();
+    let exits = trace.kind("exit").filter(|event| event["pid"] == pid).count();
     assert_eq!((forks, exits), (2, 2), "{}", trace.text());
 }
 

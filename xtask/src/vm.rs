@@ -184,6 +184,8 @@ fn build_static(checkout: &Checkout) -> Result<Vec<Executable>> {
         cargo.args(words).args(["--package=ipcscope", "--quiet", "--target", TARGET]);
         cargo.env("CARGO_TARGET_DIR", checkout.target("vm"));
         cargo.env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static");
+        // Seen by the tests when they are compiled.
+        cargo.env("IPCSCOPE_SLOW", "1");
         // Everything lives in the machine's memory.
         cargo.env("CARGO_PROFILE_DEV_STRIP", "debuginfo");
         executables.extend(executables::build(&mut cargo).context("build static programs")?);

@@ -169,7 +169,7 @@ mod tests {
         let mut shown = vec![0; 1 << 16];
         let count = File::from(pty.master).read(&mut shown).unwrap();
         let shown = String::from_utf8_lossy(shown.get(..count).unwrap());
-        let at = |words: &str| shown.rfind(words).unwrap_or_else(|| panic!("no {words:?} in {shown:?}"));
+        let at = |words: &str| shown.find(words).unwrap_or_else(|| panic!("no {words:?} in {shown:?}"));
         assert!(at(ENTER) < at(LEAVE) && at(LEAVE) < at("a fault of ours"), "{shown:?}");
     }
 }
