@@ -5,6 +5,7 @@ mod filter;
 mod findings;
 mod line;
 mod span;
+mod stats;
 
 pub use explain::explain;
 pub use filter::{Filter, FilterError};
@@ -12,6 +13,7 @@ pub use findings::{Finding, Findings};
 pub use line::{Lines, TimeStyle, line};
 pub use span::{Role, Span, coloured, duration, plain};
 
+pub use stats::{ChannelStats, Latency, ProcessStats, SignalStats, Stats, Tables, Waited};
 
 #[cfg(test)]
 mod tests;
