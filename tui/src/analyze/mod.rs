@@ -1,5 +1,6 @@
 //! What events and worlds mean: filters, lines for people, explanations, findings.
 
+mod check;
 mod explain;
 mod filter;
 mod findings;
@@ -7,6 +8,7 @@ mod line;
 mod span;
 mod stats;
 
+pub use check::{Check, RuleError, Rules, Verdict};
 pub use explain::explain;
 pub use filter::{Filter, FilterError};
 pub use findings::{Finding, Findings};
