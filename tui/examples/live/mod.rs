@@ -1,6 +1,7 @@
 //! What the live tests trace besides pipes under load: each workload prints `name value` lines of what it did and saw.
 
 mod attach;
+mod mistakes;
 mod pipes;
 mod signals;
 mod sys;
@@ -13,6 +14,8 @@ pub fn run(words: &[&str]) -> bool {
         ["reader"] => attach::reader(),
         ["pair"] => attach::pair(),
         ["threads"] => attach::threads(),
+        ["mistake", name] => mistakes::run(name, true),
+        ["correct", name] => mistakes::run(name, false),
         ["hold-still", ready] => pipes::hold_still(ready.parse().unwrap()),
         [name] => return pipes::run(name) || signals::run(name),
         _ => return false,

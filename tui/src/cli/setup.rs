@@ -63,6 +63,7 @@ pub fn recorder(path: &Path, session: &Session, args: &TargetArgs, screen: Optio
         ..RecordingHeader::default()
     };
     header.facts.insert("events".to_owned(), args.events.to_string().into());
+    header.facts.insert("follow".to_owned(), (!args.no_follow).into());
     Recorder::start(sink, &header, RECORDER_QUEUE).with_context(|| format!("failed to write {}", path.display()))
 }
 
