@@ -5,6 +5,7 @@ mod explain;
 mod filter;
 mod findings;
 mod line;
+mod properties;
 mod span;
 mod stats;
 
@@ -13,6 +14,7 @@ pub use explain::explain;
 pub use filter::{Filter, FilterError};
 pub use findings::{Finding, Findings};
 pub use line::{Lines, TimeStyle, line};
+pub use properties::{Addressing, Cast, Direction, Properties, Unit, properties};
 pub use span::{Role, Span, coloured, duration, plain};
 
 pub use stats::{ChannelStats, Latency, ProcessStats, SignalStats, Stats, Tables, Waited};
