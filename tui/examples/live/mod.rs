@@ -2,6 +2,7 @@
 
 mod attach;
 mod flood;
+mod mistakes;
 mod pipes;
 mod processes;
 mod signals;
@@ -17,6 +18,8 @@ pub fn run(words: &[&str]) -> bool {
         ["reader"] => attach::reader(),
         ["pair"] => attach::pair(),
         ["threads"] => attach::threads(),
+        ["mistake", name] => mistakes::run(name, true),
+        ["correct", name] => mistakes::run(name, false),
         ["hold-still", ready] => pipes::hold_still(ready.parse().unwrap()),
         [name] => return pipes::run(name) || signals::run(name) || processes::run(name),
         _ => return false,
