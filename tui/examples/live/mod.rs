@@ -1,6 +1,7 @@
 //! What the live tests trace besides pipes under load: each workload prints `name value` lines of what it did and saw.
 
 mod attach;
+mod beyond;
 mod pipes;
 mod signals;
 mod sys;
@@ -14,6 +15,10 @@ pub fn run(words: &[&str]) -> bool {
         ["pair"] => attach::pair(),
         ["threads"] => attach::threads(),
         ["hold-still", ready] => pipes::hold_still(ready.parse().unwrap()),
+        ["give", path] => beyond::give(path),
+        ["take", path] => beyond::take(path),
+        ["compat"] => beyond::compat(),
+        ["ring"] => beyond::ring(),
         [name] => return pipes::run(name) || signals::run(name),
         _ => return false,
     }

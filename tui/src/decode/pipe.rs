@@ -1,5 +1,7 @@
 //! Pipes: calls become sends and receives, and every receive learns whose bytes it got.
 
+mod openers;
+
 use std::collections::HashMap;
 
 use ipcscope_common::{
@@ -10,6 +12,8 @@ use ipcscope_common::{
 use syscalls::Sysno;
 
 use crate::event::{Call, ChannelId, ChannelType, FromUnknown, Kind, OpId, Origin, Task, ThreadState, Transfer};
+
+use openers::{Openers, Verdict};
 
 use super::{
     Decoder,
@@ -33,6 +37,12 @@ pub struct Pipe {
     pub holders: u32,
     /// Somebody outside the trace holds an end, or may.
     pub outside: bool,
+    /// Copies of its ends that messages took along and nobody in the trace has got yet.
+    pub on_the_way: u32,
+    /// Who holds an end may move bytes in ways that are not followed.
+    pub unseen: bool,
+    /// Who has it open.
+    pub openers: Openers,
     order: PipeOrder,
     contended: bool,
     /// Events that wait to learn whose bytes they are of, or where in the stream.
@@ -50,9 +60,23 @@ impl Pipe {
             address,
             holders: 0,
             outside: outside && !created,
+            on_the_way: 0,
+            unseen: false,
+            openers: Openers::default(),
             order,
             contended: false,
             waiting: HashMap::new(),
+        }
+    }
+
+    /// Why nothing can be said of whose bytes are whose, whatever was counted.
+    fn obstacle(&self) -> Option<FromUnknown> {
+        if self.outside || self.on_the_way > 0 {
+            Some(FromUnknown::External)
+        } else if self.unseen {
+            Some(FromUnknown::Overlap)
+        } else {
+            None
         }
     }
 
@@ -228,6 +252,11 @@ impl Decoder {
         }
     }
 
+    /// A process may move bytes in ways that are not followed.
+    pub(super) fn pipe_unseen(&mut self, record: &wire::PipeUnseen) {
+        self.channels.move_unseen(record.files);
+    }
+
     pub(super) fn pipes_lost(&mut self, time: u64) {
         let keys: Vec<Key> = self.channels.pipes().map(|(key, _)| *key).collect();
         for key in keys {
@@ -250,8 +279,12 @@ impl Decoder {
             thread.identity()
         });
         let follows = self.follows();
+        let mut unplaced = false;
         let pipe = self.channels.ensure(key, record.object, record.slots, 0, false);
         pipe.outside |= !follows;
+        if record.slots != 0 {
+            pipe.openers.see(record.readers.into(), record.writers.into(), header.time);
+        }
         let call = call_id(op, task.pid);
         if record.flags & flag::SAMPLED == 0 {
             let requested = known(record.requested);
@@ -262,16 +295,28 @@ impl Decoder {
                 (empty && !pipe.contended).then_some(Sample { before: at, after: at, owner_before: 0, owner_after: 0 });
             // A call with two ends is never told of before it returns.
             let told = record.flags & flag::OPAQUE == 0 && self.tasks.tell(task.tid);
-            if !told {
-                let (side, method) = (side(record.flags), method(record.flags));
+            let (side, method) = (side(record.flags), method(record.flags));
+            // One that began before sampling did and was not told of then has done its work at a time unknown.
+            unplaced = pipe.contended && !pipe.order.is_open(call);
+            if !told && !unplaced {
                 pipe.order.enter(record.entered, call, identity, side, method, requested, None);
             }
             pipe.order.exit(header.time, call, record.ret, sample);
+            if record.flags & flag::STABLE != 0 && record.fill != wire::UNKNOWN {
+                pipe.order.filled(header.time, side, record.fill.into());
+            }
         }
         if (-516..=-512).contains(&record.ret) {
             self.interrupted_call(record, op);
         } else {
             self.transfer(record, payload, op, task);
+            if unplaced {
+                let answer = match side(record.flags) {
+                    Side::Read => Resolved::Unknown { call, why: Why::Overlap },
+                    Side::Write => Resolved::Write { call, offset: None },
+                };
+                self.answer(key, vec![answer]);
+            }
         }
         self.resolve_pipe(key, false);
     }
@@ -415,10 +460,10 @@ impl Decoder {
         }
     }
 
-    /// Everything up to a moment has been told: contended pipes that fell quiet can be worked off.
+    /// Everything up to a moment has been told: pipes that fell quiet can be worked off.
     pub fn advance(&mut self, time: u64) {
         let keys: Vec<Key> =
-            self.channels.pipes().filter(|(_, p)| p.contended && !p.waiting.is_empty()).map(|(key, _)| *key).collect();
+            self.channels.pipes().filter(|(_, p)| !p.waiting.is_empty()).map(|(key, _)| *key).collect();
         for key in keys {
             if let Some(pipe) = self.channels.pipe(key) {
                 pipe.order.advance(time);
@@ -429,43 +474,53 @@ impl Decoder {
 
     /// Completes the events whose facts have become known.
     pub(super) fn resolve_pipe(&mut self, key: Key, all: bool) {
+        let now = self.now;
         let Some(pipe) = self.channels.pipe(key) else { return };
         if all {
             pipe.order.flush();
         }
-        let outside = pipe.outside;
-        let discards = pipe.order.discarded();
-        let mut done = Vec::new();
-        for resolved in pipe.order.resolved() {
+        match pipe.openers.verdict(now) {
+            Verdict::Ours => {}
+            Verdict::Open if !all => return,
+            Verdict::Open | Verdict::Others => pipe.outside = true,
+        }
+        let known: Vec<Resolved> = pipe.order.resolved().collect();
+        self.answer(key, known);
+    }
+
+    /// Completes the events of these calls.
+    fn answer(&mut self, key: Key, known: Vec<Resolved>) {
+        for resolved in known {
+            let Some(pipe) = self.channels.pipe(key) else { return };
             let call = match &resolved {
                 Resolved::Read { call, .. } | Resolved::Unknown { call, .. } | Resolved::Write { call, .. } => *call,
             };
-            done.push((call, resolved));
-        }
-        for (call, resolved) in done {
-            let Some(place) = self.channels.pipe(key).and_then(|pipe| pipe.waiting.remove(&call)) else { continue };
+            let obstacle = pipe.obstacle();
+            let Some(place) = pipe.waiting.remove(&call) else { continue };
             self.outbox.complete(place, |event| {
                 let (Kind::Send(transfer) | Kind::Recv(transfer)) = &mut event.kind else { return };
-                transfer.discarded = discards.iter().find(|(read, _)| *read == call).map(|(_, bytes)| *bytes);
-                match resolved {
-                    // With somebody outside on the pipe, counting proves nothing.
-                    Resolved::Read { .. } | Resolved::Unknown { .. } if outside => {
-                        transfer.from_unknown = Some(FromUnknown::External);
-                    }
-                    Resolved::Write { .. } if outside => {}
-                    Resolved::Read { parts, offset, .. } => {
-                        transfer.from = Some(parts.iter().map(|part| origin(part.write, part.bytes)).collect());
-                        transfer.offset = offset;
-                    }
-                    Resolved::Unknown { why, .. } => {
-                        transfer.from_unknown = Some(match why {
-                            Why::Overlap => FromUnknown::Overlap,
-                            Why::BeforeStart => FromUnknown::BeforeStart,
-                            Why::Lost => FromUnknown::Lost,
-                        });
-                    }
-                    Resolved::Write { offset, .. } => transfer.offset = offset,
-                }
+                complete(transfer, resolved, obstacle);
+            });
+        }
+    }
+}
+
+/// Says of a transfer what has become known.
+fn complete(transfer: &mut Transfer, resolved: Resolved, obstacle: Option<FromUnknown>) {
+    match (resolved, obstacle) {
+        (Resolved::Write { .. }, Some(_)) => {}
+        (Resolved::Write { offset, .. }, None) => transfer.offset = offset,
+        (_, Some(why)) => transfer.from_unknown = Some(why),
+        (Resolved::Read { parts, offset, discarded, .. }, None) => {
+            transfer.from = Some(parts.iter().map(|part| origin(part.write, part.bytes)).collect());
+            transfer.offset = offset;
+            transfer.discarded = discarded.filter(|&bytes| bytes > 0);
+        }
+        (Resolved::Unknown { why, .. }, None) => {
+            transfer.from_unknown = Some(match why {
+                Why::Overlap => FromUnknown::Overlap,
+                Why::BeforeStart => FromUnknown::BeforeStart,
+                Why::Lost => FromUnknown::Lost,
             });
         }
     }

@@ -160,6 +160,8 @@ pub enum Resolved {
         parts: Vec<Part>,
         /// Place of its first byte in the stream since the pipe's creation, if known.
         offset: Option<u64>,
+        /// Bytes of a packet that did not fit and are gone, if known.
+        discarded: Option<u64>,
     },
     /// The senders of a read cannot be known.
     Unknown {
@@ -399,11 +401,16 @@ impl PipeOrder {
         self.out.drain(..)
     }
 
-    /// Bytes that reads have cut off packets since the last call, by read; those of a contended pipe are not known.
-    pub fn discarded(&mut self) -> Vec<(CallId, u64)> {
-        match &mut self.mode {
-            Mode::Solo(solo) => std::mem::take(&mut solo.discards),
-            Mode::Contended(_) => Vec::new(),
+    /// Tells whether a step of this call was given, and its exit was not.
+    pub fn is_open(&self, call: CallId) -> bool {
+        self.calls.find(call).is_some()
+    }
+
+    /// The pipe held this many bytes right after the last exit, at `time`, and nobody changed that meanwhile. While one
+    /// task reads and one writes, what is counted has to agree with it; if not, bytes moved unseen.
+    pub fn filled(&mut self, time: u64, side: Side, bytes: u64) {
+        if let Mode::Solo(solo) = &mut self.mode {
+            solo.filled(time, side, bytes);
         }
     }
 

@@ -551,8 +551,8 @@ fn undecided(call: CallId, side: Side, why: Why) -> Resolved {
 fn report(call: CallId, outcome: Outcome) -> Resolved {
     match outcome {
         Outcome::Write { offset } => Resolved::Write { call, offset },
-        Outcome::Read { content, offset } => match content.parts() {
-            Ok(parts) => Resolved::Read { call, parts, offset },
+        Outcome::Read { content, offset, discarded } => match content.parts() {
+            Ok(parts) => Resolved::Read { call, parts, offset, discarded },
             Err(why) => Resolved::Unknown { call, why },
         },
     }

@@ -197,6 +197,8 @@ fn classes() -> [u8; NUMBERS] {
         (&[l::SYS_fcntl], class::FCNTL),
         (&[l::SYS_open, l::SYS_openat, l::SYS_openat2, l::SYS_creat, l::SYS_pidfd_getfd], class::OPEN),
         (&[l::SYS_recvmsg], class::RECVMSG),
+        (&[l::SYS_sendmsg], class::SENDMSG),
+        (&[l::SYS_io_uring_setup, l::SYS_io_setup], class::RING),
         (
             &[
                 l::SYS_kill,
