@@ -60,6 +60,8 @@ pub mod class {
     pub const SIGRETURN: u8 = 34;
     /// io_uring_enter(2): may close descriptors.
     pub const OTHER_CLOSE: u8 = 35;
+    /// Nothing, but the number is that of a 32-bit call that moves bytes.
+    pub const ONLY_32_BIT: u8 = 36;
 }
 
 /// A call ended in a way that matters to somebody: interrupted, reaped a child, returned from a handler.

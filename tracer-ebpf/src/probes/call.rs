@@ -39,6 +39,9 @@ pub fn enter(ctx: &BtfTracePointContext) {
         pipe::unseen(task, me);
         return;
     }
+    if class == class::ONLY_32_BIT {
+        return;
+    }
     let regs: Ptr = ctx.arg(0);
     if class == class::SIGRETURN {
         // A handler returns: the moment matters, its exit does not.
