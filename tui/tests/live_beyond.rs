@@ -1,6 +1,6 @@
 //! Bytes that move beyond what a trace sees must never be taken for somebody's: what counting proves nothing about is
 //! unknown, and what was sent within the trace before is not.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
 
