@@ -2,7 +2,9 @@
 
 mod attach;
 mod beyond;
+mod flood;
 mod pipes;
+mod processes;
 mod signals;
 mod sys;
 
@@ -11,6 +13,8 @@ pub fn run(words: &[&str]) -> bool {
     match words {
         ["forks", count] => attach::forks(count.parse().unwrap()),
         ["busy", messages] => attach::busy(messages.parse().unwrap()),
+        ["signal-flood", count] => flood::signals(count.parse().unwrap()),
+        ["tree", depth, width] => processes::tree(depth.parse().unwrap(), width.parse().unwrap()),
         ["reader"] => attach::reader(),
         ["pair"] => attach::pair(),
         ["threads"] => attach::threads(),
@@ -19,7 +23,7 @@ pub fn run(words: &[&str]) -> bool {
         ["take", path] => beyond::take(path),
         ["compat"] => beyond::compat(),
         ["ring"] => beyond::ring(),
-        [name] => return pipes::run(name) || signals::run(name),
+        [name] => return pipes::run(name) || signals::run(name) || processes::run(name),
         _ => return false,
     }
     true
