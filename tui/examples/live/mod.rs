@@ -1,6 +1,7 @@
 //! What the live tests trace besides pipes under load: each workload prints `name value` lines of what it did and saw.
 
 mod attach;
+mod beyond;
 mod flood;
 mod mistakes;
 mod pipes;
@@ -21,6 +22,10 @@ pub fn run(words: &[&str]) -> bool {
         ["mistake", name] => mistakes::run(name, true),
         ["correct", name] => mistakes::run(name, false),
         ["hold-still", ready] => pipes::hold_still(ready.parse().unwrap()),
+        ["give", path] => beyond::give(path),
+        ["take", path] => beyond::take(path),
+        ["compat"] => beyond::compat(),
+        ["ring"] => beyond::ring(),
         [name] => return pipes::run(name) || signals::run(name) || processes::run(name),
         _ => return false,
     }
