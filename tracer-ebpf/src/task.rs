@@ -59,6 +59,8 @@ pub struct Task {
     pub ret: i64,
     /// Bytes the call asks for; `u64::MAX`: unknown.
     pub requested: u64,
+    /// The mask it was last known to have.
+    pub mask: u64,
     /// What the call reads from, and what it writes to.
     pub ends: [End; 2],
     /// Its ids.
@@ -76,6 +78,10 @@ pub struct Task {
     /// 1: what is said of the ends' files still holds: only this thread can change its descriptors, and it has not closed
     /// or replaced any since.
     pub known: u8,
+    /// 1: a call was interrupted, or a handler returned: the next call's beginning and end are told.
+    pub watched: u8,
+    /// Keeps the size a multiple of 8.
+    pub reserved: [u8; 7],
 }
 
 impl Task {
@@ -87,6 +93,7 @@ impl Task {
             returned: 0,
             ret: 0,
             requested: 0,
+            mask: 0,
             ends: [End::NONE; 2],
             tid,
             tgid,
@@ -95,6 +102,8 @@ impl Task {
             held,
             sampled: 0,
             known: 0,
+            watched: 0,
+            reserved: [0; 7],
         }
     }
 }
