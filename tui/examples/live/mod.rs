@@ -3,7 +3,9 @@
 mod attach;
 mod pipes;
 mod signals;
+mod states;
 mod sys;
+mod verdicts;
 
 /// Runs a workload; `false` if there is none of that name.
 pub fn run(words: &[&str]) -> bool {
@@ -14,6 +16,8 @@ pub fn run(words: &[&str]) -> bool {
         ["pair"] => attach::pair(),
         ["threads"] => attach::threads(),
         ["hold-still", ready] => pipes::hold_still(ready.parse().unwrap()),
+        ["verdicts"] => verdicts::verdicts(),
+        [name] if states::run(name) => {}
         [name] => return pipes::run(name) || signals::run(name),
         _ => return false,
     }
