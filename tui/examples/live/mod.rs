@@ -1,7 +1,10 @@
 //! What the live tests trace besides pipes under load: each workload prints `name value` lines of what it did and saw.
 
 mod attach;
+mod flood;
+mod mistakes;
 mod pipes;
+mod processes;
 mod signals;
 mod states;
 mod sys;
@@ -12,13 +15,17 @@ pub fn run(words: &[&str]) -> bool {
     match words {
         ["forks", count] => attach::forks(count.parse().unwrap()),
         ["busy", messages] => attach::busy(messages.parse().unwrap()),
+        ["signal-flood", count] => flood::signals(count.parse().unwrap()),
+        ["tree", depth, width] => processes::tree(depth.parse().unwrap(), width.parse().unwrap()),
         ["reader"] => attach::reader(),
         ["pair"] => attach::pair(),
         ["threads"] => attach::threads(),
+        ["mistake", name] => mistakes::run(name, true),
+        ["correct", name] => mistakes::run(name, false),
         ["hold-still", ready] => pipes::hold_still(ready.parse().unwrap()),
         ["verdicts"] => verdicts::verdicts(),
         [name] if states::run(name) => {}
-        [name] => return pipes::run(name) || signals::run(name),
+        [name] => return pipes::run(name) || signals::run(name) || processes::run(name),
         _ => return false,
     }
     true

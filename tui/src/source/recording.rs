@@ -23,6 +23,7 @@ pub struct Recording {
     reader: Reader<Box<dyn Read + Send>>,
     decoder: Decoder,
     families: FamilySet,
+    until: u64,
     finished: bool,
     waiting: Option<(u64, Vec<u8>)>,
 }
@@ -88,7 +89,7 @@ impl Recording {
             .and_then(|set| set.as_str()?.parse().ok())
             .unwrap_or_else(FamilySet::all);
         let decoder = Decoder::new(families);
-        Ok(Self { path: path.to_owned(), reader, decoder, families, finished: false, waiting: None })
+        Ok(Self { path: path.to_owned(), reader, decoder, families, until: 0, finished: false, waiting: None })
     }
 
     /// How it was made.
@@ -99,6 +100,16 @@ impl Recording {
     /// The command's terminal, if it had one of its own.
     pub fn screen(&self) -> Option<Screen> {
         self.reader.header().screen
+    }
+
+    /// Children of those traced were traced too.
+    pub fn follows(&self) -> bool {
+        self.reader.header().facts.get("follow").and_then(serde_json::Value::as_bool).unwrap_or(true)
+    }
+
+    /// When tracing was still going on, ns, as far as it has been read: events may have ended before.
+    pub fn until(&self) -> u64 {
+        self.until
     }
 
     /// It was asked to capture certain families only.
@@ -114,7 +125,10 @@ impl Recording {
         for _ in 0..FRAMES {
             match self.reader.next() {
                 Some(Ok(frame)) => match frame.kind {
-                    FrameKind::Wire => self.decoder.record(&frame.bytes, events),
+                    FrameKind::Wire => {
+                        self.until = self.until.max(frame.time);
+                        self.decoder.record(&frame.bytes, events);
+                    }
                     FrameKind::Output if events.is_empty() => {
                         return Ok(Some(Item::Output(frame.time, frame.bytes)));
                     }
@@ -128,6 +142,7 @@ impl Recording {
                 None if self.finished => return Ok(None),
                 None => {
                     self.finished = true;
+                    self.decoder.lost_elsewhere(self.lost_in_recording());
                     self.decoder.finish(events);
                     return Ok(Some(Item::Events));
                 }
@@ -139,13 +154,17 @@ impl Recording {
     /// The last line, but for the number of events. What the recording itself lost is in its own ending.
     pub fn ending(&self) -> Ending {
         let mut ending = Ending { events: 0, lost: self.decoder.lost(), lost_by: self.decoder.lost_by().clone() };
-        if let Some(own) = self.reader.ending()
-            && let Some(count) = own.lost_by.get("recording")
-        {
-            ending.lost += count;
-            ending.lost_by.insert("recording".to_owned(), *count);
+        let count = self.lost_in_recording();
+        if count > 0 {
+            ending.lost = ending.lost.saturating_add(count);
+            ending.lost_by.insert("recording".to_owned(), count);
         }
         ending
+    }
+
+    /// Records that did not get into the recording, as it says itself.
+    fn lost_in_recording(&self) -> u64 {
+        self.reader.ending().and_then(|own| own.lost_by.get("recording")).copied().unwrap_or(0)
     }
 
     /// What could not be read, or is missing at the end.

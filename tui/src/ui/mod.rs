@@ -6,12 +6,13 @@
 //! cell unescaped. Tested by screens as text in `tests/snapshots`, and by random keys and sizes that must never panic.
 //!
 //! The views: `map` (who talks to whom, and who waits), `events` (what happened, and why); `pane` is the command's own
-//! terminal.
+//! terminal, `findings` a box over them: what is wrong.
 
 mod ascii;
 mod bars;
 mod clock;
 mod events;
+mod findings;
 mod help;
 mod keys;
 mod log;

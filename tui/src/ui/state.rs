@@ -3,8 +3,8 @@
 use std::{process::ExitStatus, time::Duration};
 
 use super::{
-    clock::Clock, events::List, log::Log, map::Selection, message::Mode, message::Options, pane::Pane, prompt::Prompt,
-    theme::Theme,
+    clock::Clock, events::List, findings, log::Log, map::Selection, message::Mode, message::Options, pane::Pane,
+    prompt::Prompt, theme::Theme,
 };
 use crate::{
     analyze::Lines,
@@ -27,6 +27,8 @@ pub struct App {
     pub(super) log: Log,
     /// Puts events into words, with the names it has learned.
     pub(super) lines: Lines,
+    /// The rules of `diagnose` at work.
+    pub(super) findings: findings::Watch,
     pub(super) clock: Clock,
     /// The world at the cursor, and its time, while paused or looking back.
     pub(super) seen: Option<Seen>,
@@ -63,6 +65,8 @@ pub(super) enum View {
 pub(super) enum Dialog {
     /// All keys, from that line on.
     Help(u16),
+    /// What is wrong.
+    Findings(findings::Place),
     /// The command is running: what is to become of it?
     Quit,
 }
@@ -88,6 +92,7 @@ impl App {
             live: World::new(),
             log: Log::new(options.kept_events),
             lines: Lines::new(),
+            findings: findings::Watch::default(),
             clock: Clock::default(),
             seen: None,
             paused: false,
@@ -116,9 +121,13 @@ impl App {
     pub(super) fn now(&self) -> Nanos {
         match &self.seen {
             Some(seen) if self.paused => seen.now,
-            _ if self.is_live() => self.clock.now(self.live.now),
-            _ => self.live.now,
+            _ => self.present(),
         }
+    }
+
+    /// The time of the present, whatever is being looked at.
+    pub(super) fn present(&self) -> Nanos {
+        if self.is_live() { self.clock.now(self.live.now) } else { self.live.now }
     }
 
     /// Events may still come, in real time.

@@ -27,6 +27,7 @@ impl App {
             Message::Update(update) => self.source(update, &mut effects),
             Message::Tick { wall } => {
                 self.clock.tick(wall);
+                self.findings.look(&self.live, self.present(), Some(wall));
                 if self.said().is_none() {
                     self.notice = None;
                 }
@@ -78,6 +79,7 @@ impl App {
                 if self.stage == Stage::Leaving {
                     effects.push(Effect::Quit(Outcome::Done));
                 }
+                self.findings.look(&self.live, self.present(), None);
                 self.stage = Stage::Ended(ending);
             }
             Update::Failed(why) => self.stage = Stage::Failed(why),
@@ -93,6 +95,7 @@ impl App {
         for event in events {
             self.lines.learn(&event);
             let before = self.log.wants_world().then(|| self.live.clone());
+            self.findings.apply(&self.live, &event);
             self.live.apply(&event);
             let index = self.log.end();
             self.log.push(event, before, held);
@@ -143,6 +146,9 @@ impl App {
     }
 
     fn dialog_key(&mut self, key: KeyEvent, effects: &mut Vec<Effect>) {
+        if let Some(Dialog::Findings(place)) = self.dialog {
+            return self.findings_key(key, place);
+        }
         match (self.dialog, key.code) {
             (Some(Dialog::Quit), KeyCode::Char('d')) => {
                 effects.push(Effect::Ask(Request::Detach));
@@ -190,6 +196,7 @@ impl App {
         match key.code {
             KeyCode::Char('q') | KeyCode::F(10) => self.quit(effects),
             KeyCode::Char('?') | KeyCode::F(1) => self.dialog = Some(Dialog::Help(0)),
+            KeyCode::Char('!') => self.open_findings(),
             KeyCode::Char('2') => self.view = View::Events,
             KeyCode::Tab | KeyCode::BackTab => {
                 self.view = if self.view == View::Map { View::Events } else { View::Map };
