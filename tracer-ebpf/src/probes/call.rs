@@ -24,17 +24,27 @@ const WAITID: i32 = 247;
 /// `WNOWAIT`: the child stays to be reaped.
 const WNOWAIT: u64 = 0x0100_0000;
 
+/// The bit that marks the numbers of calls with 32-bit pointers (x86, asm/unistd.h `__X32_SYSCALL_BIT`).
+const X32: u64 = 0x4000_0000;
+
 /// In `syscall_trace_enter`.
 #[inline(always)]
 pub fn enter(ctx: &BtfTracePointContext) {
     let nr: u64 = ctx.arg(1);
     let class = class_of(nr);
-    if class == class::NONE {
+    if class == class::NONE && nr & X32 == 0 {
         return;
     }
     let me = current();
     let Some(task) = traced(me) else { return };
-    if task.held != 0 || field!(me, task_status as u32) & TS_COMPAT != 0 {
+    if task.held != 0 {
+        return;
+    }
+    if field!(me, task_status as u32) & TS_COMPAT != 0 || nr & X32 != 0 {
+        pipe::unseen(task, me);
+        return;
+    }
+    if class == class::ONLY_32_BIT {
         return;
     }
     let regs: Ptr = ctx.arg(0);
@@ -59,6 +69,12 @@ pub fn enter(ctx: &BtfTracePointContext) {
                 reserved: 0,
             },
         );
+    }
+    // What looks into the thread's own memory.
+    match class {
+        class::WRITE => pipe::keep_payload(me, regs),
+        class::SENDMSG => descriptor::sending(task, field!(regs, regs_si as u64), 0),
+        _ => {}
     }
     pipe::join(task, me);
 }
@@ -118,6 +134,11 @@ pub fn exit(ctx: &BtfTracePointContext) {
     task.ret = ret;
     match class {
         class::READ..=class::SENDFILE if task.ends[0].pipe | task.ends[1].pipe != 0 => pipe::finish(task, me, regs),
+        // A message without bytes is sent, too.
+        class::SENDMSG if !interrupted(ret) => {
+            descriptor::sending(task, field!(regs, regs_si as u64), if ret == 0 { 1 } else { ret });
+        }
+        class::RING if ret >= 0 => pipe::unseen(task, me),
         class::WAIT if ret >= 0 => end(task, regs, nr, ret, time),
         class::SIGWAIT if ret > 0 => signal::waited(task, regs),
         class::SIGACTION if ret == 0 => signal::action(task, me, regs),
@@ -134,7 +155,10 @@ pub fn exit(ctx: &BtfTracePointContext) {
             }
         }
     }
-    task.watched = u8::from(interrupted(ret));
+    if task.watched != 0 && !interrupted(ret) && matches!(class, class::SENDMSG..=class::RING | class::SIGWAIT) {
+        end(task, regs, nr, ret, time);
+    }
+    task.watched = u64::from(interrupted(ret));
     if class <= class::SENDFILE {
         task.known = u8::from(descriptor::is_alone(me));
     }

@@ -1,6 +1,7 @@
 //! What the live tests trace besides pipes under load: each workload prints `name value` lines of what it did and saw.
 
 mod attach;
+mod beyond;
 mod flood;
 mod mistakes;
 mod pipes;
@@ -25,6 +26,10 @@ pub fn run(words: &[&str]) -> bool {
         ["hold-still", ready] => pipes::hold_still(ready.parse().unwrap()),
         ["verdicts"] => verdicts::verdicts(),
         [name] if states::run(name) => {}
+        ["give", path] => beyond::give(path),
+        ["take", path] => beyond::take(path),
+        ["compat"] => beyond::compat(),
+        ["ring"] => beyond::ring(),
         [name] => return pipes::run(name) || signals::run(name) || processes::run(name),
         _ => return false,
     }

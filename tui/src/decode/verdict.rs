@@ -42,7 +42,7 @@ fn is_interrupted(ret: i64) -> bool {
 impl Interrupted {
     /// Whether a call of that number can be this one again.
     pub fn is_again(&self, nr: i32) -> bool {
-        nr == self.nr || nr == RESTART_SYSCALL && self.ret == RESTART_BLOCK
+        self.ret != EINTR && nr == self.nr || nr == RESTART_SYSCALL && self.ret == RESTART_BLOCK
     }
 }
 

@@ -196,12 +196,8 @@ fn findings_come_by_themselves_and_lead_to_their_events() {
     stage.update(Update::Events(events(STUCK, 1.0)));
     stage.keys("!").shows("no findings so far").hides("no-end-of-file");
     stage.wait(5000);
-    stage.shows("! 1 finding ").keys("!").shows("! no-end-of-file").shows("par 1 (fd 4), which never wrote");
-    stage
-        .shows("events 1 5")
-        .keys("<Right><Enter>")
-        .hides("! no-end-of-file")
-        .shows("event 5")
-        .shows("BLOCKED in read");
+    stage.shows("! 1 finding ");
+    stage.keys("!").shows("! no-end-of-file").shows("par 1 (fd 4), which never wrote").shows("events 1 5");
+    stage.keys("<Right><Enter>").hides("! no-end-of-file").shows("event 5").shows("BLOCKED in read");
     stage.keys("!<Esc>").hides("! no-end-of-file");
 }

@@ -116,6 +116,10 @@ fn range(at: usize, word: &str) -> Result<Option<(u64, u64)>, Mistake> {
 /// A last `within T`.
 fn within(at: usize, text: &str) -> Result<(&str, Option<u64>), Mistake> {
     let Some((before, last)) = text.rsplit_once(char::is_whitespace) else { return Ok((text, None)) };
+    // A quote ends there: it is part of the filter.
+    if last.contains(['"', '\'']) {
+        return Ok((text, None));
+    }
     let Some(filter) =
         before.trim_end().strip_suffix("within").filter(|f| f.is_empty() || f.ends_with(char::is_whitespace))
     else {

@@ -21,7 +21,7 @@ struct Failed {
     seq: u64,
     send: bool,
     channel: ChannelId,
-    fd: i32,
+    fd: Option<i32>,
     syscall: &'static str,
     signals: Vec<SignalId>,
     names: Vec<String>,
@@ -53,7 +53,8 @@ impl Interrupted {
                 let gave_up = |failed: &Failed| {
                     failed.task.pid == task.pid
                         && failed.channel == change.channel
-                        && Some(failed.fd) == change.fd
+                        && failed.fd.is_some()
+                        && failed.fd == change.fd
                         && !failed.asked_to_end
                 };
                 for failed in self.failed.extract_if(|_, failed| gave_up(failed)).map(|(_, failed)| failed) {
