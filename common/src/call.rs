@@ -7,6 +7,8 @@ use crate::{Header, kinds};
 kinds! {
     /// [`CallEnd`]
     CALL_END = 0x28;
+    /// [`CallBegin`]
+    CALL_BEGIN = 0x29;
 }
 
 /// How many system call numbers the class table knows.
@@ -56,15 +58,24 @@ pub mod class {
     pub const KILL: u8 = 32;
     /// wait4(2), waitid(2).
     pub const WAIT: u8 = 33;
-    /// rt_sigreturn(2).
+    /// rt_sigreturn(2): its [`super::CallEnd`] has the mask and the stack pointer in `args`.
     pub const SIGRETURN: u8 = 34;
     /// io_uring_enter(2): may close descriptors.
     pub const OTHER_CLOSE: u8 = 35;
     /// Nothing, but the number is that of a 32-bit call that moves bytes.
     pub const ONLY_32_BIT: u8 = 36;
+    /// Calls that may block and belong to no family: nothing but the moment of entry.
+    pub const BLOCKS: u8 = 40;
+    /// rt_sigaction(2).
+    pub const SIGACTION: u8 = 37;
+    /// rt_sigprocmask(2).
+    pub const SIGMASK: u8 = 38;
+    /// rt_sigtimedwait(2).
+    pub const SIGWAIT: u8 = 39;
 }
 
-/// A call ended in a way that matters to somebody: interrupted, reaped a child, returned from a handler.
+/// A call ended in a way that matters to somebody: interrupted, reaped a child, returned from a handler, or the first to
+/// end after one of these.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct CallEnd {
@@ -74,6 +85,23 @@ pub struct CallEnd {
     pub entered: u64,
     /// What the kernel's function returned: restart codes (-512 to -516) included.
     pub ret: i64,
+    /// Its first three arguments; of waitid(2) the third is the child that was reaped, 0 if none was.
+    pub args: [u64; 3],
+    /// Its number.
+    pub nr: i32,
+    /// Keeps the size a multiple of 8.
+    pub reserved: u32,
+}
+
+/// The first call that a thread enters after one was interrupted, or after a handler: the same call again, if the kernel
+/// restarts it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct CallBegin {
+    /// Common part.
+    pub header: Header,
+    /// When it was entered.
+    pub entered: u64,
     /// Its first three arguments.
     pub args: [u64; 3],
     /// Its number.

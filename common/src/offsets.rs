@@ -55,6 +55,7 @@ offsets! {
     signal_group_exit_code: "signal_struct"."group_exit_code";
     signal_tty: "signal_struct"."tty";
     tty_name: "tty_struct"."name";
+    signal_pids: "signal_struct"."pids";
     sighand_action: "sighand_struct"."action";
     files_count: "files_struct"."count";
     files_fdt: "files_struct"."fdt";
@@ -62,6 +63,8 @@ offsets! {
     fdtable_fd: "fdtable"."fd";
     file_inode: "file"."f_inode";
     file_flags: "file"."f_flags";
+    file_dentry: "file"."f_path.dentry";
+    dentry_name: "dentry"."d_name.name";
     file_mode: "file"."f_mode";
     inode_mode: "inode"."i_mode";
     inode_ino: "inode"."i_ino";
@@ -85,6 +88,7 @@ offsets! {
     regs_dx: "pt_regs"."dx";
     regs_r10: "pt_regs"."r10";
     regs_ax: "pt_regs"."ax";
+    regs_sp: "pt_regs"."sp";
     regs_orig_ax: "pt_regs"."orig_ax";
 }
 

@@ -42,6 +42,8 @@ pub struct NewTask {
     pub ns_tid: u32,
     /// Its process id in its own pid namespace.
     pub ns_tgid: u32,
+    /// Which signals it blocks.
+    pub blocked: u64,
     /// Its name.
     pub comm: [u8; 16],
 }
@@ -68,6 +70,12 @@ pub struct Found {
     pub held: u32,
     /// The call's first three arguments.
     pub args: [u64; 3],
+    /// Which signals it blocks.
+    pub blocked: u64,
+    /// Which its process ignores.
+    pub ignored: u64,
+    /// For which its process has a handler.
+    pub caught: u64,
     /// Its name.
     pub comm: [u8; 16],
 }
@@ -88,6 +96,10 @@ pub struct Exec {
     pub args_len: u32,
     /// Bytes used of `exe`, without the NUL.
     pub exe_len: u32,
+    /// Which signals the thread blocks.
+    pub blocked: u64,
+    /// Which the process ignores.
+    pub ignored: u64,
     /// The new name.
     pub comm: [u8; 16],
     /// The program's path.
@@ -126,4 +138,4 @@ pub struct Rename {
     pub comm: [u8; 16],
 }
 
-const _: () = assert!(size_of::<NewTask>() == 72 && size_of::<Found>() == 96 && size_of::<Exec>() == 1344);
+const _: () = assert!(size_of::<NewTask>() == 80 && size_of::<Found>() == 120 && size_of::<Exec>() == 1360);

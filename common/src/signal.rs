@@ -1,4 +1,4 @@
-//! Signals: generation and delivery.
+//! Signals: generation, delivery, consumption; dispositions and masks.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -9,6 +9,12 @@ kinds! {
     GENERATE = 0x40;
     /// [`Deliver`]
     DELIVER = 0x41;
+    /// [`Sigaction`]
+    SIGACTION = 0x42;
+    /// [`Mask`]
+    MASK = 0x43;
+    /// [`Consumed`]
+    CONSUMED = 0x44;
 }
 
 /// Flags of a [`Generate`].
@@ -27,6 +33,8 @@ pub mod flag {
     pub const SENDER_TRACED: u32 = 32;
     /// Directed to a process, not to a thread.
     pub const GROUP: u32 = 64;
+    /// The process was stopped and goes on now (`SIGNAL_CLD_MASK`): SIGCONT does that even where it is said to be ignored.
+    pub const CONTINUED: u32 = 128;
 }
 
 /// Whose information a signal carries.
@@ -55,6 +63,8 @@ pub struct Generate {
     pub value: u64,
     /// The first argument of the current thread's system call: for kill(2), whom it is for.
     pub argument: u64,
+    /// The target's mask.
+    pub blocked: u64,
     /// The target thread (a process is named by its leader).
     pub target_tid: u32,
     /// Its process.
@@ -71,6 +81,10 @@ pub struct Generate {
     pub flags: u32,
     /// The current thread's system call, or negative.
     pub nr: i32,
+    /// The target's process group.
+    pub pgrp: u32,
+    /// Keeps the size a multiple of 8.
+    pub reserved: u32,
     /// The current thread's name.
     pub comm: [u8; 16],
     /// The name of the target's controlling terminal.
@@ -89,6 +103,16 @@ pub struct Deliver {
     pub sa_flags: u64,
     /// What the interrupted call returned (`pt_regs.ax`).
     pub ax: i64,
+    /// `si_value` or, for a fault, `si_addr`.
+    pub value: u64,
+    /// The stack pointer of what is interrupted.
+    pub sp: u64,
+    /// The first four arguments of the interrupted call.
+    pub args: [u64; 4],
+    /// The interrupted call; negative: none.
+    pub nr: i32,
+    /// `f_flags` of the descriptor in the call's first argument; 0 where that is none.
+    pub file_flags: u32,
     /// The number.
     pub signo: i32,
     /// `si_code`.
@@ -99,4 +123,53 @@ pub struct Deliver {
     pub group_exit_code: i32,
 }
 
-const _: () = assert!(size_of::<Generate>() == 128 && size_of::<Deliver>() == 64);
+/// A process changed what it does about a signal (rt_sigaction(2)).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Sigaction {
+    /// Common part.
+    pub header: Header,
+    /// Handler address, 0 default, 1 ignore.
+    pub handler: u64,
+    /// `sa_flags`.
+    pub sa_flags: u64,
+    /// `sa_mask`.
+    pub mask: u64,
+    /// The number.
+    pub signo: i32,
+    /// Keeps the size a multiple of 8.
+    pub reserved: u32,
+}
+
+/// A thread changed which signals it blocks (rt_sigprocmask(2)).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Mask {
+    /// Common part.
+    pub header: Header,
+    /// `task_struct.blocked`.
+    pub blocked: u64,
+}
+
+/// A thread took a signal by a call: rt_sigtimedwait(2), or read(2) of a signalfd(2), which may take several.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Consumed {
+    /// Common part.
+    pub header: Header,
+    /// When the call was entered.
+    pub entered: u64,
+    /// `si_value`.
+    pub value: u64,
+    /// The number.
+    pub signo: i32,
+    /// `si_code`.
+    pub code: i32,
+    /// The call.
+    pub nr: i32,
+    /// 1: code and value are known.
+    pub known: u32,
+}
+
+const _: () = assert!(size_of::<Generate>() == 144 && size_of::<Deliver>() == 120);
+const _: () = assert!(size_of::<Sigaction>() == 56 && size_of::<Mask>() == 32 && size_of::<Consumed>() == 56);

@@ -62,6 +62,8 @@ pub struct Task {
     pub ret: i64,
     /// Bytes the call asks for; `u64::MAX`: unknown.
     pub requested: u64,
+    /// The mask it was last known to have.
+    pub mask: u64,
     /// What the call reads from, and what it writes to.
     pub ends: [End; 2],
     /// Its ids.
@@ -83,6 +85,8 @@ pub struct Task {
     pub payload_len: u32,
     /// 1: it was told that the process moves bytes in ways that are not followed.
     pub unseen: u32,
+    /// 1: a call was interrupted, or a handler returned: the next call's beginning and end are told.
+    pub watched: u64,
 }
 
 /// What a thread's storage holds.
@@ -102,6 +106,7 @@ impl Task {
             returned: 0,
             ret: 0,
             requested: 0,
+            mask: 0,
             ends: [End::NONE; 2],
             tid,
             tgid,
@@ -112,6 +117,7 @@ impl Task {
             known: 0,
             payload_len: 0,
             unseen: 0,
+            watched: 0,
         }
     }
 }

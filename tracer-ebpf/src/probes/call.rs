@@ -5,19 +5,24 @@
 
 use aya_ebpf::programs::BtfTracePointContext;
 use ipcscope_common::{
-    call::{CALL_END, CallEnd, class},
+    call::{CALL_BEGIN, CALL_END, CallBegin, CallEnd, class},
     settings::lost,
 };
 
-use super::{descriptor, pipe};
+use super::{descriptor, pipe, signal};
 use crate::{
     emit::{emit, header},
-    kernel::{Ptr, class_of, current, field, now},
+    kernel::{Ptr, class_of, current, field, now, peek_user, setting},
     task::{Task, traced},
 };
 
 /// `TS_COMPAT`: a 32-bit call, numbered differently (x86, asm/thread_info.h).
 const TS_COMPAT: u32 = 2;
+/// rt_sigreturn(2), waitid(2).
+const RT_SIGRETURN: i32 = 15;
+const WAITID: i32 = 247;
+/// `WNOWAIT`: the child stays to be reaped.
+const WNOWAIT: u64 = 0x0100_0000;
 
 /// The bit that marks the numbers of calls with 32-bit pointers (x86, asm/unistd.h `__X32_SYSCALL_BIT`).
 const X32: u64 = 0x4000_0000;
@@ -44,11 +49,27 @@ pub fn enter(ctx: &BtfTracePointContext) {
     }
     let regs: Ptr = ctx.arg(0);
     if class == class::SIGRETURN {
-        // A handler returns: the moment matters, its exit does not.
-        end(task, regs, 15, 0, now());
+        // Its number is gone when it exits.
+        task.nr = RT_SIGRETURN;
+        task.class = class;
+        // Where its frame is, before that is undone.
+        task.requested = field!(regs, regs_sp as u64);
         return;
     }
     begin(task, me, regs, nr as i32, class);
+    if task.watched != 0 {
+        let header = header(CALL_BEGIN, task.entered, task.tid, task.tgid);
+        emit(
+            lost::CALL,
+            CallBegin {
+                header,
+                entered: task.entered,
+                args: [field!(regs, regs_di as u64), field!(regs, regs_si as u64), field!(regs, regs_dx as u64)],
+                nr: nr as i32,
+                reserved: 0,
+            },
+        );
+    }
     // What looks into the thread's own memory.
     match class {
         class::WRITE => pipe::keep_payload(me, regs),
@@ -87,6 +108,16 @@ pub fn exit(ctx: &BtfTracePointContext) {
     let ret: i64 = ctx.arg(1);
     let nr = field!(regs, regs_orig_ax as u64) as i32;
     let class = task.class;
+    if class == class::SIGRETURN {
+        // The restored result tells what became of the call that was interrupted.
+        task.class = class::NONE;
+        task.watched = 1;
+        task.mask = field!(me, task_blocked as u64);
+        let header = header(CALL_END, now(), task.tid, task.tgid);
+        let args = [task.mask, task.requested, 0];
+        emit(lost::CALL, CallEnd { header, entered: 0, ret, args, nr: RT_SIGRETURN, reserved: 0 });
+        return;
+    }
     // A call whose entry was not seen, or not looked at.
     if class == class::NONE || nr != task.nr {
         task.class = class::NONE;
@@ -94,6 +125,7 @@ pub fn exit(ctx: &BtfTracePointContext) {
         if interrupted(ret) && task.held == 0 {
             task.entered = 0;
             end(task, regs, nr, ret, now());
+            task.watched = 1;
         }
         return;
     }
@@ -102,17 +134,31 @@ pub fn exit(ctx: &BtfTracePointContext) {
     task.ret = ret;
     match class {
         class::READ..=class::SENDFILE if task.ends[0].pipe | task.ends[1].pipe != 0 => pipe::finish(task, me, regs),
-        class::PIPE..=class::RECVMSG => descriptor::finish(task, me, regs),
         // A message without bytes is sent, too.
-        class::SENDMSG => descriptor::sending(task, field!(regs, regs_si as u64), if ret == 0 { 1 } else { ret }),
+        class::SENDMSG if !interrupted(ret) => {
+            descriptor::sending(task, field!(regs, regs_si as u64), if ret == 0 { 1 } else { ret });
+        }
         class::RING if ret >= 0 => pipe::unseen(task, me),
         class::WAIT if ret >= 0 => end(task, regs, nr, ret, time),
+        class::SIGWAIT if ret > 0 => signal::waited(task, regs),
+        class::SIGACTION if ret == 0 => signal::action(task, me, regs),
+        class::SIGMASK if ret == 0 => signal::mask(task, me),
         _ => {
-            if interrupted(ret) {
+            if class >= class::PIPE && class <= class::RECVMSG {
+                descriptor::finish(task, me, regs);
+            }
+            if class == class::READ && ret > 0 && ret & 127 == 0 && setting!(signals) != 0 {
+                signal::read(task, regs);
+            }
+            if interrupted(ret) || task.watched != 0 {
                 end(task, regs, nr, ret, time);
             }
         }
     }
+    if task.watched != 0 && !interrupted(ret) && matches!(class, class::SENDMSG..=class::RING | class::SIGWAIT) {
+        end(task, regs, nr, ret, time);
+    }
+    task.watched = u64::from(interrupted(ret));
     if class <= class::SENDFILE {
         task.known = u8::from(descriptor::is_alone(me));
     }
@@ -130,6 +176,12 @@ fn interrupted(ret: i64) -> bool {
 
 #[inline(always)]
 fn end(task: &Task, regs: Ptr, nr: i32, ret: i64, time: u64) {
+    let mut third = field!(regs, regs_dx as u64);
+    if nr == WAITID {
+        // siginfo_t: the child's id is at 12.
+        let stays = field!(regs, regs_r10 as u64) & WNOWAIT != 0 || third == 0 || ret < 0;
+        third = if stays { 0 } else { u64::from(peek_user::<u32>(third + 12).unwrap_or(0)) };
+    }
     let header = header(CALL_END, time, task.tid, task.tgid);
     emit(
         lost::CALL,
@@ -137,7 +189,7 @@ fn end(task: &Task, regs: Ptr, nr: i32, ret: i64, time: u64) {
             header,
             entered: task.entered,
             ret,
-            args: [field!(regs, regs_di as u64), field!(regs, regs_si as u64), field!(regs, regs_dx as u64)],
+            args: [field!(regs, regs_di as u64), field!(regs, regs_si as u64), third],
             nr,
             reserved: 0,
         },

@@ -98,6 +98,17 @@ pub fn follow(me: Ptr, fd: u64, end: &mut End, known: bool) {
     }
 }
 
+/// The inode behind a descriptor of `task`, and its file system's device.
+#[inline(always)]
+pub fn inode_of(task: Ptr, fd: u64) -> (u64, u32) {
+    let file = file_of(task, fd);
+    if file == 0 {
+        return (0, 0);
+    }
+    let (_, super_block, ino) = inode_facts(inode_and_flags(file).0);
+    (ino, peek(super_block + offset!(super_block_dev) as u64))
+}
+
 /// Whether the thread has its descriptor table for itself.
 #[inline(always)]
 pub fn is_alone(me: Ptr) -> bool {

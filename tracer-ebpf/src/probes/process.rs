@@ -6,7 +6,7 @@ use ipcscope_common::{
     settings::lost,
 };
 
-use super::descriptor;
+use super::{descriptor, signal};
 use crate::{
     emit::{count_lost, emit, header, reserve},
     kernel::{Ptr, copy_user, current, field, namespaced_tid, now, peek, setting},
@@ -29,7 +29,10 @@ pub fn new_task(ctx: &BtfTracePointContext) {
         return;
     }
     let (tid, tgid) = (field!(task, task_pid as u32), field!(task, task_tgid as u32));
-    if !follow(task, &mut Task::new(tid, tgid, parent.held as u8)) {
+    let blocked = field!(task, task_blocked as u64);
+    let mut entry = Task::new(tid, tgid, parent.held as u8);
+    entry.mask = blocked;
+    if !follow(task, &mut entry) {
         count_lost(lost::TASK_TABLE);
         return;
     }
@@ -52,6 +55,7 @@ pub fn new_task(ctx: &BtfTracePointContext) {
             ns_tid,
             // A thread's process is numbered where its creator is; user space knows that number.
             ns_tgid: if tid == tgid { ns_tid } else { 0 },
+            blocked,
             comm: field!(task, task_comm as [u8; 16]),
         },
     );
@@ -74,6 +78,7 @@ pub fn exec(ctx: &BtfTracePointContext) {
     member.held = 0;
     entry.class = 0;
     entry.sampled = 0;
+    entry.watched = 0;
     let held = descriptor::held(task);
     let bprm: Ptr = ctx.arg(2);
     let mm = field!(task, task_mm as Ptr);
@@ -89,6 +94,8 @@ pub fn exec(ctx: &BtfTracePointContext) {
         exec.held = held;
         exec.files = field!(task, task_files as u64);
         exec.args_len = len;
+        exec.blocked = field!(task, task_blocked as u64);
+        exec.ignored = signal::dispositions(task).0;
         exec.comm = field!(task, task_comm as [u8; 16]);
         exec.exe = [0; 256];
         exec.args = [0; ARGS_LEN];

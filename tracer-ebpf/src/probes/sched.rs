@@ -7,7 +7,7 @@ use ipcscope_common::{
     settings::lost,
 };
 
-use super::pipe;
+use super::{descriptor, pipe};
 use crate::{
     emit::{emit, header},
     kernel::{Ptr, current, field, now, registers, setting, syscall_of},
@@ -16,6 +16,9 @@ use crate::{
 
 /// `TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE`.
 const SLEEPING: u32 = 3;
+/// flock(2), fcntl(2).
+const FLOCK: i32 = 73;
+const FCNTL: i32 = 72;
 /// `TASK_INTERRUPTIBLE`.
 const INTERRUPTIBLE: u32 = 1;
 
@@ -61,15 +64,20 @@ fn switch_to(preempted: u64, prev: Ptr, next: Ptr, state: u32) {
                 let header = header(BLOCK, time, task.tid, task.tgid);
                 let end = if task.ends[0].pipe != 0 { &task.ends[0] } else { &task.ends[1] };
                 let followed = task.class != 0;
+                let nr = field!(regs, regs_orig_ax as u64) as i32;
+                let (mut ino, mut dev) = (end.ino, end.dev);
+                if nr == FLOCK || nr == FCNTL {
+                    (ino, dev) = descriptor::inode_of(prev, field!(regs, regs_di as u64));
+                }
                 emit(
                     lost::SCHED,
                     Block {
                         switch: Switch { header, next_tid, next_tgid, state, preempted },
                         task: prev as u64,
                         entered: if followed { task.entered } else { 0 },
-                        ino: if followed { end.ino } else { 0 },
-                        dev: if followed { end.dev } else { 0 },
-                        nr: field!(regs, regs_orig_ax as u64) as i32,
+                        ino: if followed { ino } else { 0 },
+                        dev: if followed { dev } else { 0 },
+                        nr,
                         args: [
                             field!(regs, regs_di as u64),
                             field!(regs, regs_si as u64),

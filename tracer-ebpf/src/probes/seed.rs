@@ -13,7 +13,7 @@ use ipcscope_common::{
     settings::lost,
 };
 
-use super::{call, descriptor};
+use super::{call, descriptor, signal};
 use crate::{
     emit::count_lost,
     kernel::{Ptr, class_of, current, field, namespaced_tid, now, offset, peek, registers},
@@ -105,6 +105,7 @@ pub fn task(ctx: *const TaskContext) {
     // A sleeping thread cannot leave its call while its registers are read, one that runs could.
     let nr = if state == 0 { -1 } else { field!(regs, regs_orig_ax as u64) as i32 };
     let mut entry = Task::new(header.tid, tgid, held as u8);
+    entry.mask = field!(task, task_blocked as u64);
     if nr >= 0 && held == 0 {
         let class = class_of(nr as u64);
         if class != class::NONE {
@@ -117,6 +118,7 @@ pub fn task(ctx: *const TaskContext) {
     }
     let parent = field!(task, task_real_parent as Ptr);
     let ns_tid = namespaced_tid(task);
+    let (ignored, caught) = signal::dispositions(task);
     write(
         meta,
         &Found {
@@ -129,6 +131,9 @@ pub fn task(ctx: *const TaskContext) {
             nr,
             held,
             args: [field!(regs, regs_di as u64), field!(regs, regs_si as u64), field!(regs, regs_dx as u64)],
+            blocked: field!(task, task_blocked as u64),
+            ignored,
+            caught,
             comm: field!(task, task_comm as [u8; 16]),
         },
     );

@@ -1,21 +1,29 @@
-//! Signals: generation and delivery.
+//! Signals: generation, delivery, consumption; dispositions and masks.
 
 use aya_ebpf::programs::BtfTracePointContext;
 use ipcscope_common::{
     settings::lost,
-    signal::{DELIVER, Deliver, GENERATE, Generate, flag, info},
+    signal::{CONSUMED, Consumed, DELIVER, Deliver, GENERATE, Generate, MASK, Mask, SIGACTION, Sigaction, flag, info},
 };
 
+use super::descriptor;
 use crate::{
     emit::{emit, header},
-    kernel::{Ptr, current, field, now, offset, peek, registers, syscall_of},
-    task::{member, traced},
+    kernel::{Ptr, current, field, now, offset, peek, peek_user, registers, setting, syscall_of},
+    task::{Task, member, traced},
 };
 
 /// `SIGNAL_GROUP_EXIT`: the process is ending (include/linux/sched/signal.h).
 const SIGNAL_GROUP_EXIT: u32 = 4;
 /// Size of `struct k_sigaction` on x86-64: handler, flags, restorer, mask.
 const SIGACTION_SIZE: u64 = 32;
+/// `SIGNAL_CLD_STOPPED | SIGNAL_CLD_CONTINUED`: the process was stopping or stopped, and a SIGCONT ended that.
+const SIGNAL_CLD_MASK: u32 = 0x30;
+/// `PIDTYPE_PGID`: index into `signal_struct.pids`.
+const PIDTYPE_PGID: u64 = 2;
+/// `struct signalfd_siginfo`, and how many a read can bring before we stop looking.
+const SIGNALFD_SIZE: u64 = 128;
+const SIGNALFD_MOST: u64 = 256;
 
 /// What the pointer to the information stands for: (kind, si_code, si_value or si_addr).
 #[inline(always)]
@@ -72,6 +80,11 @@ pub fn generate(ctx: &BtfTracePointContext) {
     if group != 0 {
         flags |= flag::GROUP;
     }
+    if field!(signal, signal_flags as u32) & SIGNAL_CLD_MASK != 0 {
+        flags |= flag::CONTINUED;
+    }
+    let group_pid = field!(signal, signal_pids as [u64; 3])[PIDTYPE_PGID as usize];
+    let pgrp: u32 = peek(group_pid + offset!(pid_numbers) as u64 + offset!(upid_nr) as u64);
     let actions = field!(task, task_sighand as u64) + offset!(sighand_action) as u64;
     let action: [u64; 2] = peek(actions + ((signo - 1) as u64 & 63) * SIGACTION_SIZE);
     let tty = field!(signal, signal_tty as u64);
@@ -86,6 +99,7 @@ pub fn generate(ctx: &BtfTracePointContext) {
             sa_flags: action[1],
             value,
             argument: field!(registers(me), regs_di as u64),
+            blocked: field!(task, task_blocked as u64),
             target_tid: field!(task, task_pid as u32),
             target_tgid: field!(task, task_tgid as u32),
             signo,
@@ -94,6 +108,8 @@ pub fn generate(ctx: &BtfTracePointContext) {
             result: result as u32,
             flags,
             nr: syscall_of(me),
+            pgrp,
+            reserved: 0,
             comm: field!(me, task_comm as [u8; 16]),
             tty,
         },
@@ -106,10 +122,15 @@ pub fn deliver(ctx: &BtfTracePointContext) {
     let task = current();
     let Some(entry) = traced(task) else { return };
     let signo: i32 = ctx.arg(0);
-    let (kind, code, _) = information(ctx.arg(1));
+    let (kind, code, value) = information(ctx.arg(1));
     let action: u64 = ctx.arg(2);
     let action: [u64; 2] = peek(action);
     let signal = field!(task, task_signal as Ptr);
+    let regs = registers(task);
+    let nr = field!(regs, regs_orig_ax as u64) as i32;
+    let first = field!(regs, regs_di as u64);
+    let file = if nr >= 0 { descriptor::file_of(task, first) } else { 0 };
+    let file_flags = if file == 0 { 0 } else { peek(file + offset!(file_flags) as u64) };
     let header = header(DELIVER, now(), entry.tid, entry.tgid);
     emit(
         lost::SIGNAL,
@@ -117,11 +138,111 @@ pub fn deliver(ctx: &BtfTracePointContext) {
             header,
             handler: action[0],
             sa_flags: action[1],
-            ax: field!(registers(task), regs_ax as u64) as i64,
+            ax: field!(regs, regs_ax as u64) as i64,
+            value,
+            sp: field!(regs, regs_sp as u64),
+            args: [first, field!(regs, regs_si as u64), field!(regs, regs_dx as u64), field!(regs, regs_r10 as u64)],
+            nr,
+            file_flags,
             signo,
             code,
             info: kind,
             group_exit_code: field!(signal, signal_group_exit_code as i32),
         },
     );
+}
+
+/// Which signals the process of `task` ignores, and for which it has a handler.
+#[inline(always)]
+pub fn dispositions(task: Ptr) -> (u64, u64) {
+    let actions = field!(task, task_sighand as u64) + offset!(sighand_action) as u64;
+    let (mut ignored, mut caught) = (0u64, 0u64);
+    for index in 0..64u64 {
+        let handler: u64 = peek(actions + index * SIGACTION_SIZE);
+        if handler == 1 {
+            ignored |= 1 << index;
+        } else if handler != 0 {
+            caught |= 1 << index;
+        }
+    }
+    (ignored, caught)
+}
+
+/// rt_sigaction(2) returned.
+#[inline(always)]
+pub fn action(task: &Task, me: Ptr, regs: Ptr) {
+    // It only asked.
+    if field!(regs, regs_si as u64) == 0 || setting!(signals) == 0 {
+        return;
+    }
+    let signo = field!(regs, regs_di as u64) as i32;
+    let actions = field!(me, task_sighand as u64) + offset!(sighand_action) as u64;
+    let action: [u64; 4] = peek(actions + ((signo - 1) as u64 & 63) * SIGACTION_SIZE);
+    let header = header(SIGACTION, task.returned, task.tid, task.tgid);
+    emit(
+        lost::SIGNAL,
+        Sigaction { header, handler: action[0], sa_flags: action[1], mask: action[3], signo, reserved: 0 },
+    );
+}
+
+/// rt_sigprocmask(2) returned.
+#[inline(always)]
+pub fn mask(task: &mut Task, me: Ptr) {
+    let blocked = field!(me, task_blocked as u64);
+    if blocked == task.mask || setting!(signals) == 0 {
+        return;
+    }
+    task.mask = blocked;
+    let header = header(MASK, task.returned, task.tid, task.tgid);
+    emit(lost::SIGNAL, Mask { header, blocked });
+}
+
+/// rt_sigtimedwait(2) took a signal.
+#[inline(always)]
+pub fn waited(task: &Task, regs: Ptr) {
+    if setting!(signals) == 0 {
+        return;
+    }
+    // siginfo_t as the kernel wrote it for the caller: code at 8, value at 24.
+    let place = field!(regs, regs_si as u64);
+    let told = if place == 0 { None } else { peek_user::<[u64; 4]>(place) };
+    let (code, value, known) = told.map_or((0, 0, 0), |raw| (raw[1] as i32, raw[3], 1));
+    consumed(task, task.ret as i32, code, value, known);
+}
+
+#[inline(always)]
+fn consumed(task: &Task, signo: i32, code: i32, value: u64, known: u32) {
+    let header = header(CONSUMED, task.returned, task.tid, task.tgid);
+    emit(lost::SIGNAL, Consumed { header, entered: task.entered, value, signo, code, nr: task.nr, known });
+}
+
+/// read(2) of something that is no pipe returned a multiple of 128 bytes: if it is a signalfd, these are signals.
+#[inline(always)]
+pub fn read(task: &Task, regs: Ptr) {
+    let dentry: u64 = peek(task.ends[0].file + offset!(file_dentry) as u64);
+    let name: u64 = peek(dentry + offset!(dentry_name) as u64);
+    if peek::<[u8; 11]>(name) != *b"[signalfd]\0" {
+        return;
+    }
+    let count = task.ret as u64 / SIGNALFD_SIZE;
+    let place = field!(regs, regs_si as u64);
+    for index in 0..SIGNALFD_MOST {
+        if index >= count {
+            break;
+        }
+        tell_signalfd(place + index * SIGNALFD_SIZE);
+    }
+}
+
+/// Tells of one signal that a signalfd gave. A global function: the verifier proves it once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn tell_signalfd(place: u64) -> i32 {
+    let Some(task) = traced(current()) else { return 0 };
+    // struct signalfd_siginfo: number at 0, code at 8, value at 48.
+    let (Some([signo, _, code]), Some(value)) = (peek_user::<[i32; 3]>(place), peek_user::<u64>(place + 48)) else {
+        return 0;
+    };
+    consumed(task, signo, code, value, 1);
+    0
 }

@@ -7,7 +7,9 @@ mod mistakes;
 mod pipes;
 mod processes;
 mod signals;
+mod states;
 mod sys;
+mod verdicts;
 
 /// Runs a workload; `false` if there is none of that name.
 pub fn run(words: &[&str]) -> bool {
@@ -22,6 +24,8 @@ pub fn run(words: &[&str]) -> bool {
         ["mistake", name] => mistakes::run(name, true),
         ["correct", name] => mistakes::run(name, false),
         ["hold-still", ready] => pipes::hold_still(ready.parse().unwrap()),
+        ["verdicts"] => verdicts::verdicts(),
+        [name] if states::run(name) => {}
         ["give", path] => beyond::give(path),
         ["take", path] => beyond::take(path),
         ["compat"] => beyond::compat(),

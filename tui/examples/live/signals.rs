@@ -27,6 +27,11 @@ pub fn run(name: &str) -> bool {
         "sigwait" => sigwait(),
         "realtime" => realtime(),
         "longjmp" => abandoned(),
+        "faults" => faults(),
+        "flushed" => flushed(),
+        "signalfd" => signalfd(),
+        "server" => server(),
+        "broadcast" => broadcast(),
         _ => return false,
     }
     true
@@ -325,4 +330,154 @@ fn abandoned() {
     });
     say("child", child);
     reap(child);
+}
+
+/// Every fault that a program brings upon itself; no core, and one with a handler.
+fn faults() {
+    let one = |name: &str, fault: fn()| {
+        let child = fork(|| {
+            // SAFETY: it is meant to die here, without a core.
+            unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
+            for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP] {
+                disposition(signal, libc::SIG_DFL);
+            }
+            fault();
+        });
+        say(name, format!("{child} {}", reap(child)));
+    };
+    // SAFETY: it is meant to fault.
+    one("SIGSEGV", || unsafe { ptr::without_provenance_mut::<u8>(16).write_volatile(1) });
+    // SAFETY: it is meant to fault.
+    one("SIGFPE", || unsafe {
+        std::arch::asm!("xor edx, edx", "xor ecx, ecx", "mov eax, 1", "div ecx", out("eax") _, out("ecx") _, out("edx") _);
+    });
+    // SAFETY: it is meant to fault.
+    one("SIGILL", || unsafe { std::arch::asm!("ud2") });
+    // SAFETY: it is meant to fault.
+    one("SIGTRAP", || unsafe { std::arch::asm!("int3") });
+    // SAFETY: it is meant to fault.
+    one("SIGBUS", || unsafe {
+        let file = libc::memfd_create(c"empty".as_ptr(), 0);
+        let page = libc::mmap(ptr::null_mut(), 4096, libc::PROT_READ, libc::MAP_SHARED, file, 0);
+        page.cast::<u8>().read_volatile();
+    });
+}
+
+/// Signals that wait are taken away: by being ignored, by SIGCONT, by a stop signal.
+fn flushed() {
+    say("pid", pid());
+    for signal in [libc::SIGUSR1, libc::SIGTSTP, libc::SIGCONT] {
+        mask(libc::SIG_BLOCK, signal);
+    }
+    handle(libc::SIGUSR1, 0);
+    kill(pid(), libc::SIGUSR1);
+    disposition(libc::SIGUSR1, libc::SIG_IGN);
+    kill(pid(), libc::SIGTSTP);
+    kill(pid(), libc::SIGCONT);
+    kill(pid(), libc::SIGTSTP);
+    kill(pid(), libc::SIGCONT);
+    for signal in [libc::SIGUSR1, libc::SIGTSTP] {
+        mask(libc::SIG_UNBLOCK, signal);
+    }
+    say("handled", HANDLED.load(Ordering::SeqCst));
+}
+
+/// Several at once from a descriptor, in the order in which it gives them.
+fn signalfd() {
+    say("pid", pid());
+    let realtime = libc::SIGRTMIN() + 1;
+    let mut wanted = 0_u64;
+    for signal in [libc::SIGUSR1, libc::SIGUSR2, realtime] {
+        mask(libc::SIG_BLOCK, signal);
+        wanted |= 1 << (signal - 1);
+    }
+    // SAFETY: plain calls on memory that outlives them.
+    let fd = unsafe { libc::syscall(libc::SYS_signalfd4, -1, &raw const wanted, 8, 0) } as c_int;
+    kill(pid(), libc::SIGUSR2);
+    for number in [7_usize, 8] {
+        let value = libc::sigval { sival_ptr: ptr::without_provenance_mut(number) };
+        // SAFETY: plain call.
+        check("sigqueue", i64::from(unsafe { libc::sigqueue(pid(), realtime, value) }));
+    }
+    kill(pid(), libc::SIGUSR1);
+    let (count, bytes) = read(fd, 128 * 8);
+    check("read", count);
+    let numbers: Vec<String> = bytes.chunks(128).map(|info| info[0].to_string()).collect();
+    say("took", numbers.join(" "));
+}
+
+/// What a pre-forking web server does about TERM, HUP and USR1.
+fn server() {
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    extern "C" fn ask(signal: c_int) {
+        ASKED.store(signal as u32, Ordering::SeqCst);
+    }
+    let (ready_r, ready_w) = pipe(0);
+    let parent = fork(|| {
+        for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1] {
+            handle_with(signal, 0, ask);
+        }
+        let worker = || {
+            fork(|| {
+                disposition(libc::SIGTERM, libc::SIG_DFL);
+                disposition(libc::SIGHUP, libc::SIG_DFL);
+                disposition(libc::SIGUSR1, libc::SIG_DFL);
+                write(ready_w, b"w");
+                sleep(60_000);
+            })
+        };
+        let mut workers = [worker(), worker()];
+        loop {
+            // SAFETY: plain call.
+            unsafe { libc::pause() };
+            let signal = ASKED.swap(0, Ordering::SeqCst) as c_int;
+            // USR1: gracefully, after what is at work; here the same as HUP but for the signal.
+            let tell = if signal == libc::SIGUSR1 { libc::SIGUSR1 } else { libc::SIGTERM };
+            for worker in workers {
+                kill(worker, tell);
+                say(&format!("ended-{signal}-{worker}"), reap(worker));
+            }
+            if signal == libc::SIGTERM {
+                return;
+            }
+            workers = [worker(), worker()];
+        }
+    });
+    say("parent", parent);
+    let ready = || {
+        for _ in 0..2 {
+            read(ready_r, 1);
+        }
+        until_state(parent, 'S');
+        sleep(20);
+    };
+    ready();
+    kill(parent, libc::SIGHUP);
+    ready();
+    kill(parent, libc::SIGUSR1);
+    ready();
+    kill(parent, libc::SIGTERM);
+    say("status", reap(parent));
+}
+
+/// To everybody; only in a pid namespace of its own, whose init it is.
+fn broadcast() {
+    assert_eq!(pid(), 1, "not in a pid namespace of its own");
+    let (ready_r, ready_w) = pipe(0);
+    let children: Vec<c_int> = (0..3)
+        .map(|_| {
+            fork(|| {
+                write(ready_w, b"r");
+                sleep(60_000);
+            })
+        })
+        .collect();
+    for _ in &children {
+        read(ready_r, 1);
+    }
+    sleep(20);
+    kill(-1, libc::SIGTERM);
+    for child in children {
+        say("status", reap(child));
+    }
 }

@@ -18,6 +18,7 @@ mod sched;
 pub mod sequence;
 mod signal;
 mod tasks;
+mod verdict;
 
 use ipcscope_common::{
     mark::{self, flag},
@@ -126,6 +127,7 @@ impl Decoder {
             Record::Waking(record) => self.waking(&record, false),
             Record::WakingNew(record) => self.waking(&record, true),
             Record::CallEnd(record) => self.call_end(&record),
+            Record::CallBegin(record) => self.call_begin(&record),
             Record::Descriptor(record) => self.descriptor(&record),
             Record::Held(record) => self.held(&record),
             Record::FoundHeld(record) => self.found_held(&record),
@@ -137,6 +139,9 @@ impl Decoder {
             Record::PipeUnseen(record) => self.pipe_unseen(&record),
             Record::Generate(record) => self.generate(&record),
             Record::Deliver(record) => self.deliver(&record),
+            Record::Sigaction(record) => self.sigaction(&record),
+            Record::Mask(record) => self.mask(&record),
+            Record::Consumed(record) => self.consumed(&record),
             Record::Lost(record) => self.records_lost(&record),
             Record::Tick(tick) => self.advance(tick.header.time),
             Record::Unknown(_) => {}
@@ -174,6 +179,9 @@ impl Decoder {
     fn records_lost(&mut self, record: &mark::Lost) {
         if !matches!(record.class, lost::SCHED | lost::SIGNAL | lost::CALL) {
             self.pipes_lost(record.header.time);
+        }
+        if record.class != lost::PIPE_SAMPLE {
+            self.calls_lost();
         }
         if record.over == 0 {
             if lost::is_numbered(record.class) {

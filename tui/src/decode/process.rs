@@ -2,7 +2,7 @@
 
 use ipcscope_common::{call::CallEnd, process};
 
-use crate::event::{Comm, Exit, Kind, StateChange, Task, ThreadState, text};
+use crate::event::{Comm, Exit, Kind, SignalSet, StateChange, Task, ThreadState, text};
 
 use super::{Decoder, names, tasks::Thread};
 
@@ -28,6 +28,7 @@ impl Decoder {
         thread.files = record.files;
         thread.held = held;
         thread.ns_pid = if is_thread { parent_ns } else { ns_pid(child.pid, record.ns_tgid) };
+        thread.mask = Some(record.blocked);
         thread.state = Some(ThreadState::New);
         thread.since = header.time;
         self.tasks.add(thread);
@@ -47,11 +48,17 @@ impl Decoder {
         thread.files = record.files;
         thread.held = record.held != 0;
         thread.ns_pid = ns_pid(task.pid, record.ns_tgid);
+        thread.mask = Some(record.blocked);
         self.tasks.add(thread);
         self.channels.use_table(record.files);
-        if record.held == 0 && record.state & 3 != 0 {
-            self.found_blocked(record, task);
+        if record.held != 0 {
+            return;
         }
+        if task.pid == task.tid {
+            self.tell_dispositions(header.time, task, SignalSet(record.ignored), SignalSet(record.caught));
+        }
+        self.tell_mask(header.time, task, record.blocked);
+        self.found_asleep(record, task);
     }
 
     pub(super) fn exec(&mut self, record: &process::Exec) {
@@ -59,13 +66,14 @@ impl Decoder {
         let task = Task { pid: header.tgid, tid: header.tid };
         if record.old_tid != header.tid {
             // Another thread than the leader called exec: it takes the leader's id over; the leader is gone.
-            self.tasks.remove(record.old_tid);
+            self.tasks.take_over(record.old_tid, task);
         }
         let thread = self.tasks.ensure(task.tid, task.pid);
         thread.comm = Comm::new(&record.comm);
         thread.call = None;
         thread.interrupted = None;
-        thread.handlers.clear();
+        thread.mask = Some(record.blocked);
+        let frames = std::mem::take(&mut thread.handlers);
         let first = std::mem::take(&mut thread.held);
         let before = std::mem::replace(&mut thread.files, record.files);
         let exe = record.exe.get(..record.exe_len as usize).unwrap_or_default();
@@ -75,6 +83,9 @@ impl Decoder {
         let argv = args.split(|byte| *byte == 0).map(text::escape).collect();
         let cut = record.args_len as usize > record.args.len();
         self.push(header.time, task, Kind::Exec { exe: text::escape(exe), argv, cut });
+        self.abandon(header.time, task, frames);
+        self.tell_dispositions(header.time, task, SignalSet(record.ignored), SignalSet::default());
+        self.tell_mask(header.time, task, record.blocked);
         self.table_after_exec(header.time, task, before, record.files, first);
         if first {
             // Until now nobody was told of this thread: it runs, or it could not exec.
@@ -102,18 +113,25 @@ impl Decoder {
         };
         self.push(header.time, task, Kind::Exit(exit));
         self.leave_table(header.time, task, files);
-        self.discard_pending(header.time, task, record.last != 0);
+        if record.last != 0
+            && let Some(process) = self.tasks.process(task.pid)
+        {
+            process.ended = true;
+        }
+        self.discard_at_exit(header.time, task, record.last != 0);
     }
 
-    /// A call reaped a child, if it is wait4(2); the kernel frees the child's thread some time later.
+    /// A call reaped a child, if it is wait4(2) or waitid(2); the kernel frees the child's thread some time later.
     pub(super) fn reaped(&mut self, record: &CallEnd) {
-        if i64::from(record.nr) != syscalls::Sysno::wait4 as i64 || record.ret <= 0 {
-            return;
-        }
+        let child = match usize::try_from(record.nr).ok().and_then(syscalls::Sysno::new) {
+            Some(syscalls::Sysno::wait4) if record.ret > 0 => record.ret as u32,
+            Some(syscalls::Sysno::waitid) if record.ret == 0 => record.args[2] as u32,
+            _ => return,
+        };
         // The number is the caller's own; in another pid namespace it says nothing here.
         let caller_ns = self.tasks.get(record.header.tid).and_then(|t| t.ns_pid);
         if caller_ns.is_none() {
-            self.dead(record.header.time, record.ret as u32);
+            self.dead(record.header.time, child);
         }
     }
 

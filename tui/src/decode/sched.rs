@@ -2,7 +2,9 @@
 
 use ipcscope_common::{process::Found, sched};
 
-use crate::event::{Blocked, Cause, Kind, StateChange, Task, ThreadState, WokenBy};
+use syscalls::Sysno;
+
+use crate::event::{Blocked, Cause, ChannelId, Kind, Lock, StateChange, Task, ThreadState, WokenBy};
 
 use super::{Decoder, names};
 
@@ -11,8 +13,40 @@ const UNINTERRUPTIBLE: u32 = 0x2;
 const STOPPED: u32 = 0x4;
 const TRACED: u32 = 0x8;
 const DEAD: u32 = 0x80;
+/// `TASK_WAKEKILL`: a fatal signal wakes it.
+const WAKEKILL: u32 = 0x100;
+/// `P_PID` of waitid(2).
+const P_PID: u64 = 1;
+/// Commands of futex(2) without their flags: those that wait, those that take a lock (`FUTEX_LOCK_PI`, `_PI2`).
+const FUTEX_COMMAND: u64 = 0x7f;
+const FUTEX_WAITS: [u64; 5] = [0, 9, 6, 11, 13];
+const FUTEX_LOCKS: [u64; 2] = [6, 13];
 /// States a sleeper can be in.
 const SLEEPING: u32 = 0x3;
+
+fn is_file_lock(nr: i32) -> bool {
+    matches!(usize::try_from(nr).ok().and_then(Sysno::new), Some(Sysno::flock | Sysno::fcntl))
+}
+
+/// What a call's number and arguments say it waits for.
+fn waits_for(pid: u32, nr: i32, args: &[u64; 3]) -> Blocked {
+    let [first, second, _] = *args;
+    let mut on = Blocked { syscall: (nr >= 0).then(|| names::syscall(nr)), ..Blocked::default() };
+    let certain = |pid: u64| (pid as i32 > 0).then_some(pid as u32);
+    match usize::try_from(nr).ok().and_then(Sysno::new) {
+        Some(Sysno::wait4) => on.waits_for = certain(first),
+        Some(Sysno::waitid) if first == P_PID => on.waits_for = certain(second),
+        Some(Sysno::futex) => {
+            let command = second & FUTEX_COMMAND;
+            if FUTEX_WAITS.contains(&command) {
+                on.channel = Some(ChannelId(format!("futex:{pid}:{first:#x}").into()));
+            }
+            on.lock = FUTEX_LOCKS.contains(&command).then_some(Lock::Word(()));
+        }
+        _ => {}
+    }
+    on
+}
 
 impl StateChange {
     /// A change without details.
@@ -53,52 +87,59 @@ impl Decoder {
     /// What a thread that goes to sleep waits for.
     fn blocked_on(&mut self, block: &sched::Block) -> Blocked {
         let header = &block.switch.header;
-        let in_call = block.nr >= 0;
-        let mut op = None;
-        let mut channel = None;
-        if in_call && block.entered != 0 {
-            self.tasks.resume(header.tid, block.entered, |interrupted| interrupted.nr == block.nr);
-            op = Some(self.tasks.op(header.tid, header.tgid, block.entered));
-            if let Some(thread) = self.tasks.get_mut(header.tid) {
-                thread.address = block.task;
-            }
-            if block.ino != 0 {
-                channel = Some(self.channels.name(block.dev, block.ino));
-                self.pipe_blocked(block, op);
-            }
-        }
-        let waits = i64::from(block.nr) == syscalls::Sysno::wait4 as i64;
-        let [first, ..] = block.args;
         let uninterruptible = block.switch.state & SLEEPING == UNINTERRUPTIBLE;
-        Blocked {
-            op,
-            syscall: in_call.then(|| names::syscall(block.nr)),
-            fd: channel.is_some().then_some(first as i32),
-            channel,
-            waits_for: (waits && (first as i32) > 0).then_some(first as u32),
-            cause: match (in_call, uninterruptible) {
-                (false, _) => Cause::Fault,
-                (true, false) => Cause::Call,
-                // A killable wait for a child of vfork(2) is uninterruptible too, but no device's.
-                (true, true) if block.switch.state & 0x100 != 0 => Cause::Call,
-                (true, true) => Cause::Io,
-            },
-            uninterruptible,
+        // A killable wait for a child of vfork(2) is uninterruptible too, but no device's.
+        let killable = block.switch.state & WAKEKILL != 0;
+        let mut on = waits_for(header.tgid, block.nr, &block.args);
+        on.uninterruptible = uninterruptible;
+        on.cause = match (block.nr >= 0, uninterruptible && !killable) {
+            (false, _) => Cause::Fault,
+            (true, false) => Cause::Call,
+            (true, true) => Cause::Io,
+        };
+        if block.nr < 0 || block.entered == 0 {
+            return on;
         }
+        self.tasks.resume(header.tid, block.entered, |interrupted| interrupted.is_again(block.nr));
+        let op = self.tasks.op(header.tid, header.tgid, block.entered);
+        on.op = Some(op);
+        if let Some(thread) = self.tasks.get_mut(header.tid) {
+            thread.address = block.task;
+            thread.last_block = Some((op, block.nr));
+            if let Some(earlier) = thread.interrupted.as_ref().filter(|earlier| earlier.op == op) {
+                on.restarts = earlier.restarts;
+                on.syscall = Some(names::syscall(earlier.nr));
+                thread.last_block = Some((op, earlier.nr));
+            }
+        }
+        if block.ino != 0 && is_file_lock(block.nr) {
+            // dev_t of the kernel: 12 bits major, 20 bits minor.
+            let (major, minor) = (block.dev >> 20, block.dev & 0xf_ffff);
+            on.lock = Some(Lock::File(format!("{major}:{minor}:{}", block.ino)));
+            on.fd = block.args.first().map(|fd| *fd as i32);
+        } else if block.ino != 0 {
+            on.channel = Some(self.channels.name(block.dev, block.ino));
+            on.fd = block.args.first().map(|fd| *fd as i32);
+            self.pipe_blocked(block, Some(op));
+        }
+        on
     }
 
-    /// A thread that slept when tracing began.
-    pub(super) fn found_blocked(&mut self, record: &Found, task: Task) {
-        let on = Blocked {
-            op: None,
-            syscall: (record.nr >= 0).then(|| names::syscall(record.nr)),
-            channel: None,
-            fd: None,
-            waits_for: None,
-            cause: if record.nr >= 0 { Cause::Call } else { Cause::Fault },
-            uninterruptible: record.state & SLEEPING == UNINTERRUPTIBLE,
+    /// A thread that slept or was stopped when tracing began.
+    pub(super) fn found_asleep(&mut self, record: &Found, task: Task) {
+        let change = if record.state & (STOPPED | TRACED) != 0 {
+            let traced = record.state & TRACED != 0;
+            StateChange { traced, ..StateChange::to(None, ThreadState::Stopped) }
+        } else if record.state & SLEEPING != 0 {
+            let on = Blocked {
+                cause: if record.nr >= 0 { Cause::Call } else { Cause::Fault },
+                uninterruptible: record.state & SLEEPING == UNINTERRUPTIBLE,
+                ..waits_for(task.pid, record.nr, &record.args)
+            };
+            StateChange { on: Some(on), ..StateChange::to(None, ThreadState::Blocked) }
+        } else {
+            return;
         };
-        let change = StateChange { on: Some(on), ..StateChange::to(None, ThreadState::Blocked) };
         self.set_state(record.header.time, task.tid, change);
     }
 

@@ -37,6 +37,12 @@ pub struct Thread {
     pub last_entered: u64,
     /// The call a signal interrupted, until it is known what becomes of it.
     pub interrupted: Option<Interrupted>,
+    /// The call it was last BLOCKED in, with the kernel's number.
+    pub last_block: Option<(OpId, i32)>,
+    /// The last transfer that moved bytes: its number, the kernel's, bytes asked for and moved.
+    pub last_transfer: Option<(OpId, i32, Option<u64>, i64)>,
+    /// The signals it blocks, once known.
+    pub mask: Option<u64>,
     /// Handlers that are running, the innermost last.
     pub handlers: Vec<Frame>,
     /// Signals for this thread alone.
@@ -71,7 +77,9 @@ pub struct Interrupted {
     pub by: Vec<crate::event::SignalId>,
     /// Its record, if it is a call on a channel.
     pub record: Option<ipcscope_common::pipe::PipeCall>,
-    /// Handlers decided that it fails.
+    /// A handler runs, and with it is decided whether the call fails or goes on.
+    pub decided: bool,
+    /// It fails.
     pub failed: bool,
 }
 
@@ -93,6 +101,9 @@ impl Thread {
             call: None,
             last_entered: 0,
             interrupted: None,
+            last_block: None,
+            last_transfer: None,
+            mask: None,
             handlers: Vec::new(),
             pending: Vec::new(),
         }
@@ -118,6 +129,8 @@ pub struct Process {
     pub threads: u32,
     /// Signals that any of its threads may take.
     pub pending: Vec<Pending>,
+    /// Its last thread has ended.
+    pub ended: bool,
     /// The fatal signal has been told.
     pub killed: bool,
 }
@@ -173,6 +186,17 @@ impl Tasks {
         self.threads.values().any(|t| !t.ended)
     }
 
+    /// Another thread than the leader called exec: it takes the leader's id over, with all that is its own.
+    pub fn take_over(&mut self, old: u32, task: Task) {
+        if let Some(mut thread) = self.remove(old) {
+            thread.task = task;
+            if let Some(leader) = self.get(task.tid) {
+                (thread.state, thread.since) = (leader.state, leader.since);
+            }
+            self.add(thread);
+        }
+    }
+
     /// The process with that id.
     pub fn process(&mut self, pid: u32) -> Option<&mut Process> {
         self.processes.get_mut(&pid)
@@ -181,6 +205,13 @@ impl Tasks {
     /// Whether that process is in the trace.
     pub fn has_process(&self, pid: u32) -> bool {
         self.processes.contains_key(&pid)
+    }
+
+    /// The ids of a process's threads, ascending.
+    pub fn threads_of(&self, pid: u32) -> Vec<u32> {
+        let mut tids: Vec<u32> = self.threads.values().filter(|t| t.task.pid == pid).map(|t| t.task.tid).collect();
+        tids.sort_unstable();
+        tids
     }
 
     /// All threads, in no order.
@@ -199,12 +230,13 @@ impl Tasks {
     /// `is_same`: whether the interrupted call can be this one.
     pub fn resume(&mut self, tid: u32, entered: u64, is_same: impl FnOnce(&Interrupted) -> bool) {
         let Some(thread) = self.get_mut(tid) else { return };
-        if let Some(interrupted) = thread.interrupted.as_ref()
+        if let Some(interrupted) = thread.interrupted.as_mut()
             && !interrupted.failed
             && entered > interrupted.entered
             && thread.call.is_none_or(|call| call.entered != entered)
             && is_same(interrupted)
         {
+            interrupted.restarts += 1;
             thread.call = Some(Current { entered, op: interrupted.op, told: false });
         }
     }

@@ -23,7 +23,7 @@ impl Decoder {
         let Some(thread) = self.tasks.get_mut(record.header.tid) else { return };
         let before = thread.interrupted.take().filter(|i| i.nr == record.nr && !i.failed);
         let (op, entered, restarts, by) = match before {
-            Some(before) => (before.op, before.entered, before.restarts + 1, before.by),
+            Some(before) => (before.op, before.entered, before.restarts, before.by),
             None => (op, record.entered, 0, Vec::new()),
         };
         thread.interrupted = Some(Interrupted {
@@ -34,6 +34,7 @@ impl Decoder {
             restarts,
             by,
             record: Some(*record),
+            decided: false,
             failed: false,
         });
     }
@@ -46,8 +47,11 @@ impl Decoder {
         let entered = restarted.as_ref().map_or(record.entered, |earlier| earlier.entered);
         let mut call = self.call_of(record, op, task, entered, record.header.time);
         if let Some(earlier) = restarted {
-            call.restarts = earlier.restarts + 1;
+            call.restarts = earlier.restarts;
             call.interrupted_by = earlier.by;
+        }
+        if let Some(thread) = self.tasks.get_mut(task.tid) {
+            thread.last_transfer = Some((op, record.nr, known(record.requested), record.ret));
         }
         let mut transfer = self.blank_transfer(record, call);
         let write = record.flags & flag::WRITE != 0;
@@ -122,16 +126,20 @@ impl Decoder {
         self.push(time, task, if write { Kind::Send(transfer) } else { Kind::Recv(transfer) });
     }
 
-    /// A thread ends in the middle of a call that a signal interrupted.
+    /// A thread ends in the middle of calls that signals interrupted, those under its handlers included.
     pub(in crate::decode) fn unfinished(&mut self, time: u64, task: Task) {
         let Some(thread) = self.tasks.get_mut(task.tid) else { return };
-        if let Some(interrupted) = thread.interrupted.take().filter(|i| !i.failed) {
+        let under = thread.handlers.iter_mut().filter_map(|frame| frame.call.take());
+        let open: Vec<Interrupted> = under.chain(thread.interrupted.take()).filter(|call| !call.failed).collect();
+        for interrupted in open {
             self.tell_interrupted(time, task, &interrupted, true);
         }
     }
 
     pub(in crate::decode) fn finish_calls(&mut self) {
-        let open: Vec<Task> = self.tasks.all_mut().filter(|t| t.interrupted.is_some()).map(|t| t.task).collect();
+        let is_open = |t: &&mut crate::decode::tasks::Thread| t.interrupted.is_some() || !t.handlers.is_empty();
+        let mut open: Vec<Task> = self.tasks.all_mut().filter(is_open).map(|t| t.task).collect();
+        open.sort_unstable();
         for task in open {
             self.unfinished(self.now, task);
         }

@@ -191,6 +191,56 @@ impl Probes {
     }
 }
 
+/// Calls that may block, or that a signal can interrupt, and that no family looks at.
+const BLOCKING: &[libc::c_long] = &[
+    libc::SYS_restart_syscall,
+    libc::SYS_nanosleep,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_pause,
+    libc::SYS_rt_sigsuspend,
+    libc::SYS_futex,
+    libc::SYS_futex_waitv,
+    454, // futex_wake, futex_wait, futex_requeue: newer than the library.
+    455,
+    456,
+    libc::SYS_poll,
+    libc::SYS_ppoll,
+    libc::SYS_select,
+    libc::SYS_pselect6,
+    libc::SYS_epoll_wait,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_pwait2,
+    libc::SYS_accept,
+    libc::SYS_accept4,
+    libc::SYS_connect,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmmsg,
+    libc::SYS_sendto,
+    libc::SYS_sendmmsg,
+    libc::SYS_msgrcv,
+    libc::SYS_msgsnd,
+    libc::SYS_semop,
+    libc::SYS_semtimedop,
+    libc::SYS_flock,
+    libc::SYS_mq_timedreceive,
+    libc::SYS_mq_timedsend,
+    libc::SYS_pread64,
+    libc::SYS_pwrite64,
+    libc::SYS_preadv,
+    libc::SYS_pwritev,
+    libc::SYS_copy_file_range,
+    libc::SYS_getrandom,
+    libc::SYS_io_getevents,
+    libc::SYS_ioctl,
+    libc::SYS_fsync,
+    libc::SYS_fdatasync,
+    libc::SYS_fallocate,
+    libc::SYS_fork,
+    libc::SYS_vfork,
+    libc::SYS_clone,
+    libc::SYS_clone3,
+];
+
 /// The numbers of calls of 32-bit programs that move bytes or make a ring of requests, and mean something else of no
 /// interest on x86-64: write, readv, writev, sendfile, sendfile64, io_setup, splice, tee, vmsplice, preadv, pwritev, preadv2
 /// and pwritev2 (arch/x86/entry/syscalls/syscall_32.tbl). read has the number of close.
@@ -230,9 +280,13 @@ fn classes() -> [u8; NUMBERS] {
             ],
             class::KILL,
         ),
-        (&[l::SYS_wait4, l::SYS_waitid, l::SYS_rt_sigtimedwait], class::WAIT),
+        (&[l::SYS_wait4, l::SYS_waitid], class::WAIT),
+        (&[l::SYS_rt_sigtimedwait], class::SIGWAIT),
+        (&[l::SYS_rt_sigaction], class::SIGACTION),
+        (&[l::SYS_rt_sigprocmask], class::SIGMASK),
         (&[l::SYS_rt_sigreturn], class::SIGRETURN),
         (&[l::SYS_io_uring_enter], class::OTHER_CLOSE),
+        (BLOCKING, class::BLOCKS),
     ] {
         for &number in numbers {
             if let Some(entry) = table.get_mut(number as usize) {
