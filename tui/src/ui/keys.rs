@@ -8,7 +8,7 @@ pub(super) const ALL: &[Group] = &[
     (
         "everywhere",
         &[
-            ("1 2 Tab", "the map · the events · the other one"),
+            ("1 2 3  Tab", "the map · the events · the timeline · the next of them"),
             ("Space p", "pause: time stands still, events are kept; again to go on"),
             (", .", "one event back, one event forward (pauses)"),
             ("/", "filter: list only events that match"),
@@ -41,6 +41,33 @@ pub(super) const ALL: &[Group] = &[
             ("Esc Backspace", "drop the filter, then back to the map"),
         ],
     ),
+    (
+        "timeline",
+        &[
+            ("← → h l", "move the time cursor by a cell; leaving the end stops following"),
+            ("PgUp PgDn H L", "by a quarter of what is in sight"),
+            ("[ ]", "to the event before, or after, in the selected lane"),
+            ("g Home · G End", "to the beginning · to the newest, and follow"),
+            ("+ -  0", "zoom in and out · everything that is kept"),
+            ("↑ ↓ k j", "select a lane"),
+            ("c  e", "to the cause, or the effect, of the event at the cursor"),
+            ("Enter", "the event at the cursor in the list"),
+        ],
+    ),
+];
+
+/// Footer of the timeline.
+pub(super) const TIMELINE: &[(&str, &str)] = &[
+    ("←→", "time"),
+    ("+-", "zoom"),
+    ("↑↓", "lane"),
+    ("[ ]", "event"),
+    ("c e", "cause, effect"),
+    ("Enter", "in the list"),
+    ("Space", "pause"),
+    ("G", "follow"),
+    ("?", "keys"),
+    ("q", "quit"),
 ];
 
 /// Footer of the map.

@@ -5,8 +5,8 @@
 //! are one code path, because views only see a [`World`](crate::model::World) and a time; no text of others gets to a
 //! cell unescaped. Tested by screens as text in `tests/snapshots`, and by random keys and sizes that must never panic.
 //!
-//! The views: `map` (who talks to whom, and who waits), `events` (what happened, and why); `pane` is the command's own
-//! terminal.
+//! The views: `map` (who talks to whom, and who waits), `events` (what happened, and why), `timeline` (where the time
+//! goes); `pane` is the command's own terminal.
 
 mod ascii;
 mod bars;
@@ -22,6 +22,8 @@ mod prompt;
 mod screen;
 mod state;
 mod theme;
+mod timeline;
+mod tracks;
 mod typed;
 mod update;
 mod words;

@@ -12,6 +12,7 @@ use super::{
     pane::Extent,
     state::{Dialog, View},
     theme::Theme,
+    timeline,
 };
 
 /// Below this there is only a message.
@@ -101,7 +102,13 @@ fn divide(app: &App) -> Option<Areas> {
     if app.paused && !is_list && body.height > 8 {
         areas.moment = take_bottom(&mut body, 1);
     }
-    if wide {
+    if app.view == View::Timeline {
+        // Time takes the whole width.
+        if body.height >= 12 {
+            let height = (body.height * 3 / 10).clamp(6, 15);
+            areas.detail = inside(take_bottom(&mut body, height), wide);
+        }
+    } else if wide {
         let side = if is_list { (columns * 2 / 5).clamp(40, 76) } else { (columns / 4).clamp(32, 44) };
         body.width -= side;
         let outer = Rect { x: body.right(), width: side, ..body };
@@ -146,6 +153,7 @@ fn draw_areas(app: &App, frame: &mut Frame, areas: &Areas) {
     match app.view {
         View::Map => map::draw(app, frame, areas),
         View::Events => events::draw(app, frame, areas),
+        View::Timeline => timeline::draw(app, frame, areas),
     }
     bars::moment(app, frame, areas.moment);
     draw_pane(app, frame, areas);

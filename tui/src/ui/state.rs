@@ -4,7 +4,7 @@ use std::{process::ExitStatus, time::Duration};
 
 use super::{
     clock::Clock, events::List, log::Log, map::Selection, message::Mode, message::Options, pane::Pane, prompt::Prompt,
-    theme::Theme,
+    theme::Theme, timeline::Timeline, tracks::Tracks,
 };
 use crate::{
     analyze::Lines,
@@ -25,6 +25,8 @@ pub struct App {
     /// The world after all events, paused or not.
     pub(super) live: World,
     pub(super) log: Log,
+    /// The same events by thread and channel.
+    pub(super) tracks: Tracks,
     /// Puts events into words, with the names it has learned.
     pub(super) lines: Lines,
     pub(super) clock: Clock,
@@ -34,6 +36,7 @@ pub struct App {
     pub(super) view: View,
     pub(super) selection: Selection,
     pub(super) list: List,
+    pub(super) timeline: Timeline,
     pub(super) prompt: Option<Prompt>,
     pub(super) dialog: Option<Dialog>,
     pub(super) pane: Option<Pane>,
@@ -56,6 +59,26 @@ pub(super) struct Seen {
 pub(super) enum View {
     Map,
     Events,
+    Timeline,
+}
+
+impl View {
+    /// All, in the order of their keys, with what the header calls them.
+    pub(super) const ALL: [(Self, &'static str); 3] =
+        [(Self::Map, "map"), (Self::Events, "events"), (Self::Timeline, "timeline")];
+
+    /// The one with that key: `1` is the first.
+    pub(super) fn by_key(key: char) -> Option<Self> {
+        let place = key.to_digit(10)?.checked_sub(1)?;
+        Self::ALL.get(place as usize).map(|(view, _)| *view)
+    }
+
+    /// The one after it, or before it.
+    pub(super) fn next(self, forward: bool) -> Self {
+        let here = Self::ALL.iter().position(|(view, _)| *view == self).unwrap_or(0);
+        let step = if forward { 1 } else { Self::ALL.len() - 1 };
+        Self::ALL.get((here + step) % Self::ALL.len()).map_or(self, |(view, _)| *view)
+    }
 }
 
 /// What lies over the views.
@@ -87,6 +110,7 @@ impl App {
             header: None,
             live: World::new(),
             log: Log::new(options.kept_events),
+            tracks: Tracks::default(),
             lines: Lines::new(),
             clock: Clock::default(),
             seen: None,
@@ -94,6 +118,7 @@ impl App {
             view: View::Map,
             selection: Selection::default(),
             list: List::default(),
+            timeline: Timeline::default(),
             prompt: None,
             dialog: None,
             pane: options.terminal_pane.then(Pane::default),
@@ -137,6 +162,11 @@ impl App {
             Stage::Ended(ending) => ending.lost.max(self.live.lost),
             _ => self.live.lost,
         }
+    }
+
+    /// Views show the present.
+    pub(super) fn follows(&self) -> bool {
+        self.list.follow && !self.paused
     }
 
     /// The event under the cursor while paused: what has just happened in the world that is shown.

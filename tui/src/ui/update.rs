@@ -45,6 +45,7 @@ impl App {
             effects.push(Effect::Ask(Request::Resize { rows, columns }));
         }
         self.list.show(&self.log, areas.list_rows());
+        self.arrange_timeline(areas.view);
     }
 
     fn source(&mut self, update: Update, effects: &mut Vec<Effect>) {
@@ -89,7 +90,7 @@ impl App {
         if self.stage == Stage::Waiting {
             self.stage = Stage::Running;
         }
-        let held = self.paused;
+        let (held, first) = (self.paused, self.log.first());
         for event in events {
             self.lines.learn(&event);
             let before = self.log.wants_world().then(|| self.live.clone());
@@ -98,7 +99,11 @@ impl App {
             self.log.push(event, before, held);
             if let Some(event) = self.log.get(index) {
                 self.list.arrived(event, index);
+                self.tracks.learn(event, index);
             }
+        }
+        if self.log.first() > first {
+            self.tracks.trim(self.log.first());
         }
     }
 
@@ -190,10 +195,9 @@ impl App {
         match key.code {
             KeyCode::Char('q') | KeyCode::F(10) => self.quit(effects),
             KeyCode::Char('?') | KeyCode::F(1) => self.dialog = Some(Dialog::Help(0)),
-            KeyCode::Char('2') => self.view = View::Events,
-            KeyCode::Tab | KeyCode::BackTab => {
-                self.view = if self.view == View::Map { View::Events } else { View::Map };
-            }
+            KeyCode::Char(key) if View::by_key(key).is_some() => self.view = View::by_key(key).unwrap_or(self.view),
+            KeyCode::Tab => self.view = self.view.next(true),
+            KeyCode::BackTab => self.view = self.view.next(false),
             KeyCode::Char(' ' | 'p') => self.toggle_pause(),
             KeyCode::Char('/') | KeyCode::F(4) => {
                 let text = self.list.filter.source().to_owned();
@@ -218,9 +222,12 @@ impl App {
                 self.set_filter(crate::analyze::Filter::default());
             }
             KeyCode::Esc if self.view == View::Map => self.selection = Selection::default(),
-            KeyCode::Char('1') | KeyCode::Backspace | KeyCode::Esc => self.view = View::Map,
-            _ if self.view == View::Map => self.map_key(key),
-            _ => self.list_key(key),
+            KeyCode::Backspace | KeyCode::Esc => self.view = View::Map,
+            _ => match self.view {
+                View::Map => self.map_key(key),
+                View::Events => self.list_key(key),
+                View::Timeline => self.timeline_key(key),
+            },
         }
     }
 
@@ -268,10 +275,13 @@ impl App {
     pub(super) fn resume(&mut self) {
         self.paused = false;
         self.seen = None;
-        if self.log.skipped() > 0 {
-            self.say(format!("{} events of the pause were not kept", super::words::count(self.log.skipped())));
-        }
+        let skipped = self.log.skipped();
         self.log.release(&self.live);
+        if skipped > 0 {
+            self.say(format!("{} events of the pause were not kept", super::words::count(skipped)));
+            self.tracks.restart(&self.live);
+        }
+        self.tracks.trim(self.log.first());
         self.list.refilter(&self.log);
         self.list.follow = true;
     }

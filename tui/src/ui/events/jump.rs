@@ -103,7 +103,7 @@ impl App {
         self.look();
     }
 
-    fn jump(&mut self, way: fn(&Log, u64, &Event) -> Option<u64>, failing: &str) {
+    pub(in crate::ui) fn jump(&mut self, way: fn(&Log, u64, &Event) -> Option<u64>, failing: &str) {
         let Some(index) = self.list.cursor(&self.log) else { return };
         let Some(to) = self.log.get(index).and_then(|event| way(&self.log, index, event)) else {
             self.say(failing);
