@@ -73,6 +73,9 @@ impl Printer {
 
     /// Takes an event.
     pub fn event(&mut self, event: &Event) -> io::Result<()> {
+        if event.kind.is_quiet() {
+            return Ok(());
+        }
         self.events += 1;
         let wanted = self.filter.as_ref().is_none_or(|filter| filter.matches(event));
         match &mut self.style {

@@ -54,8 +54,9 @@ pub fn run(args: &TraceArgs) -> anyhow::Result<Outcome> {
     });
     if problem.is_none() && printer.events < most {
         decoder.finish(&mut events);
-        events.truncate(usize::try_from(most - printer.events).unwrap_or(usize::MAX));
-        problem = events.iter().try_for_each(|event| printer.event(event)).err();
+        let told = events.iter().filter(|event| !event.kind.is_quiet());
+        let room = usize::try_from(most - printer.events).unwrap_or(usize::MAX);
+        problem = told.take(room).try_for_each(|event| printer.event(event)).err();
     }
     let ending = Ending { events: printer.events, lost: decoder.lost(), lost_by: decoder.lost_by().clone() };
     if problem.is_none() {

@@ -263,7 +263,7 @@ impl Work {
     }
 
     fn tell(&mut self, events: Vec<Event>, updates: &Sender<Update>) -> ControlFlow<()> {
-        self.events += events.len() as u64;
+        self.events += events.iter().filter(|event| !event.kind.is_quiet()).count() as u64;
         if !events.is_empty() && updates.send(Update::Events(events)).is_err() {
             return ControlFlow::Break(());
         }

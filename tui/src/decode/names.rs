@@ -13,53 +13,8 @@ pub fn errno(number: i32) -> &'static str {
     }
 }
 
-/// The standard signals, from 1 (signal(7), x86).
-const SIGNALS: [&str; 31] = [
-    "SIGHUP",
-    "SIGINT",
-    "SIGQUIT",
-    "SIGILL",
-    "SIGTRAP",
-    "SIGABRT",
-    "SIGBUS",
-    "SIGFPE",
-    "SIGKILL",
-    "SIGUSR1",
-    "SIGSEGV",
-    "SIGUSR2",
-    "SIGPIPE",
-    "SIGALRM",
-    "SIGTERM",
-    "SIGSTKFLT",
-    "SIGCHLD",
-    "SIGCONT",
-    "SIGSTOP",
-    "SIGTSTP",
-    "SIGTTIN",
-    "SIGTTOU",
-    "SIGURG",
-    "SIGXCPU",
-    "SIGXFSZ",
-    "SIGVTALRM",
-    "SIGPROF",
-    "SIGWINCH",
-    "SIGIO",
-    "SIGPWR",
-    "SIGSYS",
-];
-
-/// The first real-time signal that the C library leaves to programs.
-const SIGRTMIN: i32 = 34;
-
 /// A signal.
-pub fn signal(number: i32) -> String {
-    let standard = usize::try_from(number - 1).ok().and_then(|index| SIGNALS.get(index));
-    match standard {
-        Some(name) => (*name).to_owned(),
-        None if number == SIGRTMIN => "SIGRTMIN".to_owned(),
-        None => format!("SIGRTMIN{:+}", number - SIGRTMIN),
-    }
-}
+pub use crate::event::signal_name_of as signal;
 
 /// `si_code` of a signal (sigaction(2)).
 pub fn si_code(signo: i32, code: i32) -> Option<&'static str> {
@@ -103,10 +58,5 @@ mod tests {
         assert_eq!(syscall(-1), "unknown");
         assert_eq!(errno(32), "EPIPE");
         assert_eq!(errno(512), "EINTR");
-        assert_eq!(signal(10), "SIGUSR1");
-        assert_eq!(signal(31), "SIGSYS");
-        assert_eq!(signal(34), "SIGRTMIN");
-        assert_eq!(signal(36), "SIGRTMIN+2");
-        assert_eq!(signal(33), "SIGRTMIN-1");
     }
 }

@@ -1,7 +1,7 @@
 //! Events on their way out, in order, some of them still waiting for a fact.
 //!
 //! A receive may have to wait for the record of the send it got its bytes from. Events behind it wait too, so that lines
-//! leave in order of time and `seq` has no gap. Nothing waits for longer than [`PATIENCE`].
+//! leave in order of time and `seq` has no gap; a quiet event has the number of the next one that is told. Nothing waits for longer than [`PATIENCE`].
 
 use std::collections::VecDeque;
 
@@ -72,7 +72,7 @@ impl Outbox {
                 continue;
             }
             event.seq = self.seq;
-            self.seq += 1;
+            self.seq += u64::from(!event.kind.is_quiet());
             // A record that was late by more than the sequencer waits must not turn time back.
             event.t = event.t.max(self.last);
             self.last = event.t;

@@ -71,6 +71,10 @@ impl Decoder {
         let [first, ..] = block.args;
         let uninterruptible = block.switch.state & SLEEPING == UNINTERRUPTIBLE;
         Blocked {
+            channels: Vec::new(),
+            peer: None,
+            lock: None,
+            restarts: 0,
             op,
             syscall: in_call.then(|| names::syscall(block.nr)),
             fd: channel.is_some().then_some(first as i32),
@@ -90,13 +94,10 @@ impl Decoder {
     /// A thread that slept when tracing began.
     pub(super) fn found_blocked(&mut self, record: &Found, task: Task) {
         let on = Blocked {
-            op: None,
             syscall: (record.nr >= 0).then(|| names::syscall(record.nr)),
-            channel: None,
-            fd: None,
-            waits_for: None,
             cause: if record.nr >= 0 { Cause::Call } else { Cause::Fault },
             uninterruptible: record.state & SLEEPING == UNINTERRUPTIBLE,
+            ..Blocked::default()
         };
         let change = StateChange { on: Some(on), ..StateChange::to(None, ThreadState::Blocked) };
         self.set_state(record.header.time, task.tid, change);

@@ -8,22 +8,28 @@
 
 mod call;
 mod channel;
+mod disposition;
 mod family;
 mod header;
 mod id;
 mod json;
 mod signal;
+mod signo;
 mod state;
 pub mod text;
 mod transfer;
 
 pub use call::{Call, Via};
 pub use channel::{ChannelChange, ChannelEvent, End, PeerPid};
+pub use disposition::{Disposition, Dispositions, Mask};
 pub use family::{Family, FamilySet};
 pub use header::{Ending, Header};
 pub use id::{ChannelId, ChannelType, Comm, Nanos, OpId, SignalId, Task};
-pub use signal::{Action, Delivery, Destination, Interrupted, Phase, Scope, Sender, SenderKind, SignalEvent, Verdict};
-pub use state::{Blocked, Cause, StateChange, ThreadState, WokenBy};
+pub use signal::{
+    Action, Delivery, Destination, Interrupted, Phase, Scope, Sender, SenderKind, SignalEvent, SignalValue, Verdict,
+};
+pub use signo::{SignalSet, signal_name, signal_name_of};
+pub use state::{Blocked, Cause, Lock, StateChange, ThreadState, WokenBy};
 pub use transfer::{FromUnknown, Origin, Transfer};
 
 use serde::Serialize;
@@ -33,7 +39,7 @@ use serde::Serialize;
 pub struct Event {
     /// When: ns since the start of the trace. For a system call, when it returned.
     pub t: Nanos,
-    /// Place in the trace, without gaps, from 0.
+    /// Place in the trace, without gaps, from 0; a quiet event has that of the next that is told.
     pub seq: u64,
     /// Who: absent where nobody did it (a signal of the kernel, a loss).
     #[serde(flatten)]
@@ -81,6 +87,12 @@ pub enum Kind {
     Recv(Transfer),
     /// A step in the life of a signal instance.
     Signal(SignalEvent),
+    /// The disposition of a signal changed; quiet.
+    Disposition(Disposition),
+    /// All dispositions; quiet.
+    Dispositions(Dispositions),
+    /// A thread's mask; quiet.
+    Mask(Mask),
     /// Events are missing here.
     Lost(Lost),
 }
@@ -115,6 +127,11 @@ pub struct Lost {
 }
 
 impl Kind {
+    /// It has no line and no number: for the model and the views only.
+    pub fn is_quiet(&self) -> bool {
+        matches!(self, Self::Disposition(_) | Self::Dispositions(_) | Self::Mask(_))
+    }
+
     /// Which family it belongs to; a loss belongs to all.
     pub fn family(&self) -> Option<Family> {
         let of = |mechanism: &ChannelType| match mechanism {
@@ -126,7 +143,7 @@ impl Kind {
             Self::State(_) => Family::Sched,
             Self::Channel(channel) => of(&channel.mechanism),
             Self::Send(transfer) | Self::Recv(transfer) => of(&transfer.mechanism),
-            Self::Signal(_) => Family::Signal,
+            Self::Signal(_) | Self::Disposition(_) | Self::Dispositions(_) | Self::Mask(_) => Family::Signal,
             Self::Lost(_) => return None,
         })
     }

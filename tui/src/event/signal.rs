@@ -1,8 +1,8 @@
 //! Signals: a line for each step in the life of an instance.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::{ChannelId, OpId, SignalId, ThreadState};
+use super::{ChannelId, OpId, SignalId, SignalSet, ThreadState};
 
 /// A step in a signal instance's life. The event's task is who generated it (`generated`), else its receiver.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -26,6 +26,12 @@ pub struct SignalEvent {
     /// One number for all that one call sent to a process group or to everybody.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multicast: Option<u64>,
+    /// Sent to everybody the sender may send to: kill(-1).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub broadcast: bool,
+    /// Sent to a process group: its number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process_group: Option<u32>,
     /// The sending call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub op: Option<OpId>,
@@ -35,18 +41,27 @@ pub struct SignalEvent {
     /// `si_code` by name (sigaction(2)).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<&'static str>,
+    /// What came along: a number (sigqueue(3)), or the address of a fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<SignalValue>,
     /// What the receiver was doing when it was generated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_state: Option<ThreadState>,
     /// The receiver's mask blocks it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub blocked_by_mask: bool,
+    /// `pending`: all that the receiver's mask blocks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask: Option<SignalSet>,
     /// What will be, or was, done about it.
     #[serde(flatten)]
     pub delivery: Delivery,
     /// The instance it merged with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub into: Option<SignalId>,
+    /// The call that took it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consumed_by: Option<Interrupted>,
     /// Why it was discarded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
@@ -64,6 +79,9 @@ pub struct Delivery {
     /// `SA_*` names of the disposition.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<&'static str>,
+    /// How many other handlers of the thread had not returned when this one began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nesting: Option<u32>,
     /// The call it interrupted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interrupted: Option<Interrupted>,
@@ -76,6 +94,24 @@ pub struct Delivery {
     /// From delivery to the handler's return, ns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handler_ns: Option<u64>,
+}
+
+/// What comes along with a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignalValue {
+    /// The sender's number (sigqueue(3), timer_create(2)).
+    Number(i64),
+    /// Where a fault happened (`si_addr`).
+    Address(u64),
+}
+
+impl Serialize for SignalValue {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Number(number) => s.serialize_i64(*number),
+            Self::Address(address) => s.collect_str(&format_args!("{address:#x}")),
+        }
+    }
 }
 
 /// The steps.

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use super::{ChannelId, OpId, Task};
+use super::{ChannelId, OpId, PeerPid, Task};
 
 /// The state of a thread in the words of the lecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -69,7 +69,7 @@ pub struct StateChange {
 }
 
 /// What a BLOCKED thread waits for.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Blocked {
     /// The call, if it has a number.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,12 +80,24 @@ pub struct Blocked {
     /// The channel the call is on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<ChannelId>,
+    /// The channels of a set that is waited for (poll(2), select(2), epoll_wait(2)).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<ChannelId>,
     /// The descriptor the call is on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fd: Option<i32>,
+    /// The one process at the channel's other end, if there is exactly one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<PeerPid>,
     /// The child it waits for, if a certain one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<u32>,
+    /// It waits for somebody to let a lock go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock: Option<Lock>,
+    /// How often a signal made the kernel start the call again so far.
+    #[serde(skip_serializing_if = "super::call::is_zero")]
+    pub restarts: u32,
     /// Why.
     pub cause: Cause,
     /// Signals do not wake it (TASK_UNINTERRUPTIBLE).
@@ -93,11 +105,27 @@ pub struct Blocked {
     pub uninterruptible: bool,
 }
 
+/// A lock that is waited for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Lock {
+    /// The word that `channel` names, in memory.
+    Word(#[serde(serialize_with = "as_true")] ()),
+    /// A file (flock(2), fcntl(2)): its name, or device and inode.
+    File(String),
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+fn as_true<S: Serializer>((): &(), s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_bool(true)
+}
+
 /// The kind of waiting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Cause {
     /// A system call waits.
+    #[default]
     Call,
     /// A page has to be brought in, outside any call.
     Fault,

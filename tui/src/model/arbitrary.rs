@@ -4,16 +4,19 @@ use proptest::{collection::vec, option, prelude::*};
 
 use crate::event::{
     Action, Blocked, Call, Cause, ChannelChange, ChannelEvent, ChannelId, ChannelType, Comm, Delivery, Destination,
-    End, Event, Exit, FromUnknown, Interrupted, Kind, Lost, Nanos, OpId, Origin, PeerPid, Phase, Sender, SenderKind,
-    SignalEvent, SignalId, StateChange, Task, ThreadState, Transfer, Verdict, WokenBy,
+    Disposition, Dispositions, End, Event, Exit, FromUnknown, Interrupted, Kind, Lock, Lost, Mask, Nanos, OpId, Origin,
+    PeerPid, Phase, Sender, SenderKind, SignalEvent, SignalId, SignalSet, SignalValue, StateChange, Task, ThreadState,
+    Transfer, Verdict, WokenBy,
 };
 
 /// A stream as `decode` would hand it over, but for what it says.
 pub(crate) fn events() -> impl Strategy<Value = Vec<Event>> {
     vec(event(), 0..200).prop_map(|mut events| {
         events.sort_by_key(|event| event.t);
-        for (seq, event) in events.iter_mut().enumerate() {
-            event.seq = seq as u64;
+        let mut seq = 0;
+        for event in &mut events {
+            event.seq = seq;
+            seq += u64::from(!event.kind.is_quiet());
         }
         events
     })
@@ -83,23 +86,48 @@ fn kind() -> impl Strategy<Value = Kind> {
         2 => transfer().prop_map(Kind::Send),
         2 => transfer().prop_map(Kind::Recv),
         2 => signal().prop_map(Kind::Signal),
+        1 => quiet(),
         1 => (number(), text(), number(), number())
             .prop_map(|(count, class, from, to)| Kind::Lost(Lost { count, class, t_from: Nanos(from), t_to: Nanos(to) })),
     ]
 }
 
+fn quiet() -> impl Strategy<Value = Kind> {
+    let action = prop::sample::select(vec![Action::Handler, Action::Ignore, Action::Terminate, Action::Continue]);
+    prop_oneof![
+        (any::<i32>(), action, option::of(text()), vec(word(), 0..3), any::<u64>()).prop_map(
+            |(signo, action, handler, flags, mask)| {
+                Kind::Disposition(Disposition { signo, action, handler, flags, mask: SignalSet(mask) })
+            }
+        ),
+        any::<(u64, u64)>().prop_map(|(ignored, caught)| {
+            Kind::Dispositions(Dispositions { ignored: SignalSet(ignored), caught: SignalSet(caught) })
+        }),
+        any::<u64>().prop_map(|blocked| Kind::Mask(Mask { blocked: SignalSet(blocked) })),
+    ]
+}
+
 fn change() -> impl Strategy<Value = StateChange> {
     let cause = prop::sample::select(vec![Cause::Call, Cause::Fault, Cause::Io]);
-    let on = (option::of(word()), option::of(channel()), option::of(0..5), option::of(0..6_u32), cause, any::<bool>())
-        .prop_map(|(syscall, channel, fd, waits_for, cause, uninterruptible)| Blocked {
-            op: None,
-            syscall,
-            channel: channel.map(|(id, _)| id),
-            fd,
-            waits_for,
-            cause,
-            uninterruptible,
-        });
+    let lock = option::of(prop_oneof![Just(Lock::Word(())), text().prop_map(Lock::File)]);
+    let set = (vec(channel(), 0..3), option::of(0..6_u32), lock, 0..3_u32);
+    let on =
+        (option::of(word()), option::of(channel()), option::of(0..5), option::of(0..6_u32), cause, any::<bool>(), set)
+            .prop_map(|(syscall, channel, fd, waits_for, cause, uninterruptible, (channels, peer, lock, restarts))| {
+                Blocked {
+                    op: None,
+                    syscall,
+                    channel: channel.map(|(id, _)| id),
+                    channels: channels.into_iter().map(|(id, _)| id).collect(),
+                    fd,
+                    peer: peer.map(|pid| PeerPid { pid }),
+                    waits_for,
+                    lock,
+                    restarts,
+                    cause,
+                    uninterruptible,
+                }
+            });
     let woken_by = prop_oneof![Just(WokenBy::Kernel), task().prop_map(WokenBy::Task)];
     (option::of(state()), state(), option::of(0..4_u32), option::of(on), option::of(woken_by), any::<[bool; 2]>())
         .prop_map(|(from, to, cpu, on, woken_by, [preempted, traced])| StateChange {
@@ -217,6 +245,7 @@ fn signal() -> impl Strategy<Value = SignalEvent> {
                 action: [Action::Handler, Action::Ignore, Action::Terminate, Action::Stop].get(action).copied(),
                 handler: None,
                 flags,
+                nesting: None,
                 interrupted: call.map(|syscall| Interrupted { op: None, syscall, channel: channel.map(|(id, _)| id) }),
                 verdict: [Verdict::Eintr, Verdict::Restarted, Verdict::None].get(verdict).copied(),
                 pending_ns,
@@ -232,10 +261,15 @@ fn signal() -> impl Strategy<Value = SignalEvent> {
             to,
             scope: None,
             multicast: None,
+            broadcast: false,
+            process_group: None,
             op: None,
             syscall: reason,
             code: reason,
             target_state,
+            value: target_state.map(|_| SignalValue::Address(id)),
+            mask: reason.map(|_| SignalSet(id)),
+            consumed_by: None,
             blocked_by_mask: false,
             delivery,
             into: None,

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::channel::Side;
-use crate::event::{Blocked, ChannelId, Comm, End, Exit, Nanos, OpId, StateChange, ThreadState, Transfer, WokenBy};
+use crate::event::{
+    Blocked, ChannelId, Comm, Disposition, End, Exit, Nanos, OpId, SignalSet, StateChange, ThreadState, Transfer,
+    WokenBy,
+};
 
 /// A process in the trace. The kernel reuses process ids, so the key is our own: the order of appearance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +35,8 @@ pub struct Process {
     pub ended: Option<(Nanos, Exit)>,
     /// Its threads by thread id, the ended ones included while the process lives.
     pub threads: BTreeMap<u32, Thread>,
+    /// What it does about signals, by number; what is not in it has its default action, as far as is known.
+    pub dispositions: BTreeMap<i32, Disposition>,
     /// The channel ends it holds, by descriptor.
     pub descriptors: BTreeMap<i32, (ChannelId, End)>,
     /// Calls on channels so far.
@@ -65,6 +70,8 @@ pub struct Thread {
     pub preempted: bool,
     /// ns spent in each state so far (index: place in [`ThreadState::ALL`]), the current stay excluded.
     pub spent: [u64; 7],
+    /// The signals it blocks; `None` while no event has told.
+    pub blocked: Option<SignalSet>,
     /// Records are missing since its last change: the state may be wrong.
     pub uncertain: bool,
     /// When it called exit or was killed; it is a ZOMBIE or DEAD soon after.
@@ -110,6 +117,7 @@ impl Process {
             born: t,
             ended: None,
             threads: BTreeMap::new(),
+            dispositions: BTreeMap::new(),
             descriptors: BTreeMap::new(),
             calls: 0,
             bytes_sent: 0,
@@ -139,8 +147,8 @@ impl Process {
         sum
     }
 
-    pub(super) fn add_thread(&mut self, tid: u32, comm: Comm, t: Nanos) {
-        self.threads.insert(tid, Thread { comm, ..Thread::new(tid, t) });
+    pub(super) fn add_thread(&mut self, tid: u32, comm: Comm, blocked: Option<SignalSet>, t: Nanos) {
+        self.threads.insert(tid, Thread { comm, blocked, ..Thread::new(tid, t) });
         if self.threads.len() > 2 * ENDED_THREADS {
             let mut ended: Vec<_> =
                 self.threads.values().filter_map(|thread| Some((thread.ended?, thread.tid))).collect();
@@ -184,6 +192,7 @@ impl Thread {
             woken_by: None,
             preempted: false,
             spent: [0; 7],
+            blocked: None,
             uncertain: false,
             ended: None,
             waited: None,

@@ -1,6 +1,7 @@
-//! Signal instances, joined from their lines.
+//! Signal instances, joined from their lines; what processes do about signals, and which wait.
 
-use crate::event::{Nanos, Phase, SignalEvent, SignalId};
+use super::{ProcessKey, World};
+use crate::event::{Action, Disposition, Dispositions, Nanos, Phase, Scope, SignalEvent, SignalId, SignalSet};
 
 /// One signal instance as far as it is known.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,59 +19,43 @@ impl SignalRow {
     }
 }
 
-/// Names of the standard signals, signal(7), by number from 1 on (x86, ARM and most others).
-const STANDARD: [&str; 31] = [
-    "SIGHUP",
-    "SIGINT",
-    "SIGQUIT",
-    "SIGILL",
-    "SIGTRAP",
-    "SIGABRT",
-    "SIGBUS",
-    "SIGFPE",
-    "SIGKILL",
-    "SIGUSR1",
-    "SIGSEGV",
-    "SIGUSR2",
-    "SIGPIPE",
-    "SIGALRM",
-    "SIGTERM",
-    "SIGSTKFLT",
-    "SIGCHLD",
-    "SIGCONT",
-    "SIGSTOP",
-    "SIGTSTP",
-    "SIGTTIN",
-    "SIGTTOU",
-    "SIGURG",
-    "SIGXCPU",
-    "SIGXFSZ",
-    "SIGVTALRM",
-    "SIGPROF",
-    "SIGWINCH",
-    "SIGIO",
-    "SIGPWR",
-    "SIGSYS",
-];
+/// Whether an instance of that phase still waits to be taken.
+fn is_waiting(phase: Phase) -> bool {
+    matches!(phase, Phase::Generated | Phase::Pending)
+}
 
-/// SIGRTMIN as programs see it: glibc keeps the first two real-time signals to itself.
-const RTMIN: i32 = 34;
+impl World {
+    /// The signals that wait to be taken: those for the process as a whole, or those for one thread of it.
+    pub fn pending(&self, pid: u32, tid: Option<u32>) -> SignalSet {
+        let rows = self.signals.iter().filter_map(|row| row.steps.last());
+        let waiting = rows.filter(|(_, step)| {
+            let directed = step.to.tid.filter(|_| step.scope == Some(Scope::Thread));
+            is_waiting(step.phase) && !step.to.external && step.to.pid == pid && directed == tid
+        });
+        waiting.map(|(_, step)| step.signo).collect()
+    }
 
-/// The full name and number of a signal given as `USR1`, `SIGUSR1`, `10`, `RTMIN+2`; case does not matter.
-pub fn signal_name(text: &str) -> Option<(String, i32)> {
-    if let Ok(number) = text.parse::<i32>() {
-        return match STANDARD.get(usize::try_from(number).ok()?.checked_sub(1)?) {
-            Some(name) => Some(((*name).to_owned(), number)),
-            None if (RTMIN..=64).contains(&number) => Some((format!("SIGRTMIN+{}", number - RTMIN), number)),
-            None => None,
+    /// The process does something else about a signal from now on.
+    pub(super) fn change_disposition(&mut self, key: ProcessKey, disposition: &Disposition) {
+        let Some(process) = self.processes.get_mut(&key) else { return };
+        if !(1..=64).contains(&disposition.signo) {
+            return;
+        }
+        if matches!(disposition.action, Action::Handler | Action::Ignore) {
+            process.dispositions.insert(disposition.signo, disposition.clone());
+        } else {
+            process.dispositions.remove(&disposition.signo);
+        }
+    }
+
+    /// All of them at once.
+    pub(super) fn change_dispositions(&mut self, key: ProcessKey, all: Dispositions) {
+        let Some(process) = self.processes.get_mut(&key) else { return };
+        let of = |set: SignalSet, action| {
+            set.iter().map(move |signo| {
+                (signo, Disposition { signo, action, handler: None, flags: Vec::new(), mask: SignalSet::default() })
+            })
         };
+        process.dispositions = of(all.ignored, Action::Ignore).chain(of(all.caught, Action::Handler)).collect();
     }
-    let upper = text.to_ascii_uppercase();
-    let short = upper.strip_prefix("SIG").unwrap_or(&upper);
-    if let Some(n) = short.strip_prefix("RTMIN") {
-        let n = if n.is_empty() { 0 } else { n.strip_prefix('+')?.parse::<i32>().ok()? };
-        return (0..=64 - RTMIN).contains(&n).then(|| (format!("SIGRTMIN+{n}"), RTMIN + n));
-    }
-    let place = STANDARD.iter().position(|name| name.get(3..) == Some(short))?;
-    Some((format!("SIG{short}"), place as i32 + 1))
 }

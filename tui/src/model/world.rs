@@ -51,7 +51,7 @@ impl World {
     /// What `event` changes.
     pub fn apply(&mut self, event: &Event) {
         self.now = self.now.max(event.t);
-        self.events = self.events.saturating_add(1);
+        self.events = self.events.saturating_add(u64::from(!event.kind.is_quiet()));
         // Who sends a signal from outside the trace does not come into it by that.
         let outside = |task: &Task| {
             matches!(&event.kind, Kind::Signal(step) if step.phase == Phase::Generated)
@@ -62,7 +62,8 @@ impl World {
         match (&event.kind, actor) {
             (Kind::Fork { child, thread }, actor) => {
                 let parent = actor.map(|(_, key)| key);
-                self.fork(*child, *thread, parent, event.comm.unwrap_or_default());
+                let tid = event.task.map_or(0, |task| task.tid);
+                self.fork(*child, *thread, parent, tid, event.comm.unwrap_or_default());
             }
             (Kind::Exec { exe, argv, .. }, Some((task, key))) => self.exec(task, key, exe, argv),
             (Kind::Exit(exit), Some((task, key))) => self.exit(task, key, exit),
@@ -71,6 +72,13 @@ impl World {
             (Kind::Send(transfer), Some((task, key))) => self.transfer(task, key, transfer, true),
             (Kind::Recv(transfer), Some((task, key))) => self.transfer(task, key, transfer, false),
             (Kind::Signal(step), _) => self.step(step),
+            (Kind::Disposition(disposition), Some((_, key))) => self.change_disposition(key, disposition),
+            (Kind::Dispositions(all), Some((_, key))) => self.change_dispositions(key, *all),
+            (Kind::Mask(mask), Some((task, key))) => {
+                if let Some(thread) = self.thread_mut(key, task.tid) {
+                    thread.blocked = Some(mask.blocked);
+                }
+            }
             (Kind::Lost(lost), _) => {
                 self.lost = self.lost.saturating_add(lost.count);
                 for thread in self.processes.values_mut().flat_map(|p| p.threads.values_mut()) {
@@ -79,7 +87,15 @@ impl World {
             }
             // Nobody did it: nothing to tell of anybody.
             (
-                Kind::Exec { .. } | Kind::Exit(_) | Kind::State(_) | Kind::Channel(_) | Kind::Send(_) | Kind::Recv(_),
+                Kind::Exec { .. }
+                | Kind::Exit(_)
+                | Kind::State(_)
+                | Kind::Channel(_)
+                | Kind::Send(_)
+                | Kind::Recv(_)
+                | Kind::Disposition(_)
+                | Kind::Dispositions(_)
+                | Kind::Mask(_),
                 None,
             ) => {}
         }
@@ -137,13 +153,15 @@ impl World {
         key
     }
 
-    /// A child begins as a copy: it is called as its creator is.
-    fn fork(&mut self, child: Task, thread: bool, parent: Option<ProcessKey>, comm: Comm) {
+    /// A child begins as a copy: it is called as its creator is, and does the same about signals.
+    fn fork(&mut self, child: Task, thread: bool, parent: Option<ProcessKey>, creator_tid: u32, comm: Comm) {
         let t = self.now;
         let creator = parent.and_then(|key| self.processes.get(&key));
+        let blocked = creator.and_then(|p| p.threads.get(&creator_tid)).and_then(|thread| thread.blocked);
+        let dispositions = creator.map(|p| p.dispositions.clone()).unwrap_or_default();
         if thread {
             let Some(process) = self.by_pid.get(&child.pid).and_then(|key| self.processes.get_mut(key)) else { return };
-            process.add_thread(child.tid, comm, t);
+            process.add_thread(child.tid, comm, blocked, t);
             return;
         }
         let (exe, argv) = creator.map(|p| (p.exe.clone(), p.argv.clone())).unwrap_or_default();
@@ -158,7 +176,8 @@ impl World {
             process.parent = parent;
             process.comm = comm;
             (process.exe, process.argv) = (exe, argv);
-            process.add_thread(child.tid, comm, t);
+            process.dispositions = dispositions;
+            process.add_thread(child.tid, comm, blocked, t);
         }
     }
 

@@ -27,6 +27,8 @@ pub fn explain(world: &World, event: &Event) -> Vec<String> {
         Kind::Send(transfer) => story.send(transfer),
         Kind::Recv(transfer) => story.receive(transfer),
         Kind::Signal(step) => story.signal(step),
+        // Quiet: nobody asks about them.
+        Kind::Disposition(_) | Kind::Dispositions(_) | Kind::Mask(_) => {}
         Kind::Lost(lost) => {
             story.say(format!(
                 "{} records could not be handed over in time and are missing here ({}).",

@@ -5,10 +5,7 @@ use super::{
     parse::{Letter, wrong},
     text::{contains, is_channel, kind_name, texts},
 };
-use crate::{
-    event::{ChannelType, Event, Kind, ThreadState},
-    model::signal_name,
-};
+use crate::event::{ChannelType, Event, Kind, ThreadState, signal_name};
 
 /// What a word asks of an event.
 #[derive(Clone, Debug, PartialEq)]

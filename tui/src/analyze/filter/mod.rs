@@ -52,9 +52,9 @@ impl Filter {
         &self.source
     }
 
-    /// Whether the event passes.
+    /// Whether the event passes; a quiet one never does.
     pub fn matches(&self, event: &Event) -> bool {
-        self.expression.as_ref().is_none_or(|expression| expression.holds(event))
+        !event.kind.is_quiet() && self.expression.as_ref().is_none_or(|expression| expression.holds(event))
     }
 
     /// Whether it lets everything through.

@@ -13,6 +13,9 @@ pub(super) fn kind_name(kind: &Kind) -> &'static str {
         Kind::Send(_) => "send",
         Kind::Recv(_) => "recv",
         Kind::Signal(_) => "signal",
+        Kind::Disposition(_) => "disposition",
+        Kind::Dispositions(_) => "dispositions",
+        Kind::Mask(_) => "mask",
         Kind::Lost(_) => "lost",
     }
 }
@@ -28,7 +31,7 @@ pub(super) fn texts(event: &Event, found: &mut dyn FnMut(&str) -> bool) -> bool 
         return true;
     }
     match &event.kind {
-        Kind::Fork { .. } => false,
+        Kind::Fork { .. } | Kind::Disposition(_) | Kind::Dispositions(_) | Kind::Mask(_) => false,
         Kind::Exec { exe, argv, .. } => found(exe) || argv.iter().any(|argument| found(argument)),
         Kind::Exit(exit) => exit.signal.as_deref().is_some_and(found),
         Kind::State(change) => change.from.is_some_and(|state| found(state.name())) || found(change.to.name()),

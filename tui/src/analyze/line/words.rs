@@ -28,6 +28,8 @@ impl Lines {
             Kind::Send(transfer) => self.send(transfer, out),
             Kind::Recv(transfer) => self.recv(transfer, out),
             Kind::Signal(step) => self.signal(step, out),
+            // Quiet: they have no line.
+            Kind::Disposition(_) | Kind::Dispositions(_) | Kind::Mask(_) => {}
             Kind::Lost(missing) => lost(missing, out),
         }
     }

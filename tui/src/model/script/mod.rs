@@ -9,7 +9,7 @@
 //! | `fork` | `CHILD`, or `TID thread` |
 //! | `exec` | `PATH ARG…`; a last `…` says that arguments were cut |
 //! | `exit` | `CODE`, `SIGPIPE`, `SIGSEGV core`; before them `thread` if only a thread ended |
-//! | `state` | `RUNNING cpu0` · `BLOCKED SYSCALL [CHANNEL] [fd N] [for PID] [uninterruptible]` · `BLOCKED fault` · `BLOCKED io` · `READY [by PID[.TID] or kernel] [preempted]` · `STOPPED [traced]` · the others |
+//! | `state` | `RUNNING cpu0` · `BLOCKED SYSCALL [CHANNEL] [fd N] [for PID] [set CHANNEL,…] [peer PID] [lock FILE or word] [restarts N] [uninterruptible]` · `BLOCKED fault` · `BLOCKED io` · `READY [by PID[.TID] or kernel] [preempted]` · `STOPPED [traced]` · the others |
 //! | `pipe` | `CHANNEL RFD WFD [capacity N] [slots N]`: created; 65536 bytes in 16 buffers if not said |
 //! | `open` `attach` `close` | `CHANNEL END FD [capacity N] [slots N]` |
 //! | `dup` | `CHANNEL END FD NEWFD` |
@@ -18,6 +18,9 @@
 //! | `write` | `CHANNEL FD BYTES`, or an errno name for BYTES; then options |
 //! | `read` | as `write`; `eof` for BYTES; `from PID:BYTES,…` or `from overlap` (or another reason) says whose they are, else they are those written first |
 //! | `signal` | `NAME PID PHASE`, then options; a later phase belongs to the last instance of that name and target |
+//! | `disposition` | `NAME ACTION`, or `NAME 0xHANDLER [flags A|B] [mask SET]`; quiet, as the next two |
+//! | `dispositions` | `[ignored SET] [caught SET]`: all at once |
+//! | `mask` | `SET` that the thread blocks; a SET is `USR1|CHLD`, or `-` |
 //! | `lost` | `COUNT CLASS FROM TO` (seconds) |
 //!
 //! Options of transfers: `fill N` `slots USED/ALL` `took D` `blocked D` `requested N` `by SYSCALL` `op N` `restarts N`
@@ -25,7 +28,7 @@
 //! `4711:28@17`; else it is that process's last write there. Offsets are counted. Options of signals:
 //! `id N` `sender KIND` `syscall NAME` `code NAME` `state STATE` `masked` `external` `thread TID` `group N`
 //! `action NAME` `handler 0x…` `flags A|B` `interrupted SYSCALL[:CHANNEL]` `verdict V` `pending D` `took D` `into ID`
-//! `reason NAME` `tty NAME`. D is `17us`, `4ms`, `120ns`, `2s`.
+//! `reason NAME` `tty NAME` `pgrp N` `broadcast` `value N` `address 0x…` `mask SET` `by SYSCALL` `nesting N`. D is `17us`, `4ms`, `120ns`, `2s`.
 //!
 //! Invariants: `seq` is gapless, ops unique, `from` of a state is what the script said before of that thread.
 
@@ -36,10 +39,9 @@ mod words;
 use std::collections::{HashMap, VecDeque};
 
 use self::words::{Problem, Words, bad, lookup, nanos, static_word};
-use super::signal::signal_name;
 use crate::event::{
-    Blocked, Call, Cause, ChannelChange, ChannelEvent, ChannelId, ChannelType, Comm, End, Event, Exit, Kind, Lost,
-    Nanos, OpId, Origin, PeerPid, SignalId, StateChange, Task, ThreadState, WokenBy,
+    Blocked, Call, Cause, ChannelChange, ChannelEvent, ChannelId, ChannelType, Comm, End, Event, Exit, Kind, Lock,
+    Lost, Nanos, OpId, Origin, PeerPid, SignalId, StateChange, Task, ThreadState, WokenBy, signal_name,
 };
 
 /// A pipeline `yes | head | sort` under a shell: pipes made and inherited, ends closed, a pipe that runs full, BLOCKED
@@ -60,13 +62,16 @@ pub struct ScriptError {
 pub fn parse(text: &str) -> Result<Vec<Event>, ScriptError> {
     let mut reader = Reader::default();
     let mut events = Vec::new();
+    let mut seq = 0;
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
         let event = reader.event(&mut Words::new(line)).map_err(|message| ScriptError { line: index + 1, message })?;
-        events.push(Event { seq: events.len() as u64, ..event });
+        let quiet = event.kind.is_quiet();
+        events.push(Event { seq, ..event });
+        seq += u64::from(!quiet);
     }
     Ok(events)
 }
@@ -116,6 +121,9 @@ impl Reader {
             "write" => Kind::Send(self.transfer(who()?, true, words)?),
             "read" => Kind::Recv(self.transfer(who()?, false, words)?),
             "signal" => Kind::Signal(self.signal(task, words)?),
+            "disposition" => who().and_then(|_| signal::disposition(words)).map(Kind::Disposition)?,
+            "dispositions" => who().and_then(|_| signal::dispositions(words)).map(Kind::Dispositions)?,
+            "mask" => who().and_then(|_| signal::mask(words)).map(Kind::Mask)?,
             "lost" => Kind::Lost(Lost {
                 count: words.number("a count")?,
                 class: words.word("a class of records")?.to_owned(),
@@ -248,15 +256,7 @@ fn exit(words: &mut Words<'_>) -> Result<Exit, Problem> {
 }
 
 fn blocked(words: &mut Words<'_>) -> Result<Blocked, Problem> {
-    let mut on = Blocked {
-        op: None,
-        syscall: None,
-        channel: None,
-        fd: None,
-        waits_for: None,
-        cause: Cause::Call,
-        uninterruptible: false,
-    };
+    let mut on = Blocked::default();
     match words.word("a call, `fault` or `io`")? {
         "fault" => (on.cause, on.uninterruptible) = (Cause::Fault, true),
         "io" => (on.cause, on.uninterruptible) = (Cause::Io, true),
@@ -267,6 +267,11 @@ fn blocked(words: &mut Words<'_>) -> Result<Blocked, Problem> {
             "fd" => on.fd = Some(words.number("a descriptor")?),
             "for" => on.waits_for = Some(words.number("a process id")?),
             "uninterruptible" => on.uninterruptible = true,
+            "set" => on.channels = words.word("channels")?.split(',').map(|word| channel(word).0).collect(),
+            "peer" => on.peer = Some(PeerPid { pid: words.number("a process id")? }),
+            "lock" if words.take("word") => on.lock = Some(Lock::Word(())),
+            "lock" => on.lock = Some(Lock::File(words.word("a file, or `word`")?.to_owned())),
+            "restarts" => on.restarts = words.number("a number")?,
             _ if on.channel.is_none() => on.channel = Some(channel(word).0),
             _ => return Err(bad("an option of BLOCKED", word)),
         }

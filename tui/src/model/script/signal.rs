@@ -4,12 +4,9 @@ use super::{
     Reader, channel, thread_state,
     words::{Problem, Words, bad, lookup, nanos, static_word},
 };
-use crate::{
-    event::{
-        Action, Delivery, Destination, Interrupted, OpId, Phase, Scope, Sender, SenderKind, SignalEvent, SignalId,
-        Task, Verdict,
-    },
-    model::signal_name,
+use crate::event::{
+    Action, Delivery, Destination, Disposition, Dispositions, Interrupted, Mask, OpId, Phase, Scope, Sender,
+    SenderKind, SignalEvent, SignalId, SignalSet, SignalValue, Task, Verdict, signal_name,
 };
 
 impl Reader {
@@ -36,10 +33,15 @@ impl Reader {
             to: Destination { pid, tid: None, external: false },
             scope: Some(Scope::Process),
             multicast: None,
+            broadcast: false,
+            process_group: None,
             op: None,
             syscall: None,
             code: None,
             target_state: None,
+            value: None,
+            mask: None,
+            consumed_by: None,
             blocked_by_mask: false,
             delivery: Delivery::default(),
             into: None,
@@ -93,6 +95,16 @@ fn signal_option(word: &str, event: &mut SignalEvent, words: &mut Words<'_>) -> 
             event.scope = Some(Scope::Thread);
         }
         "group" => event.multicast = Some(words.number("a number")?),
+        "pgrp" => event.process_group = Some(words.number("a process group")?),
+        "broadcast" => event.broadcast = true,
+        "value" => event.value = Some(SignalValue::Number(words.number("a number")?)),
+        "address" => event.value = Some(SignalValue::Address(address(words.word("an address")?)?)),
+        "mask" => event.mask = Some(set(words.word("signals")?)?),
+        "by" => {
+            let syscall = static_word(words.word("a call")?)?;
+            event.consumed_by = Some(Interrupted { op: None, syscall, channel: None });
+        }
+        "nesting" => delivery.nesting = Some(words.number("a number")?),
         "action" => delivery.action = Some(*lookup(ACTIONS, words.word("an action")?, |a| a.name())?),
         "handler" => {
             delivery.handler = Some(words.word("an address")?.to_owned());
@@ -116,6 +128,56 @@ fn signal_option(word: &str, event: &mut SignalEvent, words: &mut Words<'_>) -> 
         _ => return Err(bad("an option of `signal`", word)),
     }
     Ok(())
+}
+
+/// `USR1|CHLD`; `-` is the empty set.
+fn set(word: &str) -> Result<SignalSet, Problem> {
+    let numbers = word.split('|').filter(|name| *name != "-");
+    numbers.map(|name| signal_name(name).map(|(_, signo)| signo).ok_or_else(|| bad("a signal", name))).collect()
+}
+
+fn address(word: &str) -> Result<u64, Problem> {
+    let digits = word.strip_prefix("0x").ok_or_else(|| bad("an address", word))?;
+    u64::from_str_radix(digits, 16).map_err(|_| bad("an address", word))
+}
+
+/// `NAME ACTION-or-0xHANDLER [flags A|B] [mask SET]`.
+pub(super) fn disposition(words: &mut Words<'_>) -> Result<Disposition, Problem> {
+    let name = words.word("a signal")?;
+    let (_, signo) = signal_name(name).ok_or_else(|| bad("a signal", name))?;
+    let action = words.word("an action or a handler")?;
+    let handler = action.starts_with("0x").then(|| action.to_owned());
+    let action = if handler.is_some() { Action::Handler } else { *lookup(ACTIONS, action, |a| a.name())? };
+    let mut disposition = Disposition { signo, action, handler, flags: Vec::new(), mask: SignalSet::default() };
+    while let Some(word) = words.next() {
+        match word {
+            "flags" => {
+                let flags: Result<_, _> = words.word("flags")?.split('|').map(static_word).collect();
+                disposition.flags = flags?;
+            }
+            "mask" => disposition.mask = set(words.word("signals")?)?,
+            _ => return Err(bad("an option of `disposition`", word)),
+        }
+    }
+    Ok(disposition)
+}
+
+/// `[ignored SET] [caught SET]`.
+pub(super) fn dispositions(words: &mut Words<'_>) -> Result<Dispositions, Problem> {
+    let mut all = Dispositions::default();
+    while let Some(word) = words.next() {
+        match word {
+            "ignored" => all.ignored = set(words.word("signals")?)?,
+            "caught" => all.caught = set(words.word("signals")?)?,
+            _ => return Err(bad("`ignored` or `caught`", word)),
+        }
+    }
+    Ok(all)
+}
+
+/// `SET`.
+pub(super) fn mask(words: &mut Words<'_>) -> Result<Mask, Problem> {
+    Ok(Mask { blocked: set(words.word("signals")?)? })
 }
 
 const PHASES: &[Phase] = &[

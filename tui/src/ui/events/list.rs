@@ -1,7 +1,7 @@
 //! Which events are listed, which of them is under the cursor, and which part of the list is shown.
 //!
 //! Events are named by their number in the [`Log`], so that the cursor stays where it is while old events are dropped
-//! and new ones come in. Invariant: while a filter is in force, `matches` are the numbers of all kept events that pass.
+//! and new ones come in. Invariant: `matches` are the numbers of all kept events that pass the filter; quiet ones never do.
 
 use std::collections::VecDeque;
 
@@ -37,31 +37,24 @@ impl Default for List {
 }
 
 impl List {
-    fn filtered(&self) -> bool {
-        !self.filter.source().is_empty()
+    /// Those that are gone from the log.
+    fn gone(&self, log: &Log) -> usize {
+        self.matches.partition_point(|index| *index < log.first())
     }
 
     /// How many events are listed.
     pub(crate) fn rows(&self, log: &Log) -> usize {
-        if self.filtered() { self.matches.len() } else { log.len() }
+        self.matches.len() - self.gone(log)
     }
 
     /// The number of the event in that row.
     pub(crate) fn at(&self, row: usize, log: &Log) -> Option<u64> {
-        if self.filtered() {
-            self.matches.get(row).copied()
-        } else {
-            Some(log.first() + row as u64).filter(|index| *index < log.end())
-        }
+        self.matches.get(self.gone(log) + row).copied()
     }
 
     /// The row of that event, or of the next one that is listed.
     fn row(&self, index: u64, log: &Log) -> usize {
-        let row = if self.filtered() {
-            self.matches.partition_point(|match_| *match_ < index)
-        } else {
-            index.saturating_sub(log.first()) as usize
-        };
+        let row = self.matches.partition_point(|match_| *match_ < index).saturating_sub(self.gone(log));
         row.min(self.rows(log).saturating_sub(1))
     }
 
@@ -84,7 +77,7 @@ impl List {
 
     /// A new event was kept.
     pub(crate) fn arrived(&mut self, event: &Event, index: u64) {
-        if self.filtered() && self.filter.matches(event) {
+        if self.filter.matches(event) {
             self.matches.push_back(index);
         }
     }
@@ -98,9 +91,7 @@ impl List {
     /// Goes through all events anew.
     pub(crate) fn refilter(&mut self, log: &Log) {
         self.matches.clear();
-        if self.filtered() {
-            self.matches.extend(log.from(0).filter(|(_, e)| self.filter.matches(e)).map(|(index, _)| index));
-        }
+        self.matches.extend(log.from(0).filter(|(_, e)| self.filter.matches(e)).map(|(index, _)| index));
     }
 
     /// The list is `height` lines high (0: not shown): scrolls to the cursor.
@@ -161,9 +152,8 @@ impl List {
     pub(crate) fn found(&self, forward: bool, log: &Log) -> Option<u64> {
         let wanted = self.find.as_ref()?;
         let cursor = self.cursor(log)?;
-        let fits = |(index, event): (u64, &Event)| {
-            (wanted.matches(event) && (!self.filtered() || self.filter.matches(event))).then_some(index)
-        };
+        let fits =
+            |(index, event): (u64, &Event)| (wanted.matches(event) && self.filter.matches(event)).then_some(index);
         if forward { log.from(cursor + 1).find_map(fits) } else { log.before(cursor).find_map(fits) }
     }
 }

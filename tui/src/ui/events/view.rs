@@ -91,7 +91,7 @@ fn mark(theme: Theme, event: &Event) -> (&'static str, Style) {
         Kind::Recv(recv) if recv.error.is_some() => ("←", theme.alarm()),
         Kind::Send(_) => ("→", theme.send()),
         Kind::Recv(_) => ("←", theme.recv()),
-        Kind::Signal(_) => ("⚡", theme.signal()),
+        Kind::Signal(_) | Kind::Disposition(_) | Kind::Dispositions(_) | Kind::Mask(_) => ("⚡", theme.signal()),
         Kind::Lost(_) => ("!", theme.alarm()),
     }
 }
