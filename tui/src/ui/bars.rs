@@ -171,6 +171,7 @@ pub(super) fn footer(app: &App, frame: &mut Frame, area: Rect) {
             View::Map => keys::MAP,
             View::Events => keys::EVENTS,
             View::Timeline => keys::TIMELINE,
+            View::Signals => keys::SIGNALS,
         }
     };
     let gap = if area.width < 100 { " " } else { "  " };

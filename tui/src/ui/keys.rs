@@ -8,7 +8,8 @@ pub(super) const ALL: &[Group] = &[
     (
         "everywhere",
         &[
-            ("1 2 3  Tab", "the map · the events · the timeline · the next of them"),
+            ("1 2 3 4  Tab", "the map · the events · the timeline · the signals · the next of them"),
+            ("s", "the signals of the selected process, or the signal of the event at the cursor"),
             ("Space p", "pause: time stands still, events are kept; again to go on"),
             (", .", "one event back, one event forward (pauses)"),
             ("/", "filter: list only events that match"),
@@ -36,8 +37,12 @@ pub(super) const ALL: &[Group] = &[
             ("PgUp PgDn Ctrl-B Ctrl-F", "a page"),
             ("g Home · G End", "the oldest · the newest, and follow"),
             ("Enter", "show it on the map, at that moment"),
-            ("c", "its cause: the send of a receive, who sent a signal, who woke a thread"),
-            ("e", "its effect: the receive of a send, the delivery of a signal"),
+            (
+                "c",
+                "its cause: the send of a receive, who sent a signal, what woke a thread; again for the cause of that",
+            ),
+            ("e", "its effect: the receive of a send, what became of a signal, what ended a wait"),
+            ("o", "after c or e: the other causes or effects, one after the other"),
             ("Esc Backspace", "drop the filter, then back to the map"),
         ],
     ),
@@ -54,6 +59,31 @@ pub(super) const ALL: &[Group] = &[
             ("Enter", "the event at the cursor in the list"),
         ],
     ),
+    (
+        "signals",
+        &[
+            ("↑ ↓ k j  PgUp PgDn", "select an instance: its life is told below"),
+            ("g Home · G End", "the oldest · the newest, and follow"),
+            ("d", "where there is no room for both: the process (dispositions, masks, pending) or the life"),
+            ("c  e", "in the event list: what it came from, what came of it"),
+            ("Enter  z", "where it was generated: in the event list · on the timeline"),
+            ("Esc", "the signals of all processes, then the map"),
+        ],
+    ),
+];
+
+/// Footer of the signals.
+pub(super) const SIGNALS: &[(&str, &str)] = &[
+    ("↑↓", "select"),
+    ("Enter", "in the list"),
+    ("z", "timeline"),
+    ("d", "process"),
+    ("c e", "cause, effect"),
+    ("/", "filter"),
+    ("Space", "pause"),
+    ("G", "follow"),
+    ("?", "keys"),
+    ("q", "quit"),
 ];
 
 /// Footer of the timeline.
@@ -74,6 +104,7 @@ pub(super) const TIMELINE: &[(&str, &str)] = &[
 pub(super) const MAP: &[(&str, &str)] = &[
     ("↑↓←→", "select"),
     ("Enter", "its events"),
+    ("s", "its signals"),
     ("Space", "pause"),
     (", .", "step"),
     ("t", "terminal"),

@@ -6,7 +6,7 @@
 //! cell unescaped. Tested by screens as text in `tests/snapshots`, and by random keys and sizes that must never panic.
 //!
 //! The views: `map` (who talks to whom, and who waits), `events` (what happened, and why), `timeline` (where the time
-//! goes); `pane` is the command's own terminal.
+//! goes), `signals` (what became of each); `pane` is the command's own terminal.
 
 mod ascii;
 mod bars;
@@ -20,6 +20,7 @@ mod message;
 mod pane;
 mod prompt;
 mod screen;
+mod signals;
 mod state;
 mod theme;
 mod timeline;

@@ -10,6 +10,7 @@ use ratatui::{
 use super::{
     App, ascii, bars, events, help, map,
     pane::Extent,
+    signals,
     state::{Dialog, View},
     theme::Theme,
     timeline,
@@ -27,6 +28,8 @@ pub(super) struct Areas {
     pub filter: Rect,
     pub view: Rect,
     pub detail: Rect,
+    /// More details beside those.
+    pub side: Rect,
     pub moment: Rect,
     pub pane: Option<Rect>,
     pub prompt: Rect,
@@ -102,7 +105,19 @@ fn divide(app: &App) -> Option<Areas> {
     if app.paused && !is_list && body.height > 8 {
         areas.moment = take_bottom(&mut body, 1);
     }
-    if app.view == View::Timeline {
+    if app.view == View::Signals {
+        // A table and, step by step, a life: both are wide.
+        if body.height >= 12 {
+            let height = (body.height / 2).clamp(6, 20);
+            let mut below = take_bottom(&mut body, height);
+            if wide {
+                let side = columns * 3 / 10;
+                below.width -= side;
+                areas.side = inside(Rect { x: below.right(), width: side, ..below }, wide);
+            }
+            areas.detail = inside(below, wide);
+        }
+    } else if app.view == View::Timeline {
         // Time takes the whole width.
         if body.height >= 12 {
             let height = (body.height * 3 / 10).clamp(6, 15);
@@ -154,6 +169,7 @@ fn draw_areas(app: &App, frame: &mut Frame, areas: &Areas) {
         View::Map => map::draw(app, frame, areas),
         View::Events => events::draw(app, frame, areas),
         View::Timeline => timeline::draw(app, frame, areas),
+        View::Signals => signals::draw(app, frame, areas),
     }
     bars::moment(app, frame, areas.moment);
     draw_pane(app, frame, areas);

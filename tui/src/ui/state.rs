@@ -3,8 +3,18 @@
 use std::{process::ExitStatus, time::Duration};
 
 use super::{
-    clock::Clock, events::List, log::Log, map::Selection, message::Mode, message::Options, pane::Pane, prompt::Prompt,
-    theme::Theme, timeline::Timeline, tracks::Tracks,
+    clock::Clock,
+    events::{List, Trail},
+    log::Log,
+    map::Selection,
+    message::Mode,
+    message::Options,
+    pane::Pane,
+    prompt::Prompt,
+    signals::Signals,
+    theme::Theme,
+    timeline::Timeline,
+    tracks::Tracks,
 };
 use crate::{
     analyze::Lines,
@@ -37,6 +47,8 @@ pub struct App {
     pub(super) selection: Selection,
     pub(super) list: List,
     pub(super) timeline: Timeline,
+    pub(super) signals: Signals,
+    pub(super) trail: Trail,
     pub(super) prompt: Option<Prompt>,
     pub(super) dialog: Option<Dialog>,
     pub(super) pane: Option<Pane>,
@@ -60,12 +72,13 @@ pub(super) enum View {
     Map,
     Events,
     Timeline,
+    Signals,
 }
 
 impl View {
     /// All, in the order of their keys, with what the header calls them.
-    pub(super) const ALL: [(Self, &'static str); 3] =
-        [(Self::Map, "map"), (Self::Events, "events"), (Self::Timeline, "timeline")];
+    pub(super) const ALL: [(Self, &'static str); 4] =
+        [(Self::Map, "map"), (Self::Events, "events"), (Self::Timeline, "timeline"), (Self::Signals, "signals")];
 
     /// The one with that key: `1` is the first.
     pub(super) fn by_key(key: char) -> Option<Self> {
@@ -119,6 +132,8 @@ impl App {
             selection: Selection::default(),
             list: List::default(),
             timeline: Timeline::default(),
+            signals: Signals::default(),
+            trail: Trail::default(),
             prompt: None,
             dialog: None,
             pane: options.terminal_pane.then(Pane::default),

@@ -45,7 +45,12 @@ impl App {
             effects.push(Effect::Ask(Request::Resize { rows, columns }));
         }
         self.list.show(&self.log, areas.list_rows());
-        self.arrange_timeline(areas.view);
+        self.arrange_trail();
+        match self.view {
+            View::Timeline => self.arrange_timeline(areas.view),
+            View::Signals => self.arrange_signals(areas.view.height),
+            View::Map | View::Events => {}
+        }
     }
 
     fn source(&mut self, update: Update, effects: &mut Vec<Effect>) {
@@ -100,10 +105,12 @@ impl App {
             if let Some(event) = self.log.get(index) {
                 self.list.arrived(event, index);
                 self.tracks.learn(event, index);
+                self.signals.instances.learn(event, index);
             }
         }
         if self.log.first() > first {
             self.tracks.trim(self.log.first());
+            self.signals.instances.trim(self.log.first());
         }
     }
 
@@ -221,12 +228,15 @@ impl App {
             KeyCode::Esc if self.view == View::Events && !self.list.filter.source().is_empty() => {
                 self.set_filter(crate::analyze::Filter::default());
             }
+            KeyCode::Char('s') => self.show_signals(),
+            KeyCode::Esc if self.view == View::Signals && self.show_all_signals() => {}
             KeyCode::Esc if self.view == View::Map => self.selection = Selection::default(),
             KeyCode::Backspace | KeyCode::Esc => self.view = View::Map,
             _ => match self.view {
                 View::Map => self.map_key(key),
                 View::Events => self.list_key(key),
                 View::Timeline => self.timeline_key(key),
+                View::Signals => self.signals_key(key),
             },
         }
     }
@@ -282,6 +292,7 @@ impl App {
             self.tracks.restart(&self.live);
         }
         self.tracks.trim(self.log.first());
+        self.signals.instances.trim(self.log.first());
         self.list.refilter(&self.log);
         self.list.follow = true;
     }

@@ -9,7 +9,7 @@ use ipcscope::{
     ui::{Mode, Options},
 };
 
-use crate::stage::{FAN, Stage, events, options};
+use crate::stage::{FAN, SIGNALS, Stage, events, options};
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 50)];
 /// yes is BLOCKED on the full pipe, head RUNNING, sort BLOCKED on the empty one.
@@ -141,6 +141,57 @@ fn timeline_of_many() {
         stage.update(Update::Started(Header::default()));
         stage.update(Update::Events(events(FAN, 1.0)));
         stage.keys("3");
+        stage
+    });
+}
+
+#[test]
+fn signals_of_nothing() {
+    check("signals_empty", |size| {
+        let mut stage = Stage::new(options(), size);
+        stage.keys("4");
+        stage
+    });
+}
+
+#[test]
+fn signals_followed() {
+    check("signals_live", |size| {
+        let mut stage = with_pane(size, 0.004_1);
+        stage.keys("4");
+        stage
+    });
+}
+
+/// The lecture's slide: a signal finds its target BLOCKED, and the call fails with EINTR.
+#[test]
+fn signals_life() {
+    check("signals_life", |size| {
+        let mut stage = Stage::live(size, 1.0);
+        stage.keys("4g");
+        stage
+    });
+}
+
+#[test]
+fn signals_of_a_process() {
+    check("signals_process", |size| {
+        let mut stage = Stage::new(Options { mode: Mode::Replay, has_command: false, ..options() }, size);
+        stage.update(Update::Started(Header::default()));
+        stage.update(Update::Events(events(SIGNALS, 1.0)));
+        stage.keys("<Down><Down>s ");
+        stage.keys("d");
+        stage
+    });
+}
+
+#[test]
+fn signals_of_all_kinds() {
+    check("signals_kinds", |size| {
+        let mut stage = Stage::new(Options { mode: Mode::Replay, has_command: false, ..options() }, size);
+        stage.update(Update::Started(Header::default()));
+        stage.update(Update::Events(events(SIGNALS, 1.0)));
+        stage.keys("4<Up><Up>");
         stage
     });
 }

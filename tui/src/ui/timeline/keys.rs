@@ -5,7 +5,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::{axis::Axis, axis::SCALES, lanes, lanes::Lane};
 use crate::{
     event::{Nanos, Task},
-    ui::{App, screen, state::View, tracks::Deed},
+    ui::{App, events::Way, screen, state::View, tracks::Deed},
 };
 
 impl App {
@@ -34,6 +34,9 @@ impl App {
             KeyCode::Down | KeyCode::Char('j') => self.next_lane(&axis, true),
             KeyCode::Char('[') => self.step_in_lane(&axis, false),
             KeyCode::Char(']') => self.step_in_lane(&axis, true),
+            KeyCode::Char('c') => self.jump(self.event_here(&axis), Way::Cause),
+            KeyCode::Char('e') => self.jump(self.event_here(&axis), Way::Effect),
+            KeyCode::Char('o') => self.jump_other(),
             KeyCode::Enter => match self.event_here(&axis) {
                 Some(index) => {
                     self.show_in_list(index);
