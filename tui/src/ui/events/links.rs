@@ -299,7 +299,15 @@ impl Links<'_> {
             links.extend(self.back(index, cause).map(link("what became of the child")));
             return;
         }
-        let call = |e: &Event| step.op.is_some() && e.call().map(|call| call.op) == step.op;
+        let broken = |e: &Event| {
+            step.signal == "SIGPIPE"
+                && e.task == event.task
+                && matches!(&e.kind, Kind::Send(s) if s.error == Some("EPIPE"))
+        };
+        let call = |e: &Event| match step.op {
+            Some(op) => e.call().is_some_and(|call| call.op == op),
+            None => broken(e) && e.call().is_some_and(|call| e.t.0.saturating_sub(call.took_ns) <= event.t.0),
+        };
         links.extend(self.near(index, call).map(link("the call that raised it")));
         links.extend(self.ran(event, index));
     }

@@ -69,6 +69,7 @@ fn every_kind_of_event_in_the_sample_leads_to_its_cause_and_effect() {
         (0.003_731, "generated: sh SIGUSR1 → 4713", "the call it interrupted: sort read"),
         (0.003_721, "interrupted by: sort SIGUSR1 delivered", ""),
         (0.004_006, "what became of the child: head exit 0", "what became of it: sh SIGCHLD ignored"),
+        (0.004_022, "the call that raised it: yes write → pipe", "what became of it: yes SIGPIPE delivered"),
         (0.004_040, "generated: yes SIGPIPE", "its target ends: yes killed by SIGPIPE"),
         // Ends.
         (0.004_050, "the signal that ended it: yes SIGPIPE delivered", ""),
