@@ -39,6 +39,7 @@ offsets! {
     task_ptrace: "task_struct"."ptrace";
     task_exit_code: "task_struct"."exit_code";
     task_mm: "task_struct"."mm";
+    task_group_leader: "task_struct"."group_leader";
     task_thread_pid: "task_struct"."thread_pid";
     task_flags: "task_struct"."flags";
     task_status: "task_struct"."thread_info.status";

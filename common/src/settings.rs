@@ -55,9 +55,29 @@ pub mod lost {
     pub const TASK_TABLE: u32 = 7;
     /// A pipe whose users could not be followed: the table of pipes is full.
     pub const PIPE_TABLE: u32 = 8;
-    /// How many classes there are.
+    /// How many of these the probes count.
     pub const COUNT: u32 = 9;
+    /// A hook that the kernel skipped: its program was running on that CPU already (`bpf_prog_info.recursion_misses`).
+    pub const RECURSION: u32 = 9;
+    /// A number was given out, but neither the record came nor does a counter tell of it.
+    pub const UNKNOWN: u32 = 10;
     /// Their names, in order.
-    pub const NAMES: [&str; COUNT as usize] =
-        ["process", "sched", "descriptor", "pipe", "pipe-sample", "signal", "call", "task-table", "pipe-table"];
+    pub const NAMES: [&str; UNKNOWN as usize + 1] = [
+        "process",
+        "sched",
+        "descriptor",
+        "pipe",
+        "pipe-sample",
+        "signal",
+        "call",
+        "task-table",
+        "pipe-table",
+        "recursion",
+        "unknown",
+    ];
+
+    /// A loss of that class is a record that had a number ([`crate::Header::seq`]).
+    pub const fn is_numbered(class: u32) -> bool {
+        !matches!(class, TASK_TABLE | PIPE_TABLE | RECURSION)
+    }
 }

@@ -1,7 +1,17 @@
 //! Too much for the buffer, and very many processes: nothing is lost silently, nothing wrong is told.
-#![expect(clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
 
 mod common;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crossbeam_channel::RecvTimeoutError;
+use ipcscope::{
+    decode::record::{self, Record},
+    source::live::{Capture, Session, Target},
+    sys::launch::{self, Launch},
+};
+use ipcscope_common::{call, settings::lost, signal};
 
 use common::{Trace, Value, number, trace, trace_with, truths, workload};
 
@@ -12,11 +22,16 @@ fn traced(options: &[&str], words: &[&str]) -> Trace {
     trace_with(options, &command)
 }
 
+/// What the end line says was lost of a class.
+fn lost_of(trace: &Trace, class: &str) -> u64 {
+    trace.end["lost_by"][class].as_u64().unwrap_or(0)
+}
+
 #[test]
 #[ignore = "root"]
 fn a_buffer_that_is_too_small_is_seen_to_be() {
     const MESSAGES: u64 = 100_000;
-    let trace = traced(&["--buffer", "4K"], &["busy", &MESSAGES.to_string()]);
+    let trace = traced(&["--buffer", "64K"], &["busy", &MESSAGES.to_string()]);
     let truth = truths(&trace.stdout);
     assert_eq!(trace.status.code(), Some(0), "{}", trace.stderr);
     trace.is_well_formed();
@@ -30,16 +45,67 @@ fn a_buffer_that_is_too_small_is_seen_to_be() {
     for event in trace.kind("lost") {
         assert!(number(event, "t_from") <= number(event, "t_to"), "{event}");
     }
-    // Every send and every receive is either told or counted.
-    let channel = truth["channel"].as_str();
+    // Every call on a pipe is either told or counted: the messages, the reads, the end of file, and a write for each truth.
     let reads: u64 = truth["reads"].parse().unwrap_or(0);
-    let (sends, receives) = (trace.on("send", channel).count() as u64, trace.on("recv", channel).count() as u64);
-    // The end of file is one more.
-    let calls = MESSAGES + reads + 1;
-    let of_pipes = trace.end["lost_by"]["pipe"].as_u64().unwrap_or(0);
-    println!("{calls} calls: {sends} sends, {receives} receives, {of_pipes} lost: {}", trace.end);
+    let calls = MESSAGES + reads + 1 + truth.len() as u64;
+    let done = |kind| trace.kind(kind).filter(|event| !event["bytes"].is_null()).count() as u64;
+    let (sends, receives) = (done("send"), done("recv"));
+    println!("{calls} calls: {sends} sends, {receives} receives: {}", trace.end);
     assert!(sends + receives < calls, "some are missing");
-    assert!(sends + receives + lost >= calls, "what is missing is counted");
+    assert_eq!(sends + receives + lost_of(&trace, "pipe"), calls, "{}", trace.end);
+    // Nothing is missing without a reason.
+    assert_eq!(lost_of(&trace, "unknown"), 0, "{}", trace.end);
+}
+
+/// What came of a command through a small buffer: records of each kind, and losses of each class.
+fn flood(command: &[&str]) -> (BTreeMap<u16, u64>, BTreeMap<u32, u64>) {
+    let argv = std::iter::once(workload().into_os_string()).chain(command.iter().map(Into::into)).collect();
+    let launch = Launch { argv, user: None, terminal: launch::Terminal::Inherit };
+    let capture =
+        Capture { follow: true, signals: true, pipes: true, sched: true, payload: 64, ring: 1 << 16, floor: false };
+    let mut session = Session::start(Target::Command(launch), capture).unwrap();
+    let mut running = session.running.take().unwrap();
+    let (mut records, mut lost) = (BTreeMap::new(), BTreeMap::new());
+    let mut ended = false;
+    loop {
+        match session.batches.recv_timeout(Duration::from_millis(20)) {
+            Ok(batch) => {
+                for bytes in batch.iter() {
+                    let header = record::header(bytes).unwrap();
+                    *records.entry(header.kind).or_default() += 1;
+                    if let Ok(Record::Lost(record)) = record::parse(bytes)
+                        && record.over == 1
+                    {
+                        *lost.entry(record.class).or_default() += record.count;
+                    }
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if !ended && let Some(status) = running.try_wait().unwrap() {
+            assert!(status.success(), "{status}");
+            ended = true;
+            session.wind_down();
+        }
+    }
+    (records, lost)
+}
+
+#[test]
+#[ignore = "root"]
+fn every_record_is_there_or_counted_in_its_class() {
+    const SIGNALS: u64 = 30_000;
+    let (records, lost) = flood(&["signal-flood", &SIGNALS.to_string()]);
+    let count = |kinds: &[u16]| kinds.iter().filter_map(|kind| records.get(kind)).sum::<u64>();
+    let lost_of = |class: u32| lost.get(&class).copied().unwrap_or(0);
+    println!("{records:?}, lost {lost:?}");
+    assert!(lost_of(lost::SIGNAL) > 0, "{lost:?}");
+    // Each is generated and delivered, and the end of the command is told to us.
+    assert_eq!(count(&[signal::GENERATE, signal::DELIVER]) + lost_of(lost::SIGNAL), 2 * SIGNALS + 1);
+    // Each handler returns by a call.
+    assert_eq!(count(&[call::CALL_END]) + lost_of(lost::CALL), SIGNALS);
+    assert_eq!(lost_of(lost::UNKNOWN), 0, "{lost:?}");
 }
 
 #[test]

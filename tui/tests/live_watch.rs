@@ -184,6 +184,44 @@ fn any_size_will_do() {
 
 #[test]
 #[ignore = "root"]
+fn a_terminal_of_one_cell_is_survived() {
+    let mut terminal = Terminal::start(1, 1, &["watch", "--", "sh", "-c", "sleep 60"]);
+    // Nothing can be said there; it must neither end nor stop listening.
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(terminal.child.try_wait().unwrap().is_none(), "{}", terminal.screen());
+    terminal.resize(80, 24);
+    terminal.shows("BLOCKED");
+    terminal.resize(1, 1);
+    std::thread::sleep(Duration::from_millis(200));
+    terminal.types("qe");
+    assert_eq!(died_of(terminal.finish()), Some(libc::SIGTERM));
+}
+
+#[test]
+#[ignore = "root"]
+fn a_storm_of_sizes_is_weathered() {
+    let mut terminal = watch(&["sh", "-c", "yes | head -n 3000000 | wc -l; sleep 60"]);
+    terminal.shows("sh");
+    for round in 0..300_u16 {
+        // Pseudo-random, from nothing to more than there is.
+        terminal.resize(1 + round * 37 % 210, 1 + round * 53 % 61);
+        if round % 50 == 0 {
+            terminal.types("?\t12");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(terminal.child.try_wait().unwrap().is_none(), "{}", terminal.screen());
+    }
+    terminal.resize(120, 40);
+    terminal.types("\x1b");
+    std::thread::sleep(Duration::from_millis(100));
+    terminal.types("1");
+    terminal.shows("BLOCKED");
+    terminal.types("qe");
+    assert_eq!(died_of(terminal.finish()), Some(libc::SIGTERM));
+}
+
+#[test]
+#[ignore = "root"]
 fn sigterm_gives_the_terminal_back() {
     for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGINT] {
         let mut terminal = watch(&["sleep", "3"]);

@@ -10,6 +10,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use crate::application::Application;
 use crate::checkout::Checkout;
 use crate::packages::{self, PERF, STRACE, STRESS_NG};
 use crate::privilege::{self, Privilege};
@@ -36,11 +37,14 @@ pub(crate) fn run(checkout: &Checkout, arguments: &[String]) -> Result<ExitCode>
     let bench = Bench { path: path_with(checkout)?, recording: files.folder.join("bench.ipcs") };
     let costs = bench.costs(options.rounds)?;
     let losses = bench.losses();
-    print!("{}\n{}", costs_table(&costs, options.rounds), losses_table(&losses));
+    eprintln!("xtask: the application");
+    let application = Application::measure(&bench.path, &files.folder, options.rounds);
+    print!("{}\n{}\n{}", costs_table(&costs, options.rounds), losses_table(&losses), application_table(&application));
     // perf trace may be impossible on a machine; our own rows may not.
     let ours = costs.iter().filter(|cost| cost.variant.wrapper.starts_with("ipcscope"));
     let mut measured = ours.map(|cost| cost.seconds.is_ok()).chain(losses.iter().map(|loss| loss.end.is_ok()));
-    Ok(if measured.all(|one| one) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let complete = application.start.is_ok() && application.idle.is_ok();
+    Ok(if measured.all(|one| one) && complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 struct Options {
@@ -266,11 +270,30 @@ fn losses_table(losses: &[Loss]) -> String {
     table
 }
 
-/// TO BE CALLED when the binary can measure itself: a row for start to first frame (limit: 300 ms) or for the
-/// application idle at 1,000 events/s (limit: 5 % of a core), under the header `| what | measured | limit | command |`.
-///
-/// `measured` and `limit` come with their unit ("212 ms"); `command` is what a reader would type to measure again.
-#[expect(dead_code, reason = "the binary's test hooks for these two numbers come with the application")]
+/// Start to first frame (limit: 300 ms) and processor time at about 1,000 events/s (limit: 5 % of a core).
+fn application_table(application: &Application) -> String {
+    let mut table = String::from("| what | measured | limit | command |\n|---|---:|---:|---|\n");
+    let start = Application::start_command();
+    table += &match &application.start {
+        Ok((frame, process)) => {
+            application_row("start to first frame", &format!("{} ms", frame.as_millis()), "300 ms", &start)
+                + &application_row("start to first process", &format!("{} ms", process.as_millis()), "", &start)
+        }
+        Err(error) => application_row("start to first frame", &first_line(error), "300 ms", &start),
+    };
+    let idle = Application::idle_command();
+    table += &match &application.idle {
+        Ok(measured) => application_row(
+            &format!("application at {:.0} events/s", measured.events_per_second),
+            &format!("{:.1} % of a core", measured.share * 100.0),
+            "5 %",
+            &idle,
+        ),
+        Err(error) => application_row("application at 1,000 events/s", &first_line(error), "5 %", &idle),
+    };
+    table
+}
+
 fn application_row(what: &str, measured: &str, limit: &str, command: &str) -> String {
     row(&[what, measured, limit, &format!("`{command}`")])
 }
@@ -305,6 +328,8 @@ fn machine() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -326,6 +351,17 @@ mod tests {
         assert!(table.contains("| untraced | 2.000 s | 1.00 | `perf bench sched pipe -l 50000` |"), "{table}");
         assert!(table.contains("| 3.000 s | 1.50 | `ipcscope record -o FILE -- perf bench"), "{table}");
         assert!(table.contains("| - | not measured: a / b | `IPCSCOPE_FLOOR=1 ipcscope record"), "{table}");
+    }
+
+    #[test]
+    fn what_the_application_takes() {
+        let application = Application {
+            start: Ok((Duration::from_millis(42), Duration::from_millis(300))),
+            idle: Err(anyhow::anyhow!("no script(1)")),
+        };
+        let table = application_table(&application);
+        assert!(table.contains("| start to first frame | 42 ms | 300 ms | `ipcscope watch -- sleep 30` |"), "{table}");
+        assert!(table.contains("| not measured: no script(1) | 5 % |"), "{table}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::command;
-use crate::tally::Tally;
+use crate::tally::{Reader, Tally};
 
 /// How the names of live integration tests (tui/tests/live_*.rs) begin. Each of their tests is `#[ignore = "root"]`.
 const LIVE_PREFIX: &str = "live_";
@@ -77,21 +77,18 @@ pub(crate) fn run(command: &mut Command) -> Result<Tally> {
     let line = command::shown(command);
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| format!("start `{line}`"))?;
-    let mut tally = None;
+    let mut reader = Reader::default();
     if let Some(stdout) = child.stdout.take() {
         // Bytes: a test may print anything.
         for text in BufReader::new(stdout).split(b'\n') {
             let text = text.with_context(|| format!("read what `{line}` prints"))?;
             let text = String::from_utf8_lossy(&text);
             println!("{text}");
-            if let Some(counted) = Tally::parse(&text) {
-                let sum: &mut Tally = tally.get_or_insert_default();
-                *sum += counted;
-            }
+            reader.read(&text);
         }
     }
     let status = child.wait().with_context(|| format!("wait for `{line}`"))?;
-    let mut tally = tally.unwrap_or_default();
+    let mut tally = reader.tally;
     if !status.success() && tally.failed == 0 {
         println!("`{line}` ended before its tests did: {status}");
         tally.failed += 1;

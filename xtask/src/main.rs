@@ -4,6 +4,7 @@
 //! (becoming root), `packages` and `debian` (what is installed, and what is only unpacked), `toolchain` (the compiler
 //! of the eBPF side). Options are few, so they are parsed by hand. `cargo test -p xtask` tests what is pure.
 
+mod application;
 mod bench;
 mod checkout;
 mod command;

@@ -1,4 +1,7 @@
 //! What the test executables report, summed up.
+//!
+//! libtest knows no test that finds out by itself that it cannot run. Ours print `SKIPPED (why)` then; with
+//! `--show-output` that is seen here, and counted as skipped instead of passed.
 
 use std::fmt;
 use std::ops::AddAssign;
@@ -21,6 +24,29 @@ impl Tally {
     }
 }
 
+/// How tests begin the line that says why they cannot run here.
+const SKIPPED: &str = "SKIPPED (";
+
+/// Sums up while lines go by.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    pub(crate) tally: Tally,
+    skips: u64,
+}
+
+impl Reader {
+    /// Takes in a line of what an executable prints.
+    pub(crate) fn read(&mut self, line: &str) {
+        self.skips += u64::from(line.starts_with(SKIPPED));
+        if let Some(mut tally) = Tally::parse(line) {
+            let skips = std::mem::take(&mut self.skips).min(tally.passed);
+            tally.passed -= skips;
+            tally.skipped += skips;
+            self.tally += tally;
+        }
+    }
+}
+
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.passed += other.passed;
@@ -37,7 +63,17 @@ impl fmt::Display for Tally {
 
 #[cfg(test)]
 mod tests {
-    use super::Tally;
+    use super::{Reader, Tally};
+
+    #[test]
+    fn a_test_that_cannot_run_is_skipped_and_not_passed() {
+        let mut reader = Reader::default();
+        let result = "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 9 filtered out; finished in 0.00s";
+        for line in ["---- x stdout ----", "SKIPPED (no bash)", result, result] {
+            reader.read(line);
+        }
+        assert_eq!(reader.tally, Tally { passed: 5, failed: 0, skipped: 1 });
+    }
 
     #[test]
     fn libtests_result_line() {

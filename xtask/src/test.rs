@@ -1,6 +1,7 @@
 //! `cargo xtask test`: installs what tests need and runs them all, the live ones as root.
 //!
-//! The last line is "N passed, N failed, N skipped". Tests are skipped only for want of privileges, and loudly.
+//! The last line is "N passed, N failed, N skipped". Tests are skipped only for want of privileges, or of something that
+//! the kernel or the machine must have, and loudly.
 
 use std::process::{Command, ExitCode};
 
@@ -57,7 +58,7 @@ fn live(executables: &[Executable], filters: &[&String]) -> Result<Tally> {
         }
         println!("{} as root:", executable.name);
         let mut command = privilege.command(&executable.path);
-        executable.prepare(&mut command).args(["--ignored", "--test-threads=1"]).args(filters);
+        executable.prepare(&mut command).args(["--ignored", "--test-threads=1", "--show-output"]).args(filters);
         total += executables::run(&mut command)?;
     }
     if privilege == Privilege::None {

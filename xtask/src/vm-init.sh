@@ -21,7 +21,7 @@ ln -s /proc/self/fd /dev/fd
 run_tests() {
     echo "$1:"
     cd "$2" || return
-    CARGO_MANIFEST_DIR=$2 "$3" --ignored --test-threads=1 2>&1
+    CARGO_MANIFEST_DIR=$2 "$3" --ignored --test-threads=1 --show-output 2>&1
     status=$?
     # libtest ends with 101 when tests failed, and has counted them; anything else is not its doing.
     case $status in

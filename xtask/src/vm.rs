@@ -19,7 +19,7 @@ use crate::debian::Suite;
 use crate::executables::{self, Executable};
 use crate::initramfs::Archive;
 use crate::packages::{self, QEMU};
-use crate::tally::Tally;
+use crate::tally::{Reader, Tally};
 use crate::unknown_argument;
 
 const DEFAULT_VERSIONS: [&str; 2] = ["6.1", "6.12"];
@@ -175,15 +175,21 @@ fn build_initramfs(checkout: &Checkout) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// `ipcscope` and the live tests, without shared libraries.
+/// `ipcscope`, the live tests and the workloads they start, without shared libraries.
 fn build_static(checkout: &Checkout) -> Result<Vec<Executable>> {
-    let mut cargo = checkout.cargo();
-    cargo.args(["test", "--package=ipcscope", "--no-run", "--quiet", "--test=*", "--bins", "--target", TARGET]);
-    cargo.env("CARGO_TARGET_DIR", checkout.target("vm"));
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static");
-    // Everything lives in the machine's memory.
-    cargo.env("CARGO_PROFILE_DEV_STRIP", "debuginfo");
-    let mut executables = executables::build(&mut cargo).context("build static programs")?;
+    let mut executables = Vec::new();
+    // Named to `cargo test`, an example would be built as a test of itself.
+    for words in [&["test", "--no-run", "--test=*", "--bins"][..], &["build", "--examples"]] {
+        let mut cargo = checkout.cargo();
+        cargo.args(words).args(["--package=ipcscope", "--quiet", "--target", TARGET]);
+        cargo.env("CARGO_TARGET_DIR", checkout.target("vm"));
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static");
+        // Seen by the tests when they are compiled.
+        cargo.env("IPCSCOPE_SLOW", "1");
+        // Everything lives in the machine's memory.
+        cargo.env("CARGO_PROFILE_DEV_STRIP", "debuginfo");
+        executables.extend(executables::build(&mut cargo).context("build static programs")?);
+    }
     executables.retain(|executable| executable.is_live() || !executable.is_test);
     Ok(executables)
 }
@@ -215,7 +221,9 @@ fn busybox(checkout: &Checkout) -> Result<PathBuf> {
 struct Outcome {
     kernel: Option<String>,
     doctor: Option<i32>,
-    tally: Tally,
+    tests: Reader,
+    /// Test executables that died.
+    crashed: u64,
     /// Whether /init came to its end.
     complete: bool,
     timed_out: bool,
@@ -225,24 +233,28 @@ struct Outcome {
 impl Outcome {
     fn is_good(&self) -> bool {
         self.complete
-            && self.tally.failed == 0
-            && self.tally.passed > 0
+            && self.tally().failed == 0
+            && self.tally().passed > 0
             && (!DOCTOR_MUST_PASS || self.doctor == Some(0))
+    }
+
+    fn tally(&self) -> Tally {
+        let mut tally = self.tests.tally;
+        // An executable that dies reports no failed test.
+        tally.failed += self.crashed;
+        tally
     }
 
     /// Takes in a line of the console.
     fn read(&mut self, line: &str) {
-        if let Some(tally) = Tally::parse(line) {
-            self.tally += tally;
-        }
+        self.tests.read(line);
         let Some((mark, value)) = line.strip_prefix(MARK).and_then(|mark| mark.split_once(' ')) else {
             return;
         };
         match mark {
             "kernel" => self.kernel = Some(value.to_owned()),
             "doctor" => self.doctor = value.parse().ok(),
-            // An executable that dies reports no failed test.
-            "crashed" => self.tally.failed += 1,
+            "crashed" => self.crashed += 1,
             "end" => self.complete = true,
             _ => {}
         }
@@ -261,7 +273,7 @@ impl Outcome {
             (_, false, Some(_)) => ", died before the end",
             _ => "",
         };
-        format!("{verdict}: {}, {doctor}{end}, {} s", self.tally, self.took.as_secs())
+        format!("{verdict}: {}, {doctor}{end}, {} s", self.tally(), self.took.as_secs())
     }
 }
 

@@ -16,7 +16,7 @@ use ipcscope_common::{
 use super::{call, descriptor};
 use crate::{
     emit::count_lost,
-    kernel::{Ptr, class_of, field, namespaced_tid, now, registers},
+    kernel::{Ptr, class_of, current, field, namespaced_tid, now, offset, peek, registers},
     task::{End, Task, follow},
 };
 
@@ -45,7 +45,7 @@ pub struct FileContext {
     file: *const c_void,
 }
 
-/// Processes to trace; 1: held before its exec by us.
+/// Processes to trace, numbered as the tracer sees them; 1: held before its exec by us.
 #[map]
 static SEEDS: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);
 
@@ -68,6 +68,24 @@ fn row(kind: u16, task: Ptr) -> Header {
     }
 }
 
+/// A process's number in the pid namespace of `reader`; 0 if it has none there. A program of an iterator runs in the thread
+/// that reads its file, which is the tracer's.
+#[inline(always)]
+fn seen_by(reader: Ptr, leader: Ptr) -> u32 {
+    let own = field!(reader, task_thread_pid as u64);
+    let level: u32 = peek(own + offset!(pid_level) as u64);
+    // struct upid: 16 bytes each, one per level; a process has numbers in its own namespace and all above.
+    let place = offset!(pid_numbers) as u64 + (level as u64 & 31) * 16;
+    let namespace: u64 = peek(own + place + offset!(upid_ns) as u64);
+    let pid = field!(leader, task_thread_pid as u64);
+    if peek::<u32>(pid + offset!(pid_level) as u64) < level
+        || peek::<u64>(pid + place + offset!(upid_ns) as u64) != namespace
+    {
+        return 0;
+    }
+    peek(pid + place + offset!(upid_nr) as u64)
+}
+
 /// One thread of the system.
 #[inline(always)]
 pub fn task(ctx: *const TaskContext) {
@@ -78,7 +96,9 @@ pub fn task(ctx: *const TaskContext) {
     }
     let tgid = field!(task, task_tgid as u32);
     // SAFETY: values are copied at once.
-    let Some(&held) = (unsafe { SEEDS.get(tgid) }) else { return };
+    let Some(&held) = (unsafe { SEEDS.get(seen_by(current(), field!(task, task_group_leader as Ptr))) }) else {
+        return;
+    };
     let header = row(FOUND, task);
     let state = field!(task, task_state as u32);
     let regs = registers(task);

@@ -38,7 +38,8 @@ extern "C" fn count(_: c_int) {
     HANDLED.fetch_add(1, Ordering::SeqCst);
 }
 
-fn handle(signal: c_int, flags: c_int) {
+/// Counts a signal in a handler.
+pub fn handle(signal: c_int, flags: c_int) {
     handle_with(signal, flags, count);
 }
 

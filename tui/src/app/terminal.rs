@@ -123,3 +123,53 @@ fn hook(reports: &Arc<Mutex<Vec<String>>>) -> Arc<Hook> {
     }));
     before
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use std::{env, fs::File, io::Read as _, process::Command};
+
+    use nix::{
+        pty::{Winsize, openpty},
+        sys::termios::{LocalFlags, tcgetattr},
+    };
+
+    use super::Screen;
+
+    /// Set for the process that is to panic.
+    const VARIABLE: &str = "IPCSCOPE_TEST_PANIC";
+    const ENTER: &str = "\u{1b}[?1049h";
+    const LEAVE: &str = "\u{1b}[?1049l";
+
+    /// Does nothing unless the other test starts it.
+    #[test]
+    fn panics_where_it_is_told_to() {
+        if env::var_os(VARIABLE).is_none() {
+            return;
+        }
+        let mut screen = Screen::take(false).unwrap();
+        screen.draw(|_| ()).unwrap();
+        panic!("a fault of ours");
+    }
+
+    #[test]
+    fn a_panic_gives_the_terminal_back_before_it_is_reported() {
+        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = openpty(Some(&size), None).unwrap();
+        let slave = || pty.slave.try_clone().unwrap();
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["--exact", "--nocapture", "app::terminal::tests::panics_where_it_is_told_to"]);
+        command.env(VARIABLE, "1").stdin(slave()).stdout(slave()).stderr(slave());
+        let status = command.status().unwrap();
+        assert_eq!(status.code(), Some(101), "libtest's way to say that it panicked");
+        let flags = tcgetattr(&pty.slave).unwrap().local_flags;
+        assert!(flags.contains(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG), "{flags:?}");
+        // The other side stays open in us, so there is no end to read to; it all fits the terminal's buffer.
+        let mut shown = vec![0; 1 << 16];
+        let count = File::from(pty.master).read(&mut shown).unwrap();
+        let shown = String::from_utf8_lossy(shown.get(..count).unwrap());
+        let at = |words: &str| shown.find(words).unwrap_or_else(|| panic!("no {words:?} in {shown:?}"));
+        assert!(at(ENTER) < at(LEAVE) && at(LEAVE) < at("a fault of ours"), "{shown:?}");
+    }
+}

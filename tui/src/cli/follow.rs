@@ -68,6 +68,8 @@ pub struct Follow {
     pub session: Session,
     /// Where it is recorded as well.
     pub recorder: Option<Recorder>,
+    /// The recording ended before the trace.
+    pub recording_failed: bool,
     running: Option<Running>,
     signals: Signals,
     until: Option<Instant>,
@@ -77,7 +79,14 @@ impl Follow {
     /// Begins. `duration`: how long at most.
     pub fn new(mut session: Session, recorder: Option<Recorder>, signals: Signals, duration: Option<Duration>) -> Self {
         let running = session.running.take();
-        Self { session, recorder, running, signals, until: duration.map(|duration| Instant::now() + duration) }
+        Self {
+            session,
+            recorder,
+            recording_failed: false,
+            running,
+            signals,
+            until: duration.map(|duration| Instant::now() + duration),
+        }
     }
 
     /// Hands each batch to `take`, which answers whether anything is left to trace, or breaks when it has enough.
@@ -125,7 +134,7 @@ impl Follow {
         }
     }
 
-    fn record(&self, batch: &Batch) {
+    fn record(&mut self, batch: &Batch) {
         let Some(recorder) = &self.recorder else { return };
         let mut frames = trace::Batch::default();
         for bytes in batch.iter() {
@@ -134,6 +143,7 @@ impl Follow {
         }
         recorder.record(frames);
         if let Some(error) = recorder.failure() {
+            self.recording_failed = true;
             eprintln!("ipcscope: the recording ends here: {error}");
         }
     }

@@ -1,15 +1,12 @@
 //! Events as lines: JSON or text, coloured or not, filtered or not.
 
-use std::{
-    io::{self, IsTerminal as _, Write},
-    path::Path,
-};
+use std::io::{self, IsTerminal as _, Write};
 
 use super::args::{Color, LineArgs, Times};
 use crate::{
     analyze::{Filter, Lines, TimeStyle},
     event::{Ending, Event, Header, Kind, Nanos},
-    sys::{file::FileSink, host, identity::User},
+    sys::{file::FileSink, host},
 };
 
 /// Where lines go, and how they look.
@@ -27,25 +24,22 @@ enum Style {
 }
 
 /// Where lines go.
-pub enum To<'a> {
+pub enum To {
     /// Standard output.
     Output,
     /// Standard error.
     Error,
-    /// A file, as the invoking user.
-    File(&'a Path),
+    /// A file.
+    File(FileSink),
 }
 
 impl Printer {
     /// `states`: text lines tell of state changes too.
-    pub fn new(to: &To<'_>, args: &LineArgs, header: &Header, states: bool) -> anyhow::Result<Self> {
+    pub fn new(to: To, args: &LineArgs, header: &Header, states: bool) -> anyhow::Result<Self> {
         let (out, terminal): (Box<dyn Write>, bool) = match to {
             To::Output => (Box::new(io::BufWriter::with_capacity(1 << 16, io::stdout())), io::stdout().is_terminal()),
             To::Error => (Box::new(io::BufWriter::with_capacity(1 << 16, io::stderr())), io::stderr().is_terminal()),
-            To::File(path) => {
-                let sink = FileSink::create(path, User::invoking().as_ref())?;
-                (Box::new(io::BufWriter::with_capacity(1 << 16, sink)), false)
-            }
+            To::File(sink) => (Box::new(io::BufWriter::with_capacity(1 << 16, sink)), false),
         };
         let style = if args.json {
             Style::Json

@@ -13,7 +13,7 @@ use crate::{
 /// Prints.
 pub fn run(args: &PrintArgs) -> anyhow::Result<Outcome> {
     let mut recording = Recording::open(&args.file)?;
-    let mut printer = Printer::new(&To::Output, &args.lines, recording.header(), recording.tells_states())?;
+    let mut printer = Printer::new(To::Output, &args.lines, recording.header(), recording.tells_states())?;
     let mut events: Vec<Event> = Vec::new();
     while let Some(item) = recording.next_item(&mut events)? {
         if let Item::Events = item {

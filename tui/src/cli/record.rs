@@ -25,8 +25,9 @@ const REPORT: Duration = Duration::from_millis(500);
 /// Records.
 pub fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
     let signals = Signals::register()?;
+    let sink = setup::sink(&args.output)?;
     let session = setup::start(&args.target, Terminal::Inherit)?;
-    let recorder = setup::recorder(&args.output, &session, &args.target, None)?;
+    let recorder = setup::recorder(sink, &session, &args.target, None)?;
     let mut follow = Follow::new(session, Some(recorder), signals, args.target.duration);
     let mut progress = Progress::default();
     let most = args.target.count.unwrap_or(u64::MAX);
@@ -39,12 +40,17 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
     if let Some(recorder) = follow.recorder.take() {
         let ending = Ending { events: progress.records, lost: progress.lost, lost_by: progress.lost_by.clone() };
         let done = recorder.finish(ending).with_context(|| format!("failed to write {}", args.output.display()))?;
-        let lost = progress.lost + done.lost;
-        if lost > 0 {
-            eprintln!("ipcscope: {lost} records lost; a larger --buffer helps");
+        if progress.lost > 0 {
+            eprintln!("ipcscope: {} records lost; a larger --buffer helps", progress.lost);
+        }
+        if done.lost > 0 {
+            eprintln!("ipcscope: {} records are not in the recording: they could not be written", done.lost);
         }
     }
-    Ok(follow.outcome(end))
+    let failed = follow.recording_failed;
+    let outcome = follow.outcome(end);
+    // A recording was all that was wanted.
+    Ok(if failed { Outcome::Code(1) } else { outcome })
 }
 
 /// What has gone by.

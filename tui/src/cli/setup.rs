@@ -49,9 +49,18 @@ fn capture(args: &TargetArgs) -> Capture {
     }
 }
 
-/// Opens a recording of that session.
-pub fn recorder(path: &Path, session: &Session, args: &TargetArgs, screen: Option<Screen>) -> anyhow::Result<Recorder> {
-    let sink = FileSink::create(path, User::invoking().as_ref())?;
+/// Opens a file to write, as the invoking user. Before a command is started, so that it does not run for nothing.
+pub fn sink(path: &Path) -> anyhow::Result<FileSink> {
+    Ok(FileSink::create(path, User::invoking().as_ref())?)
+}
+
+/// Begins a recording of that session.
+pub fn recorder(
+    sink: FileSink,
+    session: &Session,
+    args: &TargetArgs,
+    screen: Option<Screen>,
+) -> anyhow::Result<Recorder> {
     let (major, minor) = WIRE_VERSION;
     let mut header = RecordingHeader {
         header: session.header.clone(),
@@ -63,7 +72,7 @@ pub fn recorder(path: &Path, session: &Session, args: &TargetArgs, screen: Optio
         ..RecordingHeader::default()
     };
     header.facts.insert("events".to_owned(), args.events.to_string().into());
-    Recorder::start(sink, &header, RECORDER_QUEUE).with_context(|| format!("failed to write {}", path.display()))
+    Recorder::start(sink, &header, RECORDER_QUEUE).context("failed to write the recording")
 }
 
 /// What a target is called, in a title.

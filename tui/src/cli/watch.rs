@@ -103,12 +103,16 @@ fn trace(args: &WatchArgs, updates: &Sender<Update>, asked: &Receiver<Request>, 
         left.lock().unwrap_or_else(PoisonError::into_inner).failure = Some((format!("{error:#}"), status));
         let _ = updates.send(Update::Failed(format!("{error:#}")));
     };
+    let recording = match args.record.as_deref().map(setup::sink).transpose() {
+        Ok(recording) => recording,
+        Err(error) => return fail(&error),
+    };
     let mut session = match setup::start(&args.target, Terminal::Pty { rows: ROWS, columns: COLUMNS }) {
         Ok(session) => session,
         Err(error) => return fail(&error),
     };
     let screen = session.running.is_some().then_some(Screen { rows: ROWS, columns: COLUMNS });
-    let recorder = match args.record.as_deref().map(|path| setup::recorder(path, &session, &args.target, screen)) {
+    let recorder = match recording.map(|sink| setup::recorder(sink, &session, &args.target, screen)) {
         Some(Ok(recorder)) => Some(Arc::new(recorder)),
         Some(Err(error)) => return fail(&error),
         None => None,

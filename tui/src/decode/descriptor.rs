@@ -131,19 +131,9 @@ impl Decoder {
     fn channel_event(&self, held: Held, fd: i32, event: ChannelChange) -> Option<ChannelEvent> {
         let pipe = self.channels.pipes.get(&held.key)?;
         Some(ChannelEvent {
-            channel: pipe.id.clone(),
-            mechanism: pipe.mechanism,
-            event,
             fd: Some(fd),
-            fds: None,
-            of_fd: None,
             end: Some(held.end),
-            name: None,
-            capacity: None,
-            slots: None,
-            peer: None,
-            error: None,
-            call: None,
+            ..ChannelEvent::new(pipe.id.clone(), pipe.mechanism, event)
         })
     }
 

@@ -8,6 +8,7 @@
 
 mod descriptor;
 mod names;
+mod numbers;
 mod outbox;
 mod pipe;
 pub mod pipe_order;
@@ -26,6 +27,7 @@ use ipcscope_common::{
 use crate::event::{Comm, Event, FamilySet, Kind, Lost, Nanos, Task};
 
 use descriptor::Channels;
+use numbers::Numbers;
 use outbox::Outbox;
 use record::Record;
 use signal::Signals;
@@ -45,6 +47,7 @@ pub struct Decoder {
     outbox: Outbox,
     lost: u64,
     lost_by: std::collections::BTreeMap<String, u64>,
+    numbers: Numbers,
     damaged: u64,
 }
 
@@ -59,6 +62,7 @@ impl Decoder {
         match (record::header(bytes), record::parse(bytes)) {
             (Ok(header), Ok(record)) => {
                 self.now = self.now.max(header.time);
+                self.numbers.take(&header);
                 self.apply(record);
             }
             _ => self.damaged += 1,
@@ -67,8 +71,18 @@ impl Decoder {
         self.outbox.drain(now, false, out);
     }
 
+    /// So many records were lost on the way here, which others tell of.
+    pub fn lost_elsewhere(&mut self, count: u64) {
+        self.numbers.tell(count);
+    }
+
     /// The trace is over: what still waits goes as it is.
     pub fn finish(&mut self, out: &mut Vec<Event>) {
+        let untold = self.numbers.untold(self.now);
+        if untold > 0 {
+            let class = lost::NAMES.get(lost::UNKNOWN as usize).copied().unwrap_or_default();
+            self.tell_lost(class, untold, self.start.unwrap_or(self.now), self.now);
+        }
         self.finish_pipes();
         self.finish_calls();
         self.outbox.drain(Nanos(u64::MAX), true, out);
@@ -160,18 +174,21 @@ impl Decoder {
             self.pipes_lost(record.header.time);
         }
         if record.over == 0 {
+            if lost::is_numbered(record.class) {
+                self.numbers.tell(record.count);
+            }
             return;
         }
-        let class = lost::NAMES.get(record.class as usize).copied().unwrap_or("unknown").to_owned();
-        self.lost += record.count;
-        *self.lost_by.entry(class.clone()).or_default() += record.count;
-        let kind = Kind::Lost(Lost {
-            count: record.count,
-            class,
-            t_from: self.nanos(record.header.time.min(record.until)),
-            t_to: self.nanos(record.until.max(record.header.time)),
-        });
-        let t = self.nanos(record.header.time);
-        self.outbox.push(Event { t, seq: 0, task: None, comm: None, ns_pid: None, kind });
+        let class = lost::NAMES.get(record.class as usize).copied().unwrap_or("unknown");
+        self.tell_lost(class, record.count, record.until, record.header.time);
+    }
+
+    fn tell_lost(&mut self, class: &str, count: u64, from: u64, to: u64) {
+        self.lost = self.lost.saturating_add(count);
+        let sum = self.lost_by.entry(class.to_owned()).or_default();
+        *sum = sum.saturating_add(count);
+        let (t_from, t_to) = (self.nanos(from.min(to)), self.nanos(to.max(from)));
+        let kind = Kind::Lost(Lost { count, class: class.to_owned(), t_from, t_to });
+        self.outbox.push(Event { t: self.nanos(to), seq: 0, task: None, comm: None, ns_pid: None, kind });
     }
 }

@@ -350,25 +350,12 @@ impl Decoder {
     }
 
     fn blank_transfer(&self, record: &wire::PipeCall, call: Call) -> Transfer {
+        let mechanism = if record.object == object::FIFO { ChannelType::Fifo } else { ChannelType::Pipe };
+        let channel = self.channels.name(record.dev, record.ino);
         Transfer {
-            channel: self.channels.name(record.dev, record.ino),
-            mechanism: if record.object == object::FIFO { ChannelType::Fifo } else { ChannelType::Pipe },
-            fd: record.fd,
-            call,
             requested: known(record.requested),
-            bytes: None,
-            error: None,
             nonblocking: record.flags & flag::NONBLOCK != 0,
-            offset: None,
-            fill: None,
-            slots_used: None,
-            slots: None,
-            payload: None,
-            from: None,
-            from_unknown: None,
-            eof: false,
-            peek: false,
-            discarded: None,
+            ..Transfer::new(channel, mechanism, Some(record.fd), call)
         }
     }
 

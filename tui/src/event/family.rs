@@ -2,33 +2,76 @@
 
 use std::{fmt, str::FromStr};
 
-/// A family of events that can be captured or left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
+use super::ChannelType;
+
+/// Declares the families with their names; those marked `works` can be asked for.
+macro_rules! families {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $works:literal;)*) => {
+        /// A family of events that can be captured or left out.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Family {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Family {
+            /// Those that can be captured, in the order in which help lists them.
+            pub fn all() -> impl Iterator<Item = Self> {
+                [$((Self::$variant, $works)),*].into_iter().filter(|(_, works)| *works).map(|(family, _)| family)
+            }
+
+            /// As typed.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+families! {
     /// Signals: sent, delivered, handled.
-    Signal,
+    Signal = "signal", true;
     /// Anonymous pipes.
-    Pipe,
+    Pipe = "pipe", true;
     /// Named pipes.
-    Fifo,
+    Fifo = "fifo", true;
+    /// System V message queues.
+    SysvMq = "sysv-mq", false;
+    /// POSIX message queues.
+    PosixMq = "posix-mq", false;
+    /// UNIX sockets of all types.
+    Unix = "unix", false;
+    /// TCP and UDP.
+    Inet = "inet", false;
+    /// Pseudoterminals.
+    Pty = "pty", false;
+    /// eventfd, signalfd, timerfd and pidfd.
+    Event = "event", false;
+    /// Shared memory: System V, POSIX, memfd.
+    Shm = "shm", false;
+    /// System V semaphores and futexes.
+    Sync = "sync", false;
     /// State changes of threads.
-    Sched,
+    Sched = "sched", true;
     /// fork, exec, exit. They are followed in any case; this is about showing them.
-    Process,
+    Process = "process", true;
 }
 
 impl Family {
-    /// All, in the order in which help lists them.
-    pub const ALL: [Self; 5] = [Self::Signal, Self::Pipe, Self::Fifo, Self::Sched, Self::Process];
-
-    /// As typed.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Signal => "signal",
-            Self::Pipe => "pipe",
-            Self::Fifo => "fifo",
-            Self::Sched => "sched",
-            Self::Process => "process",
+    /// That of a mechanism.
+    pub fn of(mechanism: ChannelType) -> Self {
+        match mechanism {
+            ChannelType::Pipe => Self::Pipe,
+            ChannelType::Fifo => Self::Fifo,
+            ChannelType::SysvMq => Self::SysvMq,
+            ChannelType::PosixMq => Self::PosixMq,
+            ChannelType::UnixStream | ChannelType::UnixDgram | ChannelType::UnixSeqpacket => Self::Unix,
+            ChannelType::Tcp | ChannelType::Udp => Self::Inet,
+            ChannelType::Pty => Self::Pty,
+            ChannelType::Eventfd | ChannelType::Signalfd | ChannelType::Timerfd | ChannelType::Pidfd => Self::Event,
+            ChannelType::Shm | ChannelType::Memfd => Self::Shm,
+            ChannelType::SysvSem | ChannelType::Futex => Self::Sync,
         }
     }
 
@@ -45,7 +88,7 @@ pub struct FamilySet(u32);
 impl FamilySet {
     /// Everything.
     pub fn all() -> Self {
-        Self(Family::ALL.iter().fold(0, |set, family| set | family.bit()))
+        Self(Family::all().fold(0, |set, family| set | family.bit()))
     }
 
     /// Nothing is left out.
@@ -72,11 +115,11 @@ impl FromStr for FamilySet {
         let mut set = if text.trim_start().starts_with('!') { Self::all().0 } else { 0 };
         for word in text.split(',').map(str::trim) {
             let (name, negated) = word.strip_prefix('!').map_or((word, false), |name| (name, true));
-            let bits = match Family::ALL.iter().find(|family| family.name() == name) {
+            let bits = match Family::all().find(|family| family.name() == name) {
                 Some(family) => family.bit(),
                 None if name == "all" => Self::all().0,
                 None => {
-                    let known = Family::ALL.map(Family::name).join(", ");
+                    let known = Family::all().map(Family::name).collect::<Vec<_>>().join(", ");
                     return Err(format!("unknown name {name:?}: there are {known} and all; !NAME leaves one out"));
                 }
             };
@@ -91,7 +134,7 @@ impl fmt::Display for FamilySet {
         if *self == Self::all() {
             return f.write_str("all");
         }
-        let names: Vec<_> = Family::ALL.into_iter().filter(|c| self.contains(*c)).map(Family::name).collect();
+        let names: Vec<_> = Family::all().filter(|c| self.contains(*c)).map(Family::name).collect();
         f.write_str(&names.join(","))
     }
 }

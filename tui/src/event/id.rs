@@ -93,22 +93,64 @@ impl From<&str> for ChannelId {
     }
 }
 
-/// The mechanism behind a channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ChannelType {
-    /// An anonymous pipe, pipe(7).
-    Pipe,
-    /// A named pipe, fifo(7).
-    Fifo,
+/// Declares the mechanisms with their names in the contract.
+macro_rules! channel_types {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// The mechanism behind a channel.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        pub enum ChannelType {
+            $($(#[$doc])* #[serde(rename = $name)] $variant,)*
+        }
+
+        impl ChannelType {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// As in the contract.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
 }
 
-impl ChannelType {
-    /// As in the contract.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pipe => "pipe",
-            Self::Fifo => "fifo",
-        }
-    }
+channel_types! {
+    /// An anonymous pipe, pipe(7).
+    Pipe = "pipe",
+    /// A named pipe, fifo(7).
+    Fifo = "fifo",
+    /// A System V message queue, sysvipc(7).
+    SysvMq = "sysv-mq",
+    /// A POSIX message queue, mq_overview(7).
+    PosixMq = "posix-mq",
+    /// A UNIX stream socket, unix(7).
+    UnixStream = "unix-stream",
+    /// A UNIX datagram socket.
+    UnixDgram = "unix-dgram",
+    /// A UNIX sequenced-packet socket.
+    UnixSeqpacket = "unix-seqpacket",
+    /// A TCP connection, tcp(7).
+    Tcp = "tcp",
+    /// A UDP socket that receives, udp(7).
+    Udp = "udp",
+    /// A pseudoterminal, pty(7).
+    Pty = "pty",
+    /// A counter, eventfd(2).
+    Eventfd = "eventfd",
+    /// Signals as data, signalfd(2).
+    Signalfd = "signalfd",
+    /// A timer as data, timerfd_create(2).
+    Timerfd = "timerfd",
+    /// A process as a descriptor, pidfd_open(2).
+    Pidfd = "pidfd",
+    /// A file in memory, memfd_create(2).
+    Memfd = "memfd",
+    /// Shared memory, shm_overview(7) and sysvipc(7).
+    Shm = "shm",
+    /// A System V semaphore set, sysvipc(7).
+    SysvSem = "sysv-sem",
+    /// A word in memory to wait on, futex(2).
+    Futex = "futex",
 }

@@ -134,15 +134,11 @@ impl Kind {
 
     /// Which family it belongs to; a loss belongs to all.
     pub fn family(&self) -> Option<Family> {
-        let of = |mechanism: &ChannelType| match mechanism {
-            ChannelType::Pipe => Family::Pipe,
-            ChannelType::Fifo => Family::Fifo,
-        };
         Some(match self {
             Self::Fork { .. } | Self::Exec { .. } | Self::Exit(_) => Family::Process,
             Self::State(_) => Family::Sched,
-            Self::Channel(channel) => of(&channel.mechanism),
-            Self::Send(transfer) | Self::Recv(transfer) => of(&transfer.mechanism),
+            Self::Channel(channel) => Family::of(channel.mechanism),
+            Self::Send(transfer) | Self::Recv(transfer) => Family::of(transfer.mechanism),
             Self::Signal(_) | Self::Disposition(_) | Self::Dispositions(_) | Self::Mask(_) => Family::Signal,
             Self::Lost(_) => return None,
         })

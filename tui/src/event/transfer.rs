@@ -12,8 +12,9 @@ pub struct Transfer {
     /// Its mechanism.
     #[serde(rename = "type")]
     pub mechanism: ChannelType,
-    /// By which descriptor.
-    pub fd: i32,
+    /// By which descriptor; System V queues have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fd: Option<i32>,
     /// The call.
     #[serde(flatten)]
     pub call: Call,
@@ -32,6 +33,15 @@ pub struct Transfer {
     /// Place of the first byte in the byte stream since the channel was created.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
+    /// A System V message's type, msgop(2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub msg_type: Option<i64>,
+    /// A POSIX message's priority, mq_send(3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u32>,
+    /// The address a datagram was sent to, escaped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
     /// Bytes in the channel right after.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fill: Option<u64>,
@@ -41,6 +51,9 @@ pub struct Transfer {
     /// Buffers there are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slots: Option<u32>,
+    /// Messages in the channel right after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depth: Option<u64>,
     /// The first bytes, escaped, up to the payload limit.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "escaped")]
     pub payload: Option<Vec<u8>>,
@@ -59,6 +72,36 @@ pub struct Transfer {
     /// Bytes of a packet that were cut off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub discarded: Option<u64>,
+}
+
+impl Transfer {
+    /// A call of which nothing more is known.
+    pub fn new(channel: ChannelId, mechanism: ChannelType, fd: Option<i32>, call: Call) -> Self {
+        Self {
+            channel,
+            mechanism,
+            fd,
+            call,
+            requested: None,
+            bytes: None,
+            error: None,
+            nonblocking: false,
+            offset: None,
+            msg_type: None,
+            priority: None,
+            to: None,
+            fill: None,
+            slots_used: None,
+            slots: None,
+            depth: None,
+            payload: None,
+            from: None,
+            from_unknown: None,
+            eof: false,
+            peek: false,
+            discarded: None,
+        }
+    }
 }
 
 #[expect(clippy::ref_option, reason = "the signature serde asks for")]

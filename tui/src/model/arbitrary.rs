@@ -142,25 +142,13 @@ fn change() -> impl Strategy<Value = StateChange> {
 }
 
 fn end_change() -> impl Strategy<Value = ChannelEvent> {
-    let event = prop::sample::select(vec![
-        ChannelChange::Created,
-        ChannelChange::Opened,
-        ChannelChange::Duplicated,
-        ChannelChange::Inherited,
-        ChannelChange::Passed,
-        ChannelChange::Attached,
-        ChannelChange::Resized,
-        ChannelChange::Closed,
-    ]);
+    let event = prop::sample::select(ChannelChange::ALL.to_vec());
     let fd = || option::weighted(0.8, 0..5);
     let fds = (option::of([0..5, 0..5]), fd(), fd(), option::weighted(0.8, end()));
     let rest = (option::of(number()), option::of(0..99_u32), option::of(0..6_u32), option::weighted(0.1, word()));
     (channel(), event, fds, rest, option::of(text()), option::of(call())).prop_map(
         |((channel, mechanism), event, (fds, fd, of_fd, end), (capacity, slots, peer, error), name, call)| {
             ChannelEvent {
-                channel,
-                mechanism,
-                event,
                 fd,
                 fds,
                 of_fd,
@@ -171,6 +159,7 @@ fn end_change() -> impl Strategy<Value = ChannelEvent> {
                 peer: peer.map(|pid| PeerPid { pid }),
                 error,
                 call,
+                ..ChannelEvent::new(channel, mechanism, event)
             }
         },
     )
@@ -196,15 +185,10 @@ fn transfer() -> impl Strategy<Value = Transfer> {
             let (requested, bytes, fill, discarded) = sizes;
             let [nonblocking, eof, peek] = flags;
             Transfer {
-                channel,
-                mechanism,
-                fd,
-                call,
                 requested,
                 bytes,
                 error,
                 nonblocking,
-                offset: None,
                 fill,
                 slots_used,
                 slots,
@@ -214,6 +198,7 @@ fn transfer() -> impl Strategy<Value = Transfer> {
                 eof,
                 peek,
                 discarded,
+                ..Transfer::new(channel, mechanism, Some(fd), call)
             }
         },
     )

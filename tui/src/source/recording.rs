@@ -128,6 +128,7 @@ impl Recording {
                 None if self.finished => return Ok(None),
                 None => {
                     self.finished = true;
+                    self.decoder.lost_elsewhere(self.lost_in_recording());
                     self.decoder.finish(events);
                     return Ok(Some(Item::Events));
                 }
@@ -139,13 +140,17 @@ impl Recording {
     /// The last line, but for the number of events. What the recording itself lost is in its own ending.
     pub fn ending(&self) -> Ending {
         let mut ending = Ending { events: 0, lost: self.decoder.lost(), lost_by: self.decoder.lost_by().clone() };
-        if let Some(own) = self.reader.ending()
-            && let Some(count) = own.lost_by.get("recording")
-        {
-            ending.lost += count;
-            ending.lost_by.insert("recording".to_owned(), *count);
+        let count = self.lost_in_recording();
+        if count > 0 {
+            ending.lost = ending.lost.saturating_add(count);
+            ending.lost_by.insert("recording".to_owned(), count);
         }
         ending
+    }
+
+    /// Records that did not get into the recording, as it says itself.
+    fn lost_in_recording(&self) -> u64 {
+        self.reader.ending().and_then(|own| own.lost_by.get("recording")).copied().unwrap_or(0)
     }
 
     /// What could not be read, or is missing at the end.

@@ -19,6 +19,8 @@ use super::identity::User;
 pub struct FileSink {
     file: File,
     path: PathBuf,
+    /// What was there before has still to go.
+    old: bool,
 }
 
 /// Why a file could not be made.
@@ -28,13 +30,13 @@ pub struct CreateError {
     /// Which.
     pub path: PathBuf,
     /// Why.
-    #[source]
     pub error: io::Error,
     remedy: String,
 }
 
 impl FileSink {
-    /// Makes or empties the file, for `owner` if we are root, else for ourselves.
+    /// Opens or makes the file, for `owner` if we are root, else for ourselves. What it holds goes with the first bytes
+    /// that are written: a trace that cannot begin takes no older one along.
     pub fn create(path: &Path, owner: Option<&User>) -> Result<Self, CreateError> {
         let owner = owner.filter(|owner| geteuid().is_root() && owner.uid != 0);
         let file = match owner {
@@ -42,7 +44,7 @@ impl FileSink {
             None => open(path, geteuid().as_raw()),
         };
         match file {
-            Ok(file) => Ok(Self { file, path: path.to_owned() }),
+            Ok(file) => Ok(Self { file, path: path.to_owned(), old: true }),
             Err(error) => {
                 let remedy = remedy(&error, owner);
                 Err(CreateError { path: path.to_owned(), error, remedy })
@@ -70,11 +72,8 @@ fn open(path: &Path, owner: u32) -> io::Result<File> {
         file => file,
     }?;
     let metadata = file.metadata()?;
-    if metadata.is_file() {
-        file.set_len(0)?;
-        if metadata.uid() == owner {
-            file.set_permissions(Permissions::from_mode(0o600))?;
-        }
+    if metadata.is_file() && metadata.uid() == owner {
+        file.set_permissions(Permissions::from_mode(0o600))?;
     }
     Ok(file)
 }
@@ -106,6 +105,9 @@ fn remedy(error: &io::Error, owner: Option<&User>) -> String {
 
 impl Write for FileSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if std::mem::take(&mut self.old) && self.file.metadata()?.is_file() {
+            self.file.set_len(0)?;
+        }
         self.file.write(bytes).map_err(|error| match error.kind() {
             io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => error,
             kind => io::Error::new(kind, format!("{}: {error}", self.path.display())),
@@ -139,7 +141,9 @@ mod tests {
         let path = directory.join("a.ipcs");
         std::fs::write(&path, "old and long").unwrap();
         let before = std::fs::metadata(&path).unwrap();
-        FileSink::create(&path, None).unwrap().write_all(b"new").unwrap();
+        let mut sink = FileSink::create(&path, None).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"old and long", "until there is something new");
+        sink.write_all(b"new").unwrap();
         let after = std::fs::metadata(&path).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
         assert_eq!((before.ino(), after.mode() & 0o777), (after.ino(), 0o600));

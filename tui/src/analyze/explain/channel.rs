@@ -53,7 +53,37 @@ impl Story<'_> {
                 self.say(format!("{actor} closed {end} of {id}{fd}."));
                 self.say_left(change);
             }
+            other => self.say_of_object(other, change, &actor, from.as_deref()),
         }
+    }
+
+    /// What happens to sockets, queues and memory rather than to one end.
+    fn say_of_object(&mut self, what: ChannelChange, change: &ChannelEvent, actor: &str, peer: Option<&str>) {
+        let id = &change.channel;
+        let local = change.local.as_deref().map(|a| format!(" to the address {a}")).unwrap_or_default();
+        let remote = change.remote.as_deref().map(|a| format!(" at {a}")).unwrap_or_default();
+        let peer = peer.map(|name| format!(" with {name}")).unwrap_or_default();
+        let why = change.error.map(|e| format!(" ({e})")).unwrap_or_default();
+        let text = match what {
+            ChannelChange::Bound => format!("{actor} bound {id}{local}: others can find it there."),
+            ChannelChange::Listening => {
+                let room = change.backlog.map(|n| format!("; up to {n} may wait to be accepted")).unwrap_or_default();
+                format!("{actor} accepts connections on {id}{room}.")
+            }
+            ChannelChange::Connected => format!("{actor} connected {id}{remote}{peer}."),
+            ChannelChange::Accepted => format!("{actor} took the connection {id}{remote}{peer} from its queue."),
+            ChannelChange::Detached => format!("{actor} let go of the memory {id}."),
+            ChannelChange::Changed => format!("{actor} changed owner, permissions or limits of {id}."),
+            ChannelChange::Shutdown => {
+                format!("{actor} closed one direction of {id}: the other end sees end-of-file there.")
+            }
+            ChannelChange::Refused => format!("{actor} was refused {id}{why}."),
+            ChannelChange::Reset => format!("The connection {id} was reset: what was still on its way is lost."),
+            ChannelChange::Dropped => format!("A message to {id} was dropped: its receiver had no room."),
+            ChannelChange::Removed => format!("{actor} removed {id}: nobody can find it any more."),
+            _ => return,
+        };
+        self.say(text);
     }
 
     /// What follows from closing an end.

@@ -3,6 +3,7 @@
 use super::{Story, bytes, list};
 use crate::{
     analyze::duration,
+    analyze::properties::properties,
     event::{ChannelType, FromUnknown, Transfer},
     model::Channel,
 };
@@ -172,8 +173,5 @@ impl Story<'_> {
 
 /// What the mechanism is.
 pub(super) fn kind(mechanism: ChannelType) -> &'static str {
-    match mechanism {
-        ChannelType::Pipe => "a unidirectional byte stream, buffered in the kernel",
-        ChannelType::Fifo => "a named pipe, a unidirectional byte stream that any process can open by its path",
-    }
+    properties(mechanism).is
 }

@@ -48,7 +48,6 @@ const FIELDS: [&str; 13] = [
     "kind", "type", "pid", "comm", "channel", "signal", "state", "syscall", "error", "t", "bytes", "blocked", "latency",
 ];
 const KINDS: [&str; 9] = ["fork", "exec", "exit", "state", "channel", "send", "recv", "signal", "lost"];
-const TYPES: [ChannelType; 2] = [ChannelType::Pipe, ChannelType::Fifo];
 /// The longest first: `>=` begins with `>`.
 const OPERATORS: [(&str, Comparison); 7] = [
     (">=", Comparison::GreaterOrEqual),
@@ -112,7 +111,7 @@ pub(super) fn test(start: usize, word: &[Letter]) -> Result<Test, FilterError> {
 fn named(field: &str, value: &str) -> Result<Test, String> {
     Ok(match field {
         "kind" => Test::Kind(one_of(field, value, KINDS.into_iter(), |kind| kind)?),
-        "type" => Test::Type(one_of(field, value, TYPES.into_iter(), ChannelType::name)?),
+        "type" => Test::Type(one_of(field, value, ChannelType::ALL.iter().copied(), ChannelType::name)?),
         "state" => Test::State(one_of(field, value, ThreadState::ALL.into_iter(), ThreadState::name)?),
         "pid" => Test::Pid(value.parse().map_err(|_| format!("`{value}` is not a process id, as in `pid:4711`"))?),
         "comm" => Test::Comm(value.to_lowercase()),
@@ -290,7 +289,10 @@ fn mechanism_of(event: &Event) -> Option<ChannelType> {
         // A state names its channel only; the name begins with the type.
         _ => {
             let id = &event.channel()?.0;
-            TYPES.into_iter().find(|t| id.strip_prefix(t.name()).is_some_and(|rest| rest.starts_with(':')))
+            ChannelType::ALL
+                .iter()
+                .copied()
+                .find(|t| id.strip_prefix(t.name()).is_some_and(|rest| rest.starts_with(':')))
         }
     }
 }

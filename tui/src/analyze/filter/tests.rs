@@ -107,7 +107,7 @@ fn mistakes_have_their_place() {
             5,
             "`sent` is no kind; there are fork, exec, exit, state, channel, send, recv, signal, lost. Did you mean `kind:send`?",
         ),
-        ("type:tcp", 5, "there are pipe, fifo"),
+        ("type:ether", 5, "there are pipe, fifo"),
         ("state:WAITING", 6, "there are NEW, READY"),
         ("pid:ls", 4, "not a process id"),
         ("signal:USR9", 7, "not a signal"),

@@ -42,7 +42,18 @@ impl Lines {
             (None, None) => String::new(),
         };
         out.add(Role::Bytes, bytes).plain(" → ").add(Role::Channel, &*transfer.channel.0);
-        if let Some(fill) = transfer.fill {
+        if let Some(number) = transfer.msg_type {
+            out.plain(format!(", type {number}"));
+        }
+        if let Some(number) = transfer.priority {
+            out.plain(format!(", priority {number}"));
+        }
+        if let Some(address) = &transfer.to {
+            out.plain(" to ").add(Role::Channel, address.as_str());
+        }
+        if let Some(depth) = transfer.depth {
+            out.dim(format!(" ({depth} queued)"));
+        } else if let Some(fill) = transfer.fill {
             let capacity = self.capacities.get(&transfer.channel);
             let fill = capacity.map_or_else(|| format!(" ({fill} B inside"), |all| format!(" ({fill}/{all}"));
             out.dim(fill);
@@ -65,6 +76,15 @@ impl Lines {
         };
         out.plain(" ← ").add(Role::Channel, &*transfer.channel.0);
         self.origins(transfer, out);
+        if let Some(number) = transfer.msg_type {
+            out.plain(format!(", type {number}"));
+        }
+        if let Some(number) = transfer.priority {
+            out.plain(format!(", priority {number}"));
+        }
+        if let Some(depth) = transfer.depth {
+            out.dim(format!(" ({depth} queued)"));
+        }
         if transfer.peek {
             out.dim(", left in place");
         }
@@ -108,17 +128,7 @@ impl Lines {
     }
 
     fn channel(&self, change: &ChannelEvent, out: &mut Spans) {
-        let verb = match change.event {
-            ChannelChange::Created => "create",
-            ChannelChange::Opened => "open",
-            ChannelChange::Duplicated => "duplicate",
-            ChannelChange::Inherited => "inherit",
-            ChannelChange::Passed => "get",
-            ChannelChange::Attached => "hold",
-            ChannelChange::Resized => "resize",
-            ChannelChange::Closed => "close",
-        };
-        out.add(Role::Call, verb).plain(" ").add(Role::Channel, &*change.channel.0);
+        out.add(Role::Call, change.event.verb()).plain(" ").add(Role::Channel, &*change.channel.0);
         if let Some([read, write]) = change.fds {
             out.plain(format!(": read end fd {read}, write end fd {write}"));
         }
@@ -137,7 +147,16 @@ impl Lines {
         if let Some(peer) = change.peer {
             out.plain(" from ").add(Role::Peer, self.name(peer.pid));
         }
-        if change.event == ChannelChange::Attached {
+        if let Some(local) = &change.local {
+            out.plain(" at ").add(Role::Channel, local.as_str());
+        }
+        if let Some(remote) = &change.remote {
+            out.plain(" to ").add(Role::Channel, remote.as_str());
+        }
+        if let Some(backlog) = change.backlog {
+            out.dim(format!(" (up to {backlog} waiting)"));
+        }
+        if change.event == ChannelChange::Attached && change.call.is_none() {
             out.dim(" (since before the trace)");
         }
         if change.event == ChannelChange::Resized

@@ -169,21 +169,7 @@ impl Reader {
         };
         let (channel, mechanism) = channel(words.word("a channel")?);
         let call = syscall.map(|syscall| self.call(syscall));
-        let mut change = ChannelEvent {
-            channel,
-            mechanism,
-            event,
-            fd: None,
-            fds: None,
-            of_fd: None,
-            end: None,
-            name: None,
-            capacity: None,
-            slots: None,
-            peer: None,
-            error: None,
-            call,
-        };
+        let mut change = ChannelEvent { call, ..ChannelEvent::new(channel, mechanism, event) };
         match event {
             ChannelChange::Created => {
                 change.fds = Some([words.number("a descriptor")?, words.number("a descriptor")?]);
@@ -311,10 +297,17 @@ fn end(word: &str) -> Result<End, Problem> {
 fn channel(word: &str) -> (ChannelId, ChannelType) {
     if word.bytes().all(|b| b.is_ascii_digit() || b == b'#') {
         (ChannelId(format!("pipe:[{word}]").into()), ChannelType::Pipe)
-    } else if word.starts_with("fifo:") {
-        (word.into(), ChannelType::Fifo)
     } else {
-        (word.into(), ChannelType::Pipe)
+        (word.into(), mechanism_of(word))
+    }
+}
+
+/// The mechanism that a channel's name begins with (contract, "Channel ids"); a UNIX socket is taken for a stream.
+fn mechanism_of(id: &str) -> ChannelType {
+    let prefix = id.split(':').next().unwrap_or_default();
+    match prefix {
+        "unix" => ChannelType::UnixStream,
+        _ => ChannelType::ALL.iter().copied().find(|m| m.name() == prefix).unwrap_or(ChannelType::Pipe),
     }
 }
 

@@ -9,26 +9,9 @@ use crate::event::{ChannelId, FromUnknown, OpId, Origin, SignalId, Task, Transfe
 impl Reader {
     pub(super) fn transfer(&mut self, task: Task, send: bool, words: &mut Words<'_>) -> Result<Transfer, Problem> {
         let (channel, mechanism) = channel(words.word("a channel")?);
-        let mut transfer = Transfer {
-            channel,
-            mechanism,
-            fd: words.number("a descriptor")?,
-            call: self.call(if send { "write" } else { "read" }),
-            requested: None,
-            bytes: None,
-            error: None,
-            nonblocking: false,
-            offset: None,
-            fill: None,
-            slots_used: None,
-            slots: None,
-            payload: None,
-            from: None,
-            from_unknown: None,
-            eof: false,
-            peek: false,
-            discarded: None,
-        };
+        let fd = words.number("a descriptor")?;
+        let call = self.call(if send { "write" } else { "read" });
+        let mut transfer = Transfer::new(channel, mechanism, Some(fd), call);
         match words.word("bytes or an error")? {
             "eof" if !send => (transfer.bytes, transfer.eof) = (Some(0), true),
             word if word.starts_with('E') => transfer.error = Some(static_word(word)?),

@@ -2,6 +2,7 @@
 //!
 //! A [`Session`] holds the probes and, with a command, the command; its batches of records come in order of time.
 
+mod account;
 pub mod offsets;
 pub mod probes;
 mod ring;
@@ -26,14 +27,19 @@ use ipcscope_common::{
 use zerocopy::IntoBytes;
 
 use crate::{
-    decode::sequence::Batch,
+    decode::{
+        record::{self, Record},
+        sequence::Batch,
+    },
     event::Header,
     sys::{
-        clock, host,
+        clock,
+        host::{self, PidNamespace},
         launch::{Held, Launch, LaunchError, Running},
     },
 };
 
+use account::Account;
 use offsets::{Kernel, KernelError};
 use probes::{ProbeError, Probes};
 use ring::Ring;
@@ -179,7 +185,12 @@ impl Session {
         let stop = Arc::new(AtomicBool::new(false));
         let ring = Ring {
             events: take_map(&mut probes, "EVENTS", RingBuf::try_from)?,
-            lost: take_map(&mut probes, "LOST", PerCpuArray::try_from)?,
+            account: Account::new(
+                take_map(&mut probes, "LOST", PerCpuArray::try_from)?,
+                take_map(&mut probes, "SEQUENCE", PerCpuArray::try_from)?,
+                probes.programs()?,
+            ),
+            hooks: std::mem::take(&mut probes.links),
             batches: sender,
             stop: Arc::clone(&stop),
         };
@@ -233,17 +244,19 @@ fn start_mark(time: u64, capture: Capture) -> Vec<u8> {
 
 /// Every process to attach to must have been found.
 fn check_found(pids: &[u32], rows: &[Vec<u8>]) -> Result<(), StartError> {
-    use ipcscope_common::process::FOUND;
-    for pid in pids {
-        let found = rows
-            .iter()
-            .filter_map(|row| crate::decode::record::header(row).ok())
-            .any(|header| header.kind == FOUND && header.tgid == *pid);
-        if !found {
-            return Err(StartError::NoProcess(*pid));
-        }
+    let records = rows.iter().filter_map(|row| record::parse(row).ok());
+    let found: Vec<_> = records.filter_map(|r| if let Record::Found(found) = r { Some(found) } else { None }).collect();
+    // In a pid namespace the kernel's numbers are not those that were asked for, and further namespaces below have others:
+    // then as many processes as were asked for must be there.
+    let same = PidNamespace::current().is_ok_and(PidNamespace::is_initial);
+    let processes = found.iter().filter(|found| found.header.tid == found.header.tgid).count();
+    let is_there = |pid: &u32| {
+        found.iter().any(|found| found.header.tgid == *pid) || !same && found.iter().any(|found| found.ns_tgid == *pid)
+    };
+    match pids.iter().find(|pid| !is_there(pid)) {
+        Some(pid) if same || processes < pids.len() => Err(StartError::NoProcess(*pid)),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn take_map<T>(

@@ -1,8 +1,10 @@
 //! Loading the probes and attaching them.
 
+use std::os::fd::{AsFd as _, OwnedFd};
+
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
-    programs::{BtfTracePoint, ProgramError},
+    programs::{BtfTracePoint, ProgramError, tp_btf::BtfTracePointLink},
 };
 use ipcscope_common::{
     call::{NUMBERS, class},
@@ -63,6 +65,9 @@ pub enum ProbeError {
         /// What went wrong.
         source: aya::maps::MapError,
     },
+    /// A program's descriptor.
+    #[error("duplicate the descriptor of a probe: {0}")]
+    Descriptor(#[source] std::io::Error),
     /// An iterator.
     #[error("walk the system's {what} by a BPF iterator: {source}")]
     Iterate {
@@ -122,8 +127,10 @@ impl ProbeError {
     }
 }
 
-/// The probes in the kernel; dropping them detaches all.
+/// The probes in the kernel; dropping them (and the links, where somebody took them) detaches all.
 pub struct Probes {
+    /// What holds the programs to their tracepoints.
+    pub links: Vec<BtfTracePointLink>,
     /// Maps and programs.
     pub ebpf: Ebpf,
     /// The kernel's types, for what is loaded later.
@@ -147,7 +154,7 @@ impl Probes {
             // The library has no type for task storage; the probes alone use it.
             .allow_unsupported_maps()
             .load(OBJECT)?;
-        let mut hooks = Vec::new();
+        let (mut hooks, mut links) = (Vec::new(), Vec::new());
         let mut families: Vec<&[(&str, &str)]> = vec![PROGRAMS];
         if settings.sched != 0 {
             families.push(SCHED);
@@ -169,10 +176,18 @@ impl Probes {
                 .try_into()
                 .map_err(|source| ProbeError::Program { name, source })?;
             program.load(tracepoint, &btf).map_err(|source| ProbeError::Program { name, source })?;
-            program.attach().map_err(|source| ProbeError::Program { name, source })?;
+            let link = program.attach().and_then(|link| program.take_link(link));
+            links.push(link.map_err(|source| ProbeError::Program { name, source })?);
             hooks.push(tracepoint.to_owned());
         }
-        Ok(Self { ebpf, btf, hooks })
+        Ok(Self { links, ebpf, btf, hooks })
+    }
+
+    /// Descriptors of the programs that are loaded.
+    pub fn programs(&self) -> Result<Vec<OwnedFd>, ProbeError> {
+        let loaded = self.ebpf.programs().filter_map(|(_, program)| program.fd().ok());
+        let owned = loaded.map(|fd| fd.as_fd().try_clone_to_owned());
+        owned.collect::<Result<_, _>>().map_err(ProbeError::Descriptor)
     }
 }
 

@@ -3,8 +3,8 @@
 //! Records are submitted without wakeups, so a timer drains them. A record may be reserved a little after its time was
 //! taken, so only what is older than the drain before last, less a margin, leaves in order.
 //!
-//! Invariant: this thread waits for nobody but the queue behind it; if that is full, the ring buffer fills and the kernel
-//! side counts what does not fit.
+//! Invariants: this thread waits for nobody but the queue behind it; if that is full, the ring buffer fills and the kernel
+//! side counts what does not fit. When it ends the hooks are gone and the buffer is empty, so the account is closed.
 
 use std::{
     sync::{
@@ -15,11 +15,15 @@ use std::{
     time::Duration,
 };
 
-use aya::maps::{MapData, PerCpuArray, RingBuf};
+use aya::{
+    maps::{MapData, RingBuf},
+    programs::tp_btf::BtfTracePointLink,
+};
 use crossbeam_channel::Sender;
-use ipcscope_common::{Header, mark, settings::lost};
+use ipcscope_common::{Header, mark};
 use zerocopy::IntoBytes;
 
+use super::account::Account;
 use crate::{
     decode::sequence::{Batch, Sequencer},
     sys::clock,
@@ -33,6 +37,10 @@ const IDLE_TICK: Duration = Duration::from_millis(25);
 const MARGIN: u64 = 2_000_000;
 /// A drain of more records than that is followed by another one at once.
 const BUSY: usize = 100_000;
+/// Between two looks at what the kernel itself counts, drains.
+const LOOK: u32 = 10;
+/// A program that runs when its hook goes may still hand over its record; how often to look for it, a tick each.
+const STRAGGLERS: u32 = 5;
 
 fn tick(time: u64) -> mark::Tick {
     mark::Tick { header: Header { time, kind: mark::TICK, ..Header::default() } }
@@ -42,11 +50,13 @@ fn tick(time: u64) -> mark::Tick {
 pub struct Ring {
     /// The ring buffer.
     pub events: RingBuf<MapData>,
-    /// The counters of loss.
-    pub lost: PerCpuArray<MapData, u64>,
+    /// What was lost.
+    pub account: Account,
+    /// The hooks: dropped, they are gone.
+    pub hooks: Vec<BtfTracePointLink>,
     /// Where batches go.
     pub batches: Sender<Batch>,
-    /// Set to end it: it drains once more and leaves.
+    /// Set to end it: it detaches, drains once more and leaves.
     pub stop: Arc<AtomicBool>,
 }
 
@@ -57,16 +67,20 @@ impl Ring {
         for record in first {
             sequencer.push(record);
         }
-        let mut counted = [0; lost::COUNT as usize];
         let mut before = clock::now();
+        // When skipped hooks were last asked for, and in how many drains they will be again.
+        let mut look = (before, LOOK);
         let mut was_busy = false;
-        loop {
-            let stopping = self.stop.load(Ordering::Acquire);
+        while !self.stop.load(Ordering::Acquire) {
             let began = clock::now();
             let count = self.drain(&mut sequencer);
-            self.count_lost(&mut sequencer, &mut counted, before, clock::now());
-            let watermark = if stopping { u64::MAX } else { before.saturating_sub(MARGIN) };
-            let mut batch = sequencer.release(watermark);
+            self.account.tell(&mut sequencer, before, clock::now());
+            look.1 -= 1;
+            if look.1 == 0 {
+                self.account.tell_skipped(&mut sequencer, look.0, clock::now());
+                look = (began, LOOK);
+            }
+            let mut batch = sequencer.release(before.saturating_sub(MARGIN));
             // A mark behind the last records, and one more when it has fallen quiet: what waits for later ones can go.
             let busy = !batch.is_empty();
             if busy || was_busy {
@@ -74,7 +88,7 @@ impl Ring {
             }
             was_busy = busy;
             before = began;
-            if !batch.is_empty() && self.batches.send(batch).is_err() || stopping {
+            if !batch.is_empty() && self.batches.send(batch).is_err() {
                 return;
             }
             match count {
@@ -83,36 +97,34 @@ impl Ring {
                 _ => {}
             }
         }
+        self.hooks.clear();
+        for _ in 0..STRAGGLERS {
+            while self.drain(&mut sequencer) > 0 {}
+            if self.account.missing() == 0 {
+                break;
+            }
+            thread::sleep(TICK);
+        }
+        let now = clock::now();
+        self.account.tell(&mut sequencer, before, now);
+        self.account.tell_skipped(&mut sequencer, look.0, now);
+        self.account.tell_missing(&mut sequencer, before, now);
+        let mut batch = sequencer.release(u64::MAX);
+        batch.push(tick(now).as_bytes());
+        // Whoever has left needs no last batch.
+        let _ = self.batches.send(batch);
     }
 
     fn drain(&mut self, sequencer: &mut Sequencer) -> usize {
         let mut count = 0;
         while let Some(record) = self.events.next() {
             sequencer.push(&record);
+            self.account.saw();
             count += 1;
             if count >= 4 * BUSY {
                 break;
             }
         }
         count
-    }
-
-    /// Puts a mark at either end of a span in which records were lost.
-    fn count_lost(&self, sequencer: &mut Sequencer, counted: &mut [u64; lost::COUNT as usize], from: u64, to: u64) {
-        for (class, before) in (0..).zip(counted.iter_mut()) {
-            let Ok(values) = self.lost.get(&class, 0) else { continue };
-            let total: u64 = values.iter().sum();
-            let count = total.saturating_sub(*before);
-            *before = total;
-            if count == 0 {
-                continue;
-            }
-            for (time, over) in [(from, 0), (to, 1)] {
-                let header = Header { time, kind: mark::LOST, ..Header::default() };
-                sequencer.push(
-                    mark::Lost { header, until: if over == 0 { to } else { from }, count, class, over }.as_bytes(),
-                );
-            }
-        }
     }
 }

@@ -203,8 +203,9 @@ fn pid_namespace(facts: &Facts) -> Check {
         Some(true) => Check::ok("pid-namespace", "the machine's own"),
         Some(false) => Check::warn(
             "pid-namespace",
-            "not the machine's own (a container): processes outside it have no number here",
-            "start the container with `--pid=host` to see them",
+            "not the machine's own (a container): pids are shown as the machine counts them, with those in here as ns_pid, \
+             and processes outside have no number here",
+            "start the container with `--pid=host` to see and attach to all",
         ),
         None => {
             Check::fail("pid-namespace", "/proc/self/ns/pid cannot be read", "mount it: `mount -t proc proc /proc`")

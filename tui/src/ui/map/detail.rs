@@ -13,7 +13,8 @@ use super::{
     telling::{Teller, end, state_of},
 };
 use crate::{
-    event::{ChannelType, End, Nanos, Phase, SignalEvent, ThreadState, Verdict},
+    analyze::properties,
+    event::{End, Nanos, Phase, SignalEvent, ThreadState, Verdict},
     model::{Channel, Hold, Process, ProcessKey, Side, SignalRow},
     ui::{
         App,
@@ -75,13 +76,9 @@ impl Teller<'_> {
 
     fn channel(&self, channel: &Channel, room: usize) -> Vec<Line<'static>> {
         let size = channel.capacity.map_or_else(|| "size unknown".to_owned(), words::bytes);
-        let kind = match channel.mechanism {
-            ChannelType::Pipe => "anonymous pipe",
-            ChannelType::Fifo => "FIFO (named pipe)",
-        };
-        let mut lines = vec![Line::styled(format!("{kind}  {size}"), self.theme.strong())];
-        let nature = "stream · one way · reliable, in order · indirect · buffered";
-        lines.extend(words::wrap(nature, room).into_iter().map(Line::raw));
+        let nature = properties(channel.mechanism);
+        let mut lines = vec![Line::styled(format!("{}  {size}", nature.title), self.theme.strong())];
+        lines.extend(words::wrap(&nature.words(), room).into_iter().map(Line::raw));
         lines.push(self.holders("writers", channel, true, room));
         lines.push(self.holders("readers", channel, false, room));
         let of = |used: Option<u64>, all: Option<u64>| match (used, all) {
