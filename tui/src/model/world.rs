@@ -259,8 +259,9 @@ impl World {
             }
             return;
         }
+        let stirs = self.stirs_before(step);
         self.signal_places.insert(step.id, self.signals_dropped + self.signals.len());
-        self.signals.push_back(SignalRow { id: step.id, steps: vec![(self.now, step.clone())], stirs: Vec::new() });
+        self.signals.push_back(SignalRow { id: step.id, steps: vec![(self.now, step.clone())], stirs });
         if self.signals.len() > SIGNALS
             && let Some(row) = self.signals.pop_front()
         {

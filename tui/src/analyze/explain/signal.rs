@@ -69,10 +69,10 @@ impl Story<'_> {
                 let why = match step.reason {
                     Some("exec") => ": it was for a thread that exec has ended",
                     Some("exit") => ": its target ended first",
-                    Some("ignored") => ": its target has begun to ignore it",
+                    Some("ignored" | "ignored meanwhile") => ": its target has begun to ignore it",
                     Some("SIGCONT") => ": a SIGCONT drops pending stop signals",
-                    Some("stop") => ": a stop signal drops a pending SIGCONT",
-                    _ => "",
+                    Some(other) => &format!(": {other}"),
+                    None => "",
                 };
                 self.say(format!("{signal} for {target} was dropped before delivery{why}."));
             }
@@ -104,16 +104,20 @@ impl Story<'_> {
                 (SenderKind::Timer | SenderKind::Terminal | SenderKind::Kernel, WokenBy::Kernel) => true,
                 _ => false,
             };
-            by_sender.then(|| duration(ready.t.since(*t)))
+            // The kernel tells of a signal after the wake-up that it brings.
+            by_sender.then(|| match ready.t.since(*t) {
+                0 => "at once".to_owned(),
+                ns => format!("after {}", duration(ns)),
+            })
         });
         let after = step.delivery.pending_ns.map(duration);
         let sentence = match (step.phase, woke, after) {
             (Phase::Delivered, Some(ready), Some(after)) => {
-                format!("{was}{name} made it READY after {ready} and was delivered {after} after it was sent.")
+                format!("{was}{name} made it READY {ready} and was delivered {after} after it was sent.")
             }
             (Phase::Delivered, None, Some(after)) => format!("{was}{name} was delivered to it {after} later."),
             (Phase::Delivered, _, None) => format!("{was}{name} was delivered to it."),
-            (_, Some(ready), _) => format!("{was}{name} made it READY after {ready}."),
+            (_, Some(ready), _) => format!("{was}{name} made it READY {ready}."),
             (_, None, _) if was.is_empty() => return,
             (_, None, _) => format!("{was}{name} came."),
         };

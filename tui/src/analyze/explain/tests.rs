@@ -286,6 +286,8 @@ fn what_becomes_of_a_signal() {
             "1 12 head signal USR1 12 consumed by rt_sigtimedwait",
             "by rt_sigtimedwait; no handler runs. It had blocked the signal",
         ),
+        ("1 12 head signal USR1 12 discarded reason exit", "was dropped before delivery: its target ended first."),
+        ("1 12 head signal USR1 12 discarded reason SA_RESTART", "was dropped before delivery: SA_RESTART."),
         ("1 12 head signal USR1 12 consumed by read", "It reads its signals like data (signalfd)."),
         ("1 12 head signal KILL 12 delivered action terminate", "SIGKILL ends head (12): it cannot be caught"),
         ("1 12 head signal STOP 12 delivered action stop", "SIGTSTP, which Ctrl-Z sends, can."),
@@ -323,6 +325,12 @@ fn a_blocked_target_is_made_ready_by_the_signal() {
             "SIGUSR1 from sh (1) made it READY after 4 µs. The handler of head (12) for SIGUSR1 returned after 9 µs.",
         ),
     ]);
+    // As the kernel tells it: the wake-up first.
+    check(&[(
+        "1 12 head state BLOCKED read 7\n2 12 head state READY by 1\n2.000005 1 sh signal USR1 12 generated state BLOCKED\n\
+         2.00001 12 head state RUNNING cpu0\n2.000011 12 head signal USR1 12 delivered handler 0x10 pending 6us interrupted read:7",
+        "SIGUSR1 from sh (1) made it READY at once and was delivered 6 µs after it was sent.",
+    )]);
     // Woken by another, the signal only came then.
     let other = said(
         "1 12 head state BLOCKED read 7\n2 1 sh signal USR1 12 generated state BLOCKED\n3 12 head state READY by 11\n\

@@ -255,9 +255,20 @@ impl Links<'_> {
             let Some(other) = self.log.get(*index) else { return false };
             other.call().is_some_and(|call| other.t.0.saturating_sub(call.took_ns) <= event.t.0)
         };
-        let later = track.acts_between(event.t, Nanos(u64::MAX)).map(|act| act.index).filter(|act| *act > index);
-        if let Some(call) = later.take(2).find(covers) {
-            return Some(call);
+        let later =
+            || track.acts_between(event.t, Nanos(u64::MAX)).filter(|act| act.index > index).map(|act| act.index);
+        // The kernel tells of a signal right after the wake-up that it brings.
+        let changed = track.stays_from(event.t).map(|stay| stay.t).find(|t| *t > event.t).unwrap_or(Nanos(u64::MAX));
+        let sent = |act: &u64| {
+            self.log.get(*act).is_some_and(|other| {
+                other.t <= changed
+                    && matches!(&other.kind, Kind::Signal(step) if step.phase == Phase::Generated
+                        && Some(step.to.pid) == event.task.map(|task| task.pid)
+                        && step.target_state == Some(ThreadState::Blocked))
+            })
+        };
+        if let Some(act) = later().take(2).find(|act| covers(act) || sent(act)) {
+            return Some(act);
         }
         let stay = track.stay_at(event.t);
         let since = stay.filter(|stay| stay.state == Some(ThreadState::Running)).map_or(event.t, |stay| stay.t);
@@ -324,7 +335,15 @@ impl Links<'_> {
                         && e.task.is_some_and(|task| target.tid.map_or(task.pid == target.pid, |tid| task.tid == tid))
                 };
                 if step.target_state == Some(ThreadState::Blocked) && !step.blocked_by_mask {
-                    links.extend(self.on(index, woken).map(link("its target is READY")));
+                    // It comes first where the sender did it.
+                    let by_sender = |e: &Event| {
+                        woken(e)
+                            && event.t.since(e.t) < 1_000_000
+                            && matches!((&e.kind, event.task), (Kind::State(change), Some(sender))
+                                if change.woken_by == Some(WokenBy::Task(sender)))
+                    };
+                    let early = self.log.before(index).take(16).find(|(_, e)| by_sender(e)).map(|(index, _)| index);
+                    links.extend(early.or_else(|| self.on(index, woken)).map(link("its target is READY")));
                 }
             }
             (Phase::Delivered, Some(Action::Terminate | Action::Core)) => {

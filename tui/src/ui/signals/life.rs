@@ -2,6 +2,7 @@
 
 use super::{
     instance::Life,
+    latency::wake,
     table::{named, sender, state},
 };
 use crate::{
@@ -42,8 +43,10 @@ pub(super) fn steps(app: &App, life: &Life) -> Vec<Step> {
     }
     changes(app, life, &mut steps);
     call(app, life, &mut steps);
-    // Of one moment: the state, then what the signal does.
-    steps.sort_by_key(|step| (step.t, !matches!(step.look, Look::State(_))));
+    // Of one moment: the state, then what the signal does. The kernel tells of a signal after the wake-up that it brings.
+    let begin = life.steps.first().filter(|(_, _, step)| step.phase == Phase::Generated).map(|(_, event, _)| event.t);
+    let is_begin = |step: &Step| Some(step.t) == begin && step.look == Look::Signal;
+    steps.sort_by_key(|step| (!is_begin(step), step.t, !matches!(step.look, Look::State(_))));
     verdict(life, &mut steps);
     steps
 }
@@ -175,9 +178,10 @@ pub(super) fn set(signals: SignalSet) -> String {
 
 /// What the scheduler did with the receiver from generation to the last step.
 fn changes(app: &App, life: &Life, steps: &mut Vec<Step>) {
-    let (Some((from, _)), Some((until, last))) = (life.generated(), life.last()) else { return };
+    let (Some((from, generated)), Some((until, last))) = (life.generated(), life.last()) else { return };
     let over = !matches!(last.phase, Phase::Generated | Phase::Pending | Phase::Ignored | Phase::Coalesced);
     let Some(track) = life.receiver().and_then(|tid| app.tracks.of_at(tid, from)).filter(|_| over) else { return };
+    let from = wake(&app.log, track, from, generated).unwrap_or(from);
     let mut told: Vec<Step> = Vec::new();
     let mut before = track.stays.range(..track.stays.partition_point(|stay| stay.t < from)).next_back().copied();
     for stay in track.stays_from(from).take_while(|stay| stay.t <= until) {

@@ -87,7 +87,7 @@ pub(super) fn heads(room: usize, style: Style) -> Line<'static> {
 /// A line for an instance.
 pub(super) fn line(app: &App, life: &Life, room: usize, selected: bool) -> Line<'static> {
     let theme = app.theme;
-    let latencies = latencies(life, &app.tracks);
+    let latencies = latencies(life, &app.tracks, &app.log);
     let mut spans = Vec::new();
     for (column, _, width) in columns(room) {
         let (text, style) = cell(app, life, &latencies, column, width);
@@ -106,7 +106,10 @@ fn cell(app: &App, life: &Life, latencies: &Latencies, column: Column, width: us
     let Some((t, last)) = life.last() else { return (String::new(), Style::new()) };
     let generated = life.generated().map(|(_, step)| step);
     let state = generated.and_then(|step| step.target_state);
-    let duration = |ns: Option<u64>| (ns.map_or_else(String::new, words::duration), theme.text());
+    let duration = |ns: Option<u64>| {
+        let text = ns.map_or_else(String::new, |ns| if ns == 0 { "at once".to_owned() } else { words::duration(ns) });
+        (text, theme.text())
+    };
     match column {
         Column::Id => (format!("{:>4}", life.id.0), theme.dim()),
         Column::Time => {
@@ -193,14 +196,17 @@ fn route(app: &App, life: &Life, width: usize) -> String {
     let many = life.generated().is_some_and(|(_, step)| step.multicast.is_some());
     let arrow = if many { "⇉" } else { "→" };
     let short = |name: &str| name.split(' ').next().unwrap_or(name).to_owned();
-    [
-        format!("{from} {arrow} {to}"),
-        format!("{} {arrow} {to}", short(&from)),
-        format!("{} {arrow} {}", short(&from), short(&to)),
-    ]
-    .into_iter()
-    .find(|text| words::width(text) <= width)
-    .unwrap_or_else(|| format!("{} {arrow} {}", short(&from), short(&to)))
+    let number = |name: &str| name.rsplit(' ').next().unwrap_or(name).to_owned();
+    let mut texts = vec![format!("{from} {arrow} {to}")];
+    // Of the same name, numbers tell them apart.
+    if short(&from) == short(&to) {
+        texts.push(format!("{from} {arrow} {}", number(&to)));
+        texts.push(format!("{} {arrow} {}", number(&from), number(&to)));
+    }
+    texts.push(format!("{} {arrow} {to}", short(&from)));
+    texts.push(format!("{} {arrow} {}", short(&from), short(&to)));
+    let fitting = texts.iter().find(|text| words::width(text) <= width);
+    fitting.or(texts.last()).cloned().unwrap_or_default()
 }
 
 /// A state with its glyph, for sentences.

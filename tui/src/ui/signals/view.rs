@@ -84,8 +84,9 @@ fn draw_life(app: &App, frame: &mut Frame, area: Rect, wide: bool, selected: Opt
     if area.is_empty() {
         return;
     }
-    let start = life.steps.first().map_or(t, |(_, event, _)| event.t);
     let steps = life::steps(app, life);
+    // From the first thing that is known of it: that may be the wake-up, of which the kernel tells first.
+    let start = steps.iter().map(|step| step.t).min().unwrap_or(t);
     let room = usize::from(area.width);
     let whole = lines(app, &steps, start, room, true);
     // Rather cut a line than lose the last ones, which tell how it ended.
@@ -109,7 +110,10 @@ fn lines(app: &App, steps: &[Step], start: Nanos, room: usize, wrapped: bool) ->
         };
         let mut parts = if wrapped { words::wrap(&step.more, left.max(8)) } else { vec![words::fit(&step.more, left)] };
         let first = if parts.is_empty() { String::new() } else { parts.remove(0) };
-        let time = format!("{:>TIME$}  ", words::duration(step.t.since(start)));
+        // It was under way before the wake-up that it brought; how long is not told.
+        let early = lines.is_empty() && step.t > start;
+        let time = if early { "≤ 0 ns".to_owned() } else { words::duration(step.t.since(start)) };
+        let time = format!("{time:>TIME$}  ");
         lines.push(Line::from(vec![
             Span::styled(time, theme.dim()),
             Span::styled(words::pad(&step.what, column), style),

@@ -69,7 +69,7 @@ impl App {
             let zoomed = axis.zoomed(scale, self.instant());
             self.timeline.left = zoomed.left;
         }
-        (self.timeline.scale, self.timeline.shown) = (Some(scale), scale);
+        (self.timeline.scale, self.timeline.shown) = (Some(scale), Some(scale));
     }
 
     fn zoom_to_all(&mut self, axis: &Axis) {
@@ -90,12 +90,8 @@ impl App {
 
     fn next_lane(&mut self, axis: &Axis, down: bool) {
         let lanes = lanes::lanes(self, axis);
-        let here = self.timeline.lane.as_ref().and_then(|lane| lanes.iter().position(|other| other == lane));
-        let next = match here {
-            None => 0,
-            Some(here) if down => (here + 1).min(lanes.len().saturating_sub(1)),
-            Some(here) => here.saturating_sub(1),
-        };
+        let here = self.lane(axis).and_then(|lane| lanes.iter().position(|other| *other == lane)).unwrap_or(0);
+        let next = if down { (here + 1).min(lanes.len().saturating_sub(1)) } else { here.saturating_sub(1) };
         self.timeline.lane = lanes.get(next).cloned();
     }
 

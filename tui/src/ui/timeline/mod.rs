@@ -25,8 +25,8 @@ use crate::event::Nanos;
 pub(super) struct Timeline {
     /// Place in [`axis::SCALES`]; `None`: what has been traced fits.
     scale: Option<usize>,
-    /// The scale in use.
-    shown: usize,
+    /// The scale in use, once it has been shown.
+    shown: Option<usize>,
     left: Nanos,
     /// The cursor's time, and where the event list's cursor was put for it.
     at: Option<(Nanos, Option<u64>)>,
@@ -73,10 +73,10 @@ impl App {
     /// Time and columns of the timeline in `area`.
     fn axis(&self, area: Rect) -> Axis {
         let columns = usize::from(area.width.saturating_sub(label_columns(area.width))).max(1);
-        if !self.follows() {
-            return Axis::new(self.timeline.left, self.timeline.shown, columns);
+        if let Some(shown) = self.timeline.shown.filter(|_| !self.follows()) {
+            return Axis::new(self.timeline.left, shown, columns);
         }
-        let now = self.now();
+        let now = self.newest_time();
         let first = self.first_time();
         let fitting = || {
             let fitting = Axis::fitting(first, now, columns);
@@ -95,7 +95,9 @@ impl App {
         let axis = self.axis(area);
         let at = self.instant();
         if self.follows() {
-            (self.timeline.left, self.timeline.shown) = (axis.left, axis.scale);
+            (self.timeline.left, self.timeline.shown) = (axis.left, Some(axis.scale));
+        } else if self.timeline.shown.is_none() && axis.column(at).is_some() {
+            (self.timeline.left, self.timeline.shown) = (axis.left, Some(axis.scale));
         } else if axis.column(at).is_none() {
             // Out of sight: with something to see on the side it came from.
             let quarter = axis.cell().saturating_mul(axis.columns as u64 / 4);
@@ -105,7 +107,7 @@ impl App {
             } else {
                 at.0.saturating_sub(span.saturating_sub(quarter))
             };
-            self.timeline.left = axis.aligned(Nanos(left));
+            (self.timeline.left, self.timeline.shown) = (axis.aligned(Nanos(left)), Some(axis.scale));
         }
         let axis = self.axis(area);
         let lanes = lanes::lanes(self, &axis);

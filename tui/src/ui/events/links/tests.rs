@@ -115,6 +115,16 @@ fn a_wake_up_chain_goes_from_the_receiver_back_to_the_sender() {
 }
 
 #[test]
+fn a_signal_is_told_after_the_wake_up_it_brings() {
+    let kept = Kept::new(
+        "0 1 a state RUNNING cpu0\n0 2 b state BLOCKED read 7\n1 2 b state READY by 1\n\
+         1.000005 1 a signal USR1 2 generated state BLOCKED\n2 2 b signal USR1 2 delivered handler 0x1",
+    );
+    assert_eq!(kept.links().causes(2)[0], Link { what: "its waker did this", index: 3 });
+    assert_eq!(kept.links().effects(3)[1], Link { what: "its target is READY", index: 2 });
+}
+
+#[test]
 fn a_wake_by_a_call_that_is_not_traced_leads_to_the_waker_s_running() {
     let kept = Kept::new("0 1 a state RUNNING cpu0\n0 2 b state BLOCKED futex\n1 2 b state READY by 1");
     assert_eq!(kept.told(&kept.links().causes(2))[0], "its waker did this: a → RUNNING on cpu0");
