@@ -48,6 +48,10 @@ pub mod class {
     pub const OPEN: u8 = 22;
     /// recvmsg(2): may bring descriptors.
     pub const RECVMSG: u8 = 23;
+    /// sendmsg(2): may take descriptors along.
+    pub const SENDMSG: u8 = 24;
+    /// io_uring_setup(2), io_setup(2): from here on the process may move bytes without system calls of their own.
+    pub const RING: u8 = 25;
     /// kill(2) and its kin: nothing but the moment of entry, which names the call.
     pub const KILL: u8 = 32;
     /// wait4(2), waitid(2).
@@ -56,6 +60,8 @@ pub mod class {
     pub const SIGRETURN: u8 = 34;
     /// io_uring_enter(2): may close descriptors.
     pub const OTHER_CLOSE: u8 = 35;
+    /// Nothing, but the number is that of a 32-bit call that moves bytes.
+    pub const ONLY_32_BIT: u8 = 36;
 }
 
 /// A call ended in a way that matters to somebody: interrupted, reaped a child, returned from a handler.

@@ -42,6 +42,9 @@ pub mod change {
     pub const CLOSED: u32 = 5;
     /// Its pipe's capacity was changed, or not: see `ret`.
     pub const RESIZED: u32 = 6;
+    /// A message takes a copy of it along: told when it is sent (`ret` 0), then again when it was (more than 0), or when
+    /// it was not after all (an error).
+    pub const SENT: u32 = 7;
 }
 
 /// A descriptor of a channel.
@@ -58,6 +61,8 @@ pub struct Descriptor {
     pub ino: u64,
     /// The kernel's object (`pipe_inode_info`): to tell reused inode numbers apart.
     pub address: u64,
+    /// The open file (`struct file`), which copies of the descriptor share.
+    pub file: u64,
     /// Which descriptor table.
     pub files: u64,
     /// The inode's file system.
@@ -96,4 +101,4 @@ pub struct CloseRange {
     pub last: u32,
 }
 
-const _: () = assert!(size_of::<Descriptor>() == 96);
+const _: () = assert!(size_of::<Descriptor>() == 104);

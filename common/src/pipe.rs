@@ -13,6 +13,8 @@ kinds! {
     PIPE_CONTENDED = 0x3a;
     /// [`PipeLayout`]: a fresh look.
     PIPE_LAYOUT = 0x3b;
+    /// [`PipeUnseen`]
+    PIPE_UNSEEN = 0x3c;
 }
 
 /// Flags of a [`PipeCall`].
@@ -72,8 +74,20 @@ pub struct PipeCall {
     pub slots: u32,
     /// Bytes of payload that follow.
     pub payload_len: u32,
-    /// Keeps the size a multiple of 8.
-    pub reserved: u32,
+    /// Open files for reading it (`pipe_inode_info.readers`) right after, at most 65535.
+    pub readers: u16,
+    /// Open files for writing to it.
+    pub writers: u16,
+}
+
+/// A process may move bytes in ways that are not followed: it made a 32-bit call, or set up a ring of requests.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct PipeUnseen {
+    /// Common part.
+    pub header: Header,
+    /// Which descriptor table it uses.
+    pub files: u64,
 }
 
 /// Which step of a call a sample was taken at.

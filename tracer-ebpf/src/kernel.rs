@@ -110,6 +110,41 @@ pub fn copy_user<const N: usize>(to: *mut [u8; N], from: u64, len: u32) -> bool 
     }
 }
 
+/// Copies fewer than `N` bytes (a power of two) of the current process from the buffers of a vector, of which it looks at
+/// the first `most`; `ROOM` is twice `N`. Gives the bytes that could be read.
+#[inline(always)]
+pub fn copy_vector<const N: usize, const ROOM: usize>(
+    to: *mut [u8; ROOM],
+    vector: u64,
+    buffers: u64,
+    most: u64,
+    len: u32,
+) -> u32 {
+    let to = to.cast::<u8>();
+    let mut at = 0u32;
+    for i in 0..most {
+        if i >= buffers || at >= len {
+            break;
+        }
+        // struct iovec { base, len }.
+        let Some([base, size]) = peek_user::<[u64; 2]>(vector + i * 16) else { break };
+        let left = len - at;
+        let run = if size < u64::from(left) { size as u32 } else { left };
+        let (mut start, mut bytes) = (u64::from(at), u64::from(run));
+        // SAFETY: both are masked below N, as the verifier wants to see; the helper tolerates any address.
+        unsafe {
+            core::arch::asm!("{0} &= {1}", inout(reg) start, const N - 1, options(nomem, nostack));
+            core::arch::asm!("{0} &= {1}", inout(reg) bytes, const N - 1, options(nomem, nostack));
+            let place = to.add(start as usize).cast::<c_void>();
+            if generated::bpf_probe_read_user(place, bytes as u32, base as *const c_void) != 0 {
+                break;
+            }
+        }
+        at += run;
+    }
+    at
+}
+
 /// The current thread.
 #[inline(always)]
 pub fn current() -> Ptr {

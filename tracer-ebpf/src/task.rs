@@ -47,6 +47,9 @@ impl End {
         Self { pipe: 0, file: 0, address: 0, ino: 0, dev: 0, fd: -1, flags: 0, object: 0, reserved: 0 };
 }
 
+/// Bytes of a write that are kept from its entry on.
+pub const PAYLOAD: usize = 64;
+
 /// A traced thread.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -76,6 +79,18 @@ pub struct Task {
     /// 1: what is said of the ends' files still holds: only this thread can change its descriptors, and it has not closed
     /// or replaced any since.
     pub known: u8,
+    /// How many of them are in `payload`.
+    pub payload_len: u32,
+    /// 1: it was told that the process moves bytes in ways that are not followed.
+    pub unseen: u32,
+}
+
+/// What a thread's storage holds.
+#[repr(C)]
+struct Stored {
+    task: Task,
+    /// The first bytes of the write it is in.
+    payload: [u8; PAYLOAD],
 }
 
 impl Task {
@@ -95,6 +110,8 @@ impl Task {
             held,
             sampled: 0,
             known: 0,
+            payload_len: 0,
+            unseen: 0,
         }
     }
 }
@@ -120,7 +137,7 @@ static TASKS: HashMap<u64, Member> = HashMap::with_max_entries(THREADS, 0);
 struct TaskStorage {
     r#type: *const [i32; 29],
     key: *const i32,
-    value: *const Task,
+    value: *const Stored,
     max_entries: *const [i32; 0],
     map_flags: *const [i32; 1],
 }
@@ -143,26 +160,33 @@ static CALLS: TaskStorage = TaskStorage {
 const CREATE: u64 = 1;
 
 #[inline(always)]
-fn storage(task: Ptr, initial: *mut c_void, flags: u64) -> Option<&'static mut Task> {
+fn storage(task: Ptr, flags: u64) -> Option<&'static mut Stored> {
     // SAFETY: task is a task_struct to the verifier; the value lives as long as the program runs.
     unsafe {
         let map = (&raw const CALLS).cast::<c_void>().cast_mut();
-        let value = bpf_task_storage_get(map, task as *mut task_struct, initial, flags);
-        value.cast::<Task>().as_mut()
+        let value = bpf_task_storage_get(map, task as *mut task_struct, ptr::null_mut(), flags);
+        value.cast::<Stored>().as_mut()
     }
 }
 
 /// The call of a thread, if it is traced. Not in interrupts.
 #[inline(always)]
 pub fn traced(task: Ptr) -> Option<&'static mut Task> {
-    storage(task, ptr::null_mut(), 0)
+    // A place that is not filled in yet has no ids.
+    storage(task, 0).map(|stored| &mut stored.task).filter(|task| task.tid != 0)
+}
+
+/// Where the first bytes of a thread's write are kept, and how many are, together with its call.
+#[inline(always)]
+pub fn with_payload(task: Ptr) -> Option<(&'static mut Task, &'static mut [u8; PAYLOAD])> {
+    storage(task, 0).map(|stored| (&mut stored.task, &mut stored.payload))
 }
 
 /// The ids of a thread, if it is traced: from its storage where that is safe in interrupts.
 #[inline(always)]
 pub fn ids(task: Ptr) -> Option<(u32, u32)> {
     if setting!(storage_in_interrupts) != 0 {
-        storage(task, ptr::null_mut(), 0).map(|task| (task.tid, task.tgid))
+        traced(task).map(|task| (task.tid, task.tgid))
     } else {
         member(task).map(|member| (member.tid, member.tgid))
     }
@@ -177,10 +201,14 @@ pub fn member(task: Ptr) -> Option<&'static mut Member> {
 
 /// Follows a thread from now on; false: there is no room.
 #[inline(always)]
-pub fn follow(task: Ptr, entry: &mut Task) -> bool {
+pub fn follow(task: Ptr, entry: &Task) -> bool {
     let member = Member { tid: entry.tid, tgid: entry.tgid, held: u32::from(entry.held) };
-    TASKS.insert(task as u64, member, 0).is_ok()
-        && storage(task, ptr::from_mut(entry).cast::<c_void>(), CREATE).is_some()
+    if TASKS.insert(task as u64, member, 0).is_err() {
+        return false;
+    }
+    let Some(stored) = storage(task, CREATE) else { return false };
+    stored.task = *entry;
+    true
 }
 
 /// Follows it no more; its storage goes with it.

@@ -51,7 +51,9 @@ fn duplicated_and_inherited_ends_are_the_same_pipe() {
 fn an_end_sent_through_a_socket_stays_the_same_pipe() {
     let (trace, truth) = trace_workload(&["passed"]);
     let channel = &truth["channel"];
-    let passed = trace.one("passed ends", |event| event["event"] == "passed");
+    let passed = trace.one("ends got", |event| event["event"] == "passed" && event["syscall"] == "recvmsg");
+    let sent = trace.one("ends sent", |event| event["event"] == "passed" && event["syscall"] == "sendmsg");
+    assert_eq!((text(sent, "channel"), &sent["end"]), (channel.as_str(), &"w".into()));
     assert_eq!(text(passed, "channel"), channel);
     assert_eq!(number(passed, "pid").to_string(), truth["child"]);
     assert_eq!(number(passed, "fd").to_string(), truth["fd"]);
@@ -87,12 +89,11 @@ fn vectored_calls_are_one_transfer() {
 
 #[test]
 #[ignore = "root"]
-fn the_payload_of_a_vector_is_of_the_message_alone() {
+fn the_payload_of_a_vector_is_of_all_its_buffers() {
     let (trace, truth) = trace_workload(&["vectored"]);
     for kind in ["send", "recv"] {
         let event = trace.on(kind, &truth["channel"]).next().unwrap();
-        let payload = text(event, "payload");
-        assert!(!payload.is_empty() && "abcdef".starts_with(payload), "{payload}: {event}");
+        assert_eq!(event["payload"], "abcdef", "{event}");
     }
 }
 
@@ -467,8 +468,8 @@ fn one_writer_and_one_reader_leave_nothing_unknown() {
 fn several_writers_and_readers_are_told_apart() {
     for (writers, readers) in [(3, 1), (1, 3), (8, 4)] {
         let (receives, unknown) = load(writers, readers, 500, 100_000);
-        // Few reads each, and the first overlap while it becomes known that there are several.
-        assert!(unknown * 100 <= receives + 1000, "{unknown} of {receives} are unknown");
+        // Few reads each: one in such a run is more than a hundredth already.
+        assert!(unknown * 100 <= receives.max(200), "{unknown} of {receives} are unknown");
     }
 }
 

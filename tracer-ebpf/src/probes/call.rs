@@ -19,17 +19,27 @@ use crate::{
 /// `TS_COMPAT`: a 32-bit call, numbered differently (x86, asm/thread_info.h).
 const TS_COMPAT: u32 = 2;
 
+/// The bit that marks the numbers of calls with 32-bit pointers (x86, asm/unistd.h `__X32_SYSCALL_BIT`).
+const X32: u64 = 0x4000_0000;
+
 /// In `syscall_trace_enter`.
 #[inline(always)]
 pub fn enter(ctx: &BtfTracePointContext) {
     let nr: u64 = ctx.arg(1);
     let class = class_of(nr);
-    if class == class::NONE {
+    if class == class::NONE && nr & X32 == 0 {
         return;
     }
     let me = current();
     let Some(task) = traced(me) else { return };
-    if task.held != 0 || field!(me, task_status as u32) & TS_COMPAT != 0 {
+    if task.held != 0 {
+        return;
+    }
+    if field!(me, task_status as u32) & TS_COMPAT != 0 || nr & X32 != 0 {
+        pipe::unseen(task, me);
+        return;
+    }
+    if class == class::ONLY_32_BIT {
         return;
     }
     let regs: Ptr = ctx.arg(0);
@@ -39,6 +49,12 @@ pub fn enter(ctx: &BtfTracePointContext) {
         return;
     }
     begin(task, me, regs, nr as i32, class);
+    // What looks into the thread's own memory.
+    match class {
+        class::WRITE => pipe::keep_payload(me, regs),
+        class::SENDMSG => descriptor::sending(task, field!(regs, regs_si as u64), 0),
+        _ => {}
+    }
     pipe::join(task, me);
 }
 
@@ -87,6 +103,9 @@ pub fn exit(ctx: &BtfTracePointContext) {
     match class {
         class::READ..=class::SENDFILE if task.ends[0].pipe | task.ends[1].pipe != 0 => pipe::finish(task, me, regs),
         class::PIPE..=class::RECVMSG => descriptor::finish(task, me, regs),
+        // A message without bytes is sent, too.
+        class::SENDMSG => descriptor::sending(task, field!(regs, regs_si as u64), if ret == 0 { 1 } else { ret }),
+        class::RING if ret >= 0 => pipe::unseen(task, me),
         class::WAIT if ret >= 0 => end(task, regs, nr, ret, time),
         _ => {
             if interrupted(ret) {

@@ -191,6 +191,7 @@ pub fn record(header: Header, task: Ptr, end: &End) -> Descriptor {
         ret: 0,
         ino: end.ino,
         address: end.pipe,
+        file: end.file,
         files: field!(task, task_files as u64),
         dev: end.dev,
         change: 0,
@@ -251,14 +252,34 @@ pub fn finish(task: &Task, me: Ptr, regs: Ptr) {
         class::OPEN if ret >= 0 => {
             tell_descriptor(ret as u64, -1, change::OPENED);
         }
-        class::RECVMSG if ret >= 0 => passed(arg1),
+        class::RECVMSG if ret >= 0 => {
+            in_message(arg1, change::PASSED);
+        }
         _ => {}
     }
 }
 
-/// Descriptors that came with a message: `msghdr` at `message`, after the kernel filled it in.
+/// Tells of the descriptors that a message takes along, when its sending begins (`ret` 0) and how it ended.
 #[inline(always)]
-fn passed(message: u64) {
+pub fn sending(task: &mut Task, message: u64, ret: i64) {
+    if ret == 0 {
+        task.returned = task.entered;
+    }
+    task.ret = ret;
+    in_message(message, change::SENT);
+}
+
+/// Tells of the descriptors in a message: `msghdr` at `message`, filled in by the kernel if it was received. A global
+/// function, as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn in_message(message: u64, change: u32) -> i32 {
+    each_in_message(message, change);
+    0
+}
+
+#[inline(always)]
+fn each_in_message(message: u64, change: u32) {
     // struct user_msghdr: control at 32, its length at 40.
     let Some([control, length]) = peek_user::<[u64; 2]>(message + 32) else { return };
     if control == 0 || length < 20 {
@@ -278,7 +299,7 @@ fn passed(message: u64) {
                     return;
                 }
                 let Some(fd) = peek_user::<i32>(at + 16 + i * 4) else { return };
-                tell_descriptor(fd as u64, -1, change::PASSED);
+                tell_descriptor(fd as u64, -1, change);
             }
             return;
         }

@@ -4,12 +4,14 @@
 //! is enough. When a second one appears the pipe is *contended*: from then on each entry, exit and switch carries a sample
 //! of where reading and writing stand and of who holds the pipe's mutex. User space finds the one order that explains them.
 
+use core::intrinsics::{AtomicOrdering, atomic_xchg};
+
 use aya_ebpf::{macros::map, maps::HashMap};
 use ipcscope_common::{
     call::class,
     pipe::{
-        Buffer, LAYOUT_SLOTS, PIPE_CALL, PIPE_CONTENDED, PIPE_LAYOUT, PIPE_SAMPLE, PipeCall, PipeLayout, PipeSample,
-        Position, UNKNOWN, flag, point,
+        Buffer, LAYOUT_SLOTS, PIPE_CALL, PIPE_CONTENDED, PIPE_LAYOUT, PIPE_SAMPLE, PIPE_UNSEEN, PipeCall, PipeLayout,
+        PipeSample, PipeUnseen, Position, UNKNOWN, flag, point,
     },
     settings::lost,
 };
@@ -17,16 +19,21 @@ use ipcscope_common::{
 use super::descriptor;
 use crate::{
     emit::{count_lost, emit, header, reserve},
-    kernel::{Ptr, copy_user, current, field, now, offset, peek, peek_user, setting},
-    task::{End, Task, traced},
+    kernel::{Ptr, copy_user, copy_vector, current, field, now, offset, peek, peek_user, setting},
+    task::{End, PAYLOAD, Task, traced, with_payload},
 };
 
 /// Pipes whose users are remembered at once.
 const PIPES: u32 = 16384;
 /// Vectors whose lengths are added up.
 const VECTORS: u64 = 8;
+/// More bytes than are kept of most vectors, and of any.
+const SMALL: usize = 128;
+const LARGE: usize = 4096;
 /// Buffers whose lengths are added up for the fill: a pipe of the default size has 16.
 const FILL_SLOTS: u32 = 64;
+/// Only if there is none yet (include/uapi/linux/bpf.h).
+const BPF_NOEXIST: u64 = 1;
 /// A contended pipe's buffers are looked at again after that many calls, or as soon after as nobody changes them.
 const LAYOUT_EVERY: u32 = 64;
 
@@ -39,10 +46,27 @@ struct Users {
     reader: u64,
     writer_entered: u64,
     reader_entered: u64,
+    contended: u64,
     writer_tid: u32,
     reader_tid: u32,
-    contended: u32,
     calls: u32,
+    reserved: u32,
+}
+
+impl Users {
+    /// Nobody.
+    const NONE: Self = Self {
+        ino: 0,
+        writer: 0,
+        reader: 0,
+        writer_entered: 0,
+        reader_entered: 0,
+        contended: 0,
+        writer_tid: 0,
+        reader_tid: 0,
+        calls: 0,
+        reserved: 0,
+    };
 }
 
 /// By the address of the `pipe_inode_info`; user space removes those that are gone.
@@ -82,6 +106,23 @@ pub fn begin(task: &mut Task, me: Ptr, regs: Ptr, class: u8) {
         class::SENDFILE | class::SPLICE => u64::MAX,
         _ => u64::MAX,
     };
+    task.payload_len = 0;
+}
+
+/// Keeps the first bytes of a write as they are now: another thread may change them before it returns. Where they are not
+/// in memory yet, they are read when the write returns.
+#[inline(always)]
+pub fn keep_payload(me: Ptr, regs: Ptr) {
+    let Some((task, payload)) = with_payload(me) else { return };
+    if task.class != class::WRITE || task.ends[1].pipe == 0 {
+        return;
+    }
+    let limit = setting!(payload_limit);
+    let most = if limit < PAYLOAD as u32 { limit } else { PAYLOAD as u32 };
+    let len = if task.requested < u64::from(most) { task.requested as u32 } else { most };
+    if len != 0 && copy_user::<PAYLOAD>(payload, field!(regs, regs_si as u64), len) {
+        task.payload_len = len;
+    }
 }
 
 /// Whether a descriptor is open for writing.
@@ -134,59 +175,82 @@ pub fn join(task: &mut Task, me: Ptr) {
 fn join_one(task: &mut Task, me: u64, side: usize) {
     let end = &task.ends[side & 1];
     let writing = side == 1;
-    let mut fresh = Users {
-        ino: end.ino,
-        writer: 0,
-        reader: 0,
-        writer_entered: 0,
-        reader_entered: 0,
-        writer_tid: 0,
-        reader_tid: 0,
-        contended: 0,
-        calls: 0,
-    };
     let users = match PIPE_USERS.get_ptr_mut(end.pipe) {
-        // SAFETY: a valid map value; two CPUs may write to it at once, then the later is the last user.
-        Some(users) => unsafe { &mut *users },
+        Some(users) => users,
         None => {
-            set_user(&mut fresh, task, me, writing);
-            if PIPE_USERS.insert(end.pipe, fresh, 0).is_err() {
-                count_lost(lost::PIPE_TABLE);
+            // Two CPUs may come at once: who is later finds what the earlier has put there.
+            let _ = PIPE_USERS.insert(end.pipe, Users { ino: end.ino, ..Users::NONE }, BPF_NOEXIST);
+            match PIPE_USERS.get_ptr_mut(end.pipe) {
+                Some(users) => users,
+                None => {
+                    count_lost(lost::PIPE_TABLE);
+                    return;
+                }
             }
-            return;
         }
     };
-    if users.ino != end.ino {
+    // SAFETY: a valid map value; what decides is written atomically.
+    let users = unsafe { &mut *users };
+    if exchange(&mut users.ino, end.ino) != end.ino {
         // The address was used again.
-        set_user(&mut fresh, task, me, writing);
-        *users = fresh;
-        return;
+        *users = Users { ino: end.ino, ..Users::NONE };
     }
-    let last = if writing { users.writer } else { users.reader };
-    if users.contended == 0 && last != 0 && last != me {
-        users.contended = 1;
-        let stable = tell_layout(PIPE_CONTENDED.into(), end.pipe, end.dev) != 0;
-        users.calls = if stable { 0 } else { LAYOUT_EVERY };
-    } else if users.contended != 0 {
+    if contended(users) {
         users.calls += 1;
-        if users.calls >= LAYOUT_EVERY && tell_layout(PIPE_LAYOUT.into(), end.pipe, end.dev) != 0 {
+        if users.calls >= LAYOUT_EVERY && tell_layout(PIPE_LAYOUT.into(), end.pipe, end.dev, 0, 0) != 0 {
             users.calls = 0;
         }
+    } else if let Some(other) = register(users, task, me, writing)
+        && exchange(&mut users.contended, 1) == 0
+    {
+        let stable = tell_layout(PIPE_CONTENDED.into(), end.pipe, end.dev, other, u32::from(writing)) != 0;
+        users.calls = if stable { 0 } else { LAYOUT_EVERY };
     }
-    if users.contended != 0 {
+    if contended(users) {
         task.sampled = 1;
     }
-    set_user(users, task, me, writing);
+    set_user(users, task, writing);
+}
+
+/// Another thread has used the pipe from the same side.
+#[inline(always)]
+fn contended(users: &Users) -> bool {
+    // SAFETY: a plain read, of what another CPU may write.
+    unsafe { core::ptr::read_volatile(&raw const users.contended) != 0 }
+}
+
+/// Puts a value in its place, at once for all CPUs; gives the one before.
+#[inline(always)]
+fn exchange(place: &mut u64, value: u64) -> u64 {
+    // SAFETY: an aligned place that lives as long as the program runs.
+    unsafe { atomic_xchg::<u64, { AtomicOrdering::SeqCst }>(place, value) }
+}
+
+/// The thread is the last user of its side; gives the one before, if that was another.
+///
+/// Two threads on two CPUs may be here at once, and one of the two must see the other: either it finds it here, or what it
+/// has noted of its own call is there before it looks whether the pipe is contended (an exchange is a barrier), so that
+/// the other finds it when it tells who was there before.
+#[inline(always)]
+fn register(users: &mut Users, task: &Task, me: u64, writing: bool) -> Option<u64> {
+    let known = if writing { users.writer } else { users.reader };
+    if known == me {
+        set_user(users, task, writing);
+    }
+    let mut before = exchange(if writing { &mut users.writer } else { &mut users.reader }, me);
+    if before == 0 {
+        set_user(users, task, writing);
+        before = exchange(if writing { &mut users.writer } else { &mut users.reader }, me);
+    }
+    (before != me).then_some(before)
 }
 
 #[inline(always)]
-fn set_user(users: &mut Users, task: &Task, me: u64, writing: bool) {
+fn set_user(users: &mut Users, task: &Task, writing: bool) {
     if writing {
-        users.writer = me;
         users.writer_tid = task.tid;
         users.writer_entered = task.entered;
     } else {
-        users.reader = me;
         users.reader_tid = task.tid;
         users.reader_entered = task.entered;
     }
@@ -266,11 +330,11 @@ fn sample_one(task: &Task, end: &End, me: u64, at: u8, amount: u64) {
     );
 }
 
-/// Tells of all buffers of the pipe the current thread is about to use; 1 if nobody changed them meanwhile. A global
-/// function, as above.
+/// Tells of all buffers of the pipe the current thread is about to use; 1 if nobody changed them meanwhile. `user`: the
+/// one before on its side, the writing one or not. A global function, as above.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn tell_layout(kind: u32, pipe: u64, dev: u32) -> i32 {
+pub extern "C" fn tell_layout(kind: u32, pipe: u64, dev: u32, user: u64, writing: u32) -> i32 {
     let kind = kind as u16;
     let Some(task) = traced(current()) else { return 0 };
     let Some(users) = PIPE_USERS.get_ptr_mut(pipe) else { return 0 };
@@ -294,8 +358,8 @@ pub extern "C" fn tell_layout(kind: u32, pipe: u64, dev: u32) -> i32 {
         layout.ino = users.ino;
         layout.writer_entered = users.writer_entered;
         layout.reader_entered = users.reader_entered;
-        layout.writer = users.writer;
-        layout.reader = users.reader;
+        layout.writer = if writing != 0 { user } else { users.writer };
+        layout.reader = if writing == 0 && user != 0 { user } else { users.reader };
         layout.writer_tid = users.writer_tid;
         layout.reader_tid = users.reader_tid;
         layout.dev = dev;
@@ -331,61 +395,77 @@ pub fn finish(task: &Task, me: Ptr, regs: Ptr) {
     if task.sampled != 0 {
         sample(task, me as u64, point::EXIT, task.ret as u64);
     }
-    let (address, len) = payload_place(task, regs);
+    let (address, buffers) = payload_place(task, regs);
     if task.ends[0].pipe != 0 {
-        call(task, me, 0, address, len);
+        call(task, me, 0, address, buffers);
     }
     if task.ends[1].pipe != 0 {
-        call(task, me, 1, address, len);
+        call(task, me, 1, address, buffers);
     }
 }
 
-/// Where the bytes are, and how many at most; address 0: not in this process's memory.
+/// Where the bytes are, and in how many buffers; address 0: not in this process's memory; 0 buffers: it is no vector.
 #[inline(always)]
 fn payload_place(task: &Task, regs: Ptr) -> (u64, u64) {
     let arg1 = field!(regs, regs_si as u64);
     match task.class {
-        class::READ | class::WRITE => (arg1, u64::MAX),
-        // The first buffer of the vector: struct iovec { base, len }.
-        class::READV | class::WRITEV => peek_user::<[u64; 2]>(arg1).map_or((0, 0), |[base, len]| (base, len)),
+        class::READ | class::WRITE => (arg1, 0),
+        class::READV | class::WRITEV => (arg1, field!(regs, regs_dx as u64)),
         _ => (0, 0),
     }
 }
 
-/// What the pipe holds.
+/// What the pipe holds, and how many open files lead to it.
 struct Fill {
     head: u32,
     tail: u32,
     slots: u32,
     bytes: u32,
+    readers: u32,
+    writers: u32,
     flags: u16,
 }
+
+/// Words from `head` on that are read at once: `max_usage`, `ring_size`, `nr_accounted`, `readers` and `writers` are
+/// among them in all kernels so far.
+const FACTS: usize = 10;
 
 #[inline(always)]
 fn fill(pipe: u64) -> Fill {
     let head_at = offset!(pipe_head);
-    // head, tail, max_usage, ring_size: neighbours in all kernels so far.
-    let facts: [u32; 4] = if offset!(pipe_tail) == head_at + 4
+    let readers_at = offset!(pipe_readers).wrapping_sub(head_at);
+    let together = offset!(pipe_tail) == head_at + 4
         && offset!(pipe_max_usage) == head_at + 8
         && offset!(pipe_ring_size) == head_at + 12
-    {
-        peek(pipe + head_at as u64)
+        && offset!(pipe_writers) == offset!(pipe_readers) + 4;
+    let (head, tail, slots, ring_size, readers, writers);
+    if together && readers_at == 20 {
+        let facts: [u32; FACTS] = peek(pipe + head_at as u64);
+        [head, tail, slots, ring_size, _, readers, writers, ..] = facts;
+    } else if together && readers_at == 24 {
+        let facts: [u32; FACTS] = peek(pipe + head_at as u64);
+        [head, tail, slots, ring_size, _, _, readers, writers, ..] = facts;
     } else {
-        let (head, tail) = head_and_tail(pipe);
-        [head, tail, peek(pipe + offset!(pipe_max_usage) as u64), peek(pipe + offset!(pipe_ring_size) as u64)]
-    };
-    let [head, tail, slots, ring_size] = facts;
+        (head, tail) = head_and_tail(pipe);
+        slots = peek(pipe + offset!(pipe_max_usage) as u64);
+        ring_size = peek(pipe + offset!(pipe_ring_size) as u64);
+        readers = peek(pipe + offset!(pipe_readers) as u64);
+        writers = peek(pipe + offset!(pipe_writers) as u64);
+    }
+    let mut fill = Fill { head, tail, slots, bytes: 0, readers, writers, flags: flag::STABLE };
     if head == tail {
-        return Fill { head, tail, slots, bytes: 0, flags: flag::STABLE };
+        return fill;
     }
     let buffers: u64 = peek(pipe + offset!(pipe_bufs) as u64);
-    let bytes = if head.wrapping_sub(tail) == 1 {
+    fill.bytes = if head.wrapping_sub(tail) == 1 {
         peek(buffer(buffers, ring_size, tail) + offset!(buffer_len) as u64)
     } else {
         pipe_bytes(buffers, ring_size, head, tail)
     };
-    let stable = owner(pipe) == 0 && head_and_tail(pipe) == (head, tail);
-    Fill { head, tail, slots, bytes, flags: if stable { flag::STABLE } else { 0 } }
+    if owner(pipe) != 0 || head_and_tail(pipe) != (head, tail) {
+        fill.flags = 0;
+    }
+    fill
 }
 
 /// The lengths of the buffers from `tail` to `head`, added up; [`UNKNOWN`] if there are too many.
@@ -417,19 +497,19 @@ struct WithPayload<const N: usize> {
 }
 
 #[inline(always)]
-fn call(task: &Task, me: Ptr, side: usize, address: u64, len: u64) {
+fn call(task: &Task, me: Ptr, side: usize, address: u64, buffers: u64) {
     let end = &task.ends[side & 1];
     let ret = task.ret;
     // With a descriptor table of its own, nobody can have closed the descriptor meanwhile.
     let alone = descriptor::is_alone(me);
     let mut flags = end.flags | if task.sampled != 0 { flag::SAMPLED } else { 0 };
-    let mut now = Fill { head: 0, tail: 0, slots: 0, bytes: UNKNOWN, flags: 0 };
+    let mut now = Fill { head: 0, tail: 0, slots: 0, bytes: UNKNOWN, readers: 0, writers: 0, flags: 0 };
     if alone || descriptor::file_of(me, end.fd as u64) == end.file {
         now = fill(end.pipe);
         flags |= now.flags;
         if ret <= 0 {
-            let others = if flags & flag::WRITE != 0 { offset!(pipe_readers) } else { offset!(pipe_writers) };
-            if peek::<u32>(end.pipe + others as u64) == 0 {
+            let others = if flags & flag::WRITE != 0 { now.readers } else { now.writers };
+            if others == 0 {
                 flags |= flag::LONELY;
             }
         }
@@ -437,8 +517,7 @@ fn call(task: &Task, me: Ptr, side: usize, address: u64, len: u64) {
     let limit = setting!(payload_limit);
     let mut keep = 0;
     if ret > 0 && address != 0 {
-        let bytes = if len < ret as u64 { len } else { ret as u64 };
-        keep = if bytes < u64::from(limit) { bytes as u32 } else { limit };
+        keep = if (ret as u64) < u64::from(limit) { ret as u32 } else { limit };
     }
     let record = PipeCall {
         header: header(PIPE_CALL, task.returned, task.tid, task.tgid),
@@ -456,25 +535,34 @@ fn call(task: &Task, me: Ptr, side: usize, address: u64, len: u64) {
         fill: now.bytes,
         slots: now.slots,
         payload_len: keep,
-        reserved: 0,
+        readers: short(now.readers),
+        writers: short(now.writers),
     };
     if keep == 0 {
         emit(lost::PIPE, record);
+    } else if buffers != 0 {
+        if keep < SMALL as u32 {
+            with_vector::<SMALL, { 2 * SMALL }>(&record, address, buffers, keep);
+        } else {
+            with_vector::<LARGE, { 2 * LARGE }>(&record, address, buffers, keep);
+        }
+    } else if keep <= task.payload_len {
+        with_kept(&record, me);
     } else if keep <= 16 {
-        with_payload::<16>(&record, address, keep);
+        with_bytes::<16>(&record, address, keep);
     } else if keep <= 64 {
-        with_payload::<64>(&record, address, keep);
+        with_bytes::<64>(&record, address, keep);
     } else if keep <= 256 {
-        with_payload::<256>(&record, address, keep);
+        with_bytes::<256>(&record, address, keep);
     } else if keep <= 1024 {
-        with_payload::<1024>(&record, address, keep);
+        with_bytes::<1024>(&record, address, keep);
     } else {
-        with_payload::<4096>(&record, address, keep);
+        with_bytes::<4096>(&record, address, keep);
     }
 }
 
 #[inline(always)]
-fn with_payload<const N: usize>(call: &PipeCall, address: u64, keep: u32) {
+fn with_bytes<const N: usize>(call: &PipeCall, address: u64, keep: u32) {
     let Some(mut record) = reserve::<WithPayload<N>>(lost::PIPE) else { return };
     // SAFETY: the record's room.
     unsafe {
@@ -485,4 +573,49 @@ fn with_payload<const N: usize>(call: &PipeCall, address: u64, keep: u32) {
         }
     }
     record.submit();
+}
+
+/// A record with the bytes that were kept at the write's entry.
+#[inline(always)]
+fn with_kept(call: &PipeCall, me: Ptr) {
+    let Some((_, payload)) = with_payload(me) else { return };
+    let Some(mut record) = reserve::<WithPayload<PAYLOAD>>(lost::PIPE) else { return };
+    // SAFETY: the record's room.
+    unsafe {
+        let room = record.as_mut_ptr();
+        (*room).call = *call;
+        (*room).payload = *payload;
+    }
+    record.submit();
+}
+
+/// A record with the bytes of several buffers, one behind the other: fewer than `N` in a room of twice as many, so that
+/// the verifier sees that each fits wherever it begins.
+#[inline(always)]
+fn with_vector<const N: usize, const ROOM: usize>(call: &PipeCall, vector: u64, buffers: u64, keep: u32) {
+    let Some(mut record) = reserve::<WithPayload<ROOM>>(lost::PIPE) else { return };
+    // SAFETY: the record's room.
+    unsafe {
+        let room = record.as_mut_ptr();
+        (*room).call = *call;
+        (*room).call.payload_len = copy_vector::<N, ROOM>(&raw mut (*room).payload, vector, buffers, VECTORS, keep);
+    }
+    record.submit();
+}
+
+/// A count that fits; more than that is never asked for exactly.
+#[inline(always)]
+fn short(count: u32) -> u16 {
+    if count > u32::from(u16::MAX) { u16::MAX } else { count as u16 }
+}
+
+/// Tells, once, that the thread's process moves bytes in ways that are not followed.
+#[inline(always)]
+pub fn unseen(task: &mut Task, me: Ptr) {
+    if task.unseen != 0 {
+        return;
+    }
+    task.unseen = 1;
+    let header = header(PIPE_UNSEEN, now(), task.tid, task.tgid);
+    emit(lost::PIPE, PipeUnseen { header, files: field!(me, task_files as u64) });
 }

@@ -1,7 +1,9 @@
 //! What the live tests trace besides pipes under load: each workload prints `name value` lines of what it did and saw.
 
 mod attach;
+mod beyond;
 mod flood;
+mod mistakes;
 mod pipes;
 mod processes;
 mod signals;
@@ -17,7 +19,13 @@ pub fn run(words: &[&str]) -> bool {
         ["reader"] => attach::reader(),
         ["pair"] => attach::pair(),
         ["threads"] => attach::threads(),
+        ["mistake", name] => mistakes::run(name, true),
+        ["correct", name] => mistakes::run(name, false),
         ["hold-still", ready] => pipes::hold_still(ready.parse().unwrap()),
+        ["give", path] => beyond::give(path),
+        ["take", path] => beyond::take(path),
+        ["compat"] => beyond::compat(),
+        ["ring"] => beyond::ring(),
         [name] => return pipes::run(name) || signals::run(name) || processes::run(name),
         _ => return false,
     }

@@ -85,7 +85,7 @@ fn passed() {
     reap(child);
 }
 
-fn send(socket: c_int, fd: c_int) {
+pub(super) fn send(socket: c_int, fd: c_int) {
     let mut byte = [0_u8];
     let mut control = [0_u64; 3];
     let mut part = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
@@ -105,7 +105,7 @@ fn send(socket: c_int, fd: c_int) {
     }
 }
 
-fn receive(socket: c_int) -> c_int {
+pub(super) fn receive(socket: c_int) -> c_int {
     let mut byte = [0_u8];
     let mut control = [0_u64; 3];
     let mut part = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };

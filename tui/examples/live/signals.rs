@@ -32,7 +32,7 @@ pub fn run(name: &str) -> bool {
     true
 }
 
-static HANDLED: AtomicU32 = AtomicU32::new(0);
+pub(super) static HANDLED: AtomicU32 = AtomicU32::new(0);
 
 extern "C" fn count(_: c_int) {
     HANDLED.fetch_add(1, Ordering::SeqCst);
@@ -53,12 +53,12 @@ fn handle_with(signal: c_int, flags: c_int, handler: extern "C" fn(c_int)) {
     }
 }
 
-fn disposition(signal: c_int, to: usize) {
+pub(super) fn disposition(signal: c_int, to: usize) {
     // SAFETY: SIG_IGN or SIG_DFL.
     unsafe { libc::signal(signal, to) };
 }
 
-fn mask(how: c_int, signal: c_int) {
+pub(super) fn mask(how: c_int, signal: c_int) {
     // SAFETY: a set on the stack.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();

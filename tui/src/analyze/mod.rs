@@ -1,16 +1,23 @@
-//! What events and worlds mean: filters, lines for people, explanations.
+//! What events and worlds mean: filters, lines for people, explanations, findings.
 
+mod check;
 mod explain;
 mod filter;
+mod findings;
 mod line;
 mod properties;
 mod span;
+mod stats;
 
+pub use check::{Check, RuleError, Rules, Verdict};
 pub use explain::explain;
 pub use filter::{Filter, FilterError};
+pub use findings::{Finding, Findings};
 pub use line::{Lines, TimeStyle, line};
 pub use properties::{Addressing, Cast, Direction, Properties, Unit, properties};
 pub use span::{Role, Span, coloured, duration, plain};
+
+pub use stats::{ChannelStats, Latency, ProcessStats, SignalStats, Stats, Tables, Waited};
 
 #[cfg(test)]
 mod tests;

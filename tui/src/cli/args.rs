@@ -28,6 +28,7 @@ Examples:
   sudo ipcscope trace -e signal -p 4711                the signals of a running process
   sudo ipcscope record -o a.ipcs -- make -j4           record now ...
   ipcscope replay a.ipcs                               ... look later, without root
+  ipcscope diagnose a.ipcs                             what went wrong in it
   ipcscope demo                                        lessons, for a start
   ipcscope doctor                                      what is missing for tracing here",
     after_long_help = "\
@@ -36,11 +37,13 @@ Examples:
   sudo ipcscope trace -e signal -p 4711                the signals of a running process
   sudo ipcscope record -o a.ipcs -- make -j4           record now ...
   ipcscope replay a.ipcs                               ... look later, without root
+  ipcscope diagnose a.ipcs                             what went wrong in it
   ipcscope demo                                        lessons, for a start
   ipcscope doctor                                      what is missing for tracing here
 
 Exit status of watch, trace and record with a command: that of the command; if a signal killed it, ipcscope dies of \
-the same signal. Command not found 127, not executable 126. Otherwise 0; own failure 1, wrong usage 2, not permitted 4.
+the same signal. Command not found 127, not executable 126. Otherwise 0; own failure 1, wrong usage 2, findings 3, not \
+permitted 4.
 
 Environment: NO_COLOR and TERM=dumb switch colours off."
 )]
@@ -94,6 +97,38 @@ Examples:
   ipcscope print --json build.ipcs | jq .kind | sort | uniq -c
   ipcscope print --filter 'kind:signal | error:EPIPE' build.ipcs")]
     Print(PrintArgs),
+    /// Tables of a recording: per process, per channel, per signal
+    #[command(after_help = "\
+Examples:
+  ipcscope stats build.ipcs
+  ipcscope stats --json build.ipcs | jq 'select(.of == \"channel\")'
+  ipcscope stats --filter 't:2..3 comm:sort' build.ipcs")]
+    Stats(StatsArgs),
+    /// Say what is wrong in a recording: what happened, what to change, and the events that show it
+    #[command(after_help = "\
+Examples:
+  ipcscope diagnose build.ipcs
+  ipcscope diagnose --json build.ipcs | jq -r 'select(.kind == \"finding\").text'
+
+Exit status: 0 if nothing was found, 3 if something was.")]
+    Diagnose(DiagnoseArgs),
+    /// Check a recording against rules, for grading and CI
+    #[command(after_help = "\
+A rule is a line `NAME: [no|N..M] FILTER [within T]`: at least one event matches the filter (see `print`), none does, or \
+N to M do (N.. and ..M leave a side open); `within 2s` looks at the first two seconds only. Built-in rules stand alone:
+  no-lost-events           nothing is missing in the recording
+  no-leaked-ends           nobody ends with an open pipe end (beyond fd 2) that it never used
+  every-message-received   as many bytes came out of each channel as went in
+  no-eintr-unhandled       no call is given up because a signal interrupted it
+  no-deadlock              nobody waits for what cannot come: deadlock, no end-of-file, a full pipe without reader
+`#` starts a comment. What was lost makes a rule that rests on it broken.
+
+Example:
+  printf 'three: 3..3 kind:send comm:client\nno-deadlock\n' > rules
+  ipcscope check run.ipcs rules
+
+Exit status: 0 if all rules hold, 3 if one is broken, 1 if the rules cannot be read.")]
+    Check(CheckArgs),
     /// Lessons that show how processes communicate; without a name, their list
     Demo(DemoArgs),
     /// Check what this machine and this user can trace, and say what to do about what is missing
@@ -309,6 +344,48 @@ impl LineArgs {
             (false, _) => Times::DayMicros,
         }
     }
+}
+
+/// `stats`.
+#[derive(Args, Clone, Debug)]
+pub struct StatsArgs {
+    /// The recording; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Print a JSON object a line, instead of text for people
+    #[arg(long)]
+    pub json: bool,
+    /// Count only events that match (see `print`)
+    #[arg(long, value_name = "EXPR", value_parser = filter)]
+    pub filter: Option<Filter>,
+    /// When to use colours
+    #[arg(long, value_name = "WHEN", default_value_t, value_enum)]
+    pub color: Color,
+}
+
+/// `diagnose`.
+#[derive(Args, Clone, Debug)]
+pub struct DiagnoseArgs {
+    /// The recording; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Print a JSON object a line, instead of text for people
+    #[arg(long)]
+    pub json: bool,
+    /// When to use colours
+    #[arg(long, value_name = "WHEN", default_value_t, value_enum)]
+    pub color: Color,
+}
+
+/// `check`.
+#[derive(Args, Clone, Debug)]
+pub struct CheckArgs {
+    /// The recording
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The rules, a line each
+    #[arg(value_name = "RULES-FILE")]
+    pub rules: PathBuf,
 }
 
 /// `demo`.

@@ -4,6 +4,8 @@
 pub mod args;
 mod check;
 mod demo;
+mod diagnose;
+mod doctor;
 mod follow;
 mod lines;
 pub mod manual;
@@ -11,6 +13,7 @@ mod print;
 mod record;
 mod replay;
 mod setup;
+mod stats;
 mod trace;
 mod units;
 mod watch;
@@ -35,8 +38,11 @@ pub fn run() -> Outcome {
         Command::Record(args) => record::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Print(args) => print::run(args),
+        Command::Stats(args) => stats::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Diagnose(args) => diagnose::run(args),
         Command::Demo(args) => demo::run(args),
-        Command::Doctor(args) => check::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Completions { shell } => {
             manual::completions(*shell, &mut io::stdout()).map(|()| SUCCESS).map_err(Into::into)
         }

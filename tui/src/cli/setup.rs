@@ -72,6 +72,7 @@ pub fn recorder(
         ..RecordingHeader::default()
     };
     header.facts.insert("events".to_owned(), args.events.to_string().into());
+    header.facts.insert("follow".to_owned(), (!args.no_follow).into());
     Recorder::start(sink, &header, RECORDER_QUEUE).context("failed to write the recording")
 }
 

@@ -2,11 +2,13 @@
 //!
 //! Tables are keyed by the kernel's `files_struct`, which threads (and CLONE_FILES) share.
 
+mod inherit;
+
 use std::collections::{BTreeMap, HashMap};
 
 use ipcscope_common::descriptor::{self as wire, change, object};
 
-use crate::event::{Call, ChannelChange, ChannelEvent, ChannelId, ChannelType, End, Kind, PeerPid, Task};
+use crate::event::{Call, ChannelChange, ChannelEvent, ChannelId, ChannelType, End, Kind, Task};
 
 use super::{Decoder, names, pipe::Pipe};
 
@@ -23,6 +25,8 @@ pub struct Held {
     pub key: Key,
     /// Which end.
     pub end: End,
+    /// The open file, which copies share.
+    pub file: u64,
 }
 
 /// A descriptor table.
@@ -30,6 +34,8 @@ pub struct Held {
 pub struct Table {
     users: u32,
     held: BTreeMap<i32, Held>,
+    /// Its processes may move bytes in ways that are not followed.
+    unseen: bool,
 }
 
 /// Everything known about channels.
@@ -43,6 +49,8 @@ pub struct Channels {
     outside: HashMap<Key, Vec<u32>>,
     /// What exec has left open, until the exec itself is told.
     after_exec: HashMap<u32, Vec<wire::Descriptor>>,
+    /// Time of the data.
+    pub now: u64,
     /// Pipes nobody in the trace holds any more: kernel addresses, for whoever keeps tables by them.
     gone: Vec<u64>,
 }
@@ -105,9 +113,12 @@ impl Channels {
     }
 
     fn put(&mut self, files: u64, fd: i32, held: Held) {
-        let old = self.tables.entry(files).or_default().held.insert(fd, held);
+        let table = self.tables.entry(files).or_default();
+        let old = table.held.insert(fd, held);
         if let Some(pipe) = self.pipes.get_mut(&held.key) {
             pipe.holders += 1;
+            pipe.unseen |= table.unseen;
+            pipe.openers.take(held.file, held.end);
         }
         if let Some(old) = old {
             self.release(old);
@@ -123,7 +134,23 @@ impl Channels {
     fn release(&mut self, held: Held) {
         if let Some(pipe) = self.pipes.get_mut(&held.key) {
             pipe.holders = pipe.holders.saturating_sub(1);
+            pipe.openers.release(held.file, self.now);
         }
+    }
+
+    /// The processes that use this table may move bytes in ways that are not followed: through any end they hold.
+    pub fn move_unseen(&mut self, files: u64) {
+        let table = self.tables.entry(files).or_default();
+        table.unseen = true;
+        for held in table.held.values() {
+            if let Some(pipe) = self.pipes.get_mut(&held.key) {
+                pipe.unseen = true;
+            }
+        }
+    }
+
+    fn moves_unseen(&self, files: u64) -> bool {
+        self.tables.get(&files).is_some_and(|table| table.unseen)
     }
 }
 
@@ -166,7 +193,7 @@ impl Decoder {
         let thread = self.tasks.ensure(task.tid, task.pid);
         thread.files = record.files;
         let (key, end) = (key_of(record), end_of(record));
-        let held = Held { key, end };
+        let held = Held { key, end, file: record.file };
         let creating = record.change == change::CREATED && end == End::R;
         self.channels.ensure(key, record.object, record.slots, record.address, creating);
         if record.change == change::CLOSED {
@@ -178,6 +205,15 @@ impl Decoder {
         if record.change == change::RESIZED {
             self.resized(record, task, held);
             return;
+        }
+        if record.change == change::SENT {
+            self.sent(record, task, held);
+            return;
+        }
+        if record.change == change::PASSED
+            && let Some(pipe) = self.channels.pipes.get_mut(&key)
+        {
+            pipe.on_the_way = pipe.on_the_way.saturating_sub(1);
         }
         self.channels.put(record.files, record.fd, held);
         match record.change {
@@ -206,6 +242,16 @@ impl Decoder {
         }
         told.call = Some(call);
         self.push(record.header.time, task, Kind::Channel(told));
+    }
+
+    /// A message takes a copy of an end along. Until somebody in the trace gets it, it may be anybody's.
+    fn sent(&mut self, record: &wire::Descriptor, task: Task, held: Held) {
+        let Some(pipe) = self.channels.pipes.get_mut(&held.key) else { return };
+        match record.ret {
+            0 => pipe.on_the_way += 1,
+            1.. => self.tell_call(record, task, held, ChannelChange::Passed),
+            _ => pipe.on_the_way = pipe.on_the_way.saturating_sub(1),
+        }
     }
 
     fn plain_call(&mut self, record: &wire::Descriptor, task: Task) -> Call {
@@ -257,91 +303,6 @@ impl Decoder {
         }
     }
 
-    /// A new thread shares its creator's table or gets a copy of it.
-    pub(super) fn inherit(&mut self, time: u64, child: Task, parent: Task, from: u64, to: u64) {
-        self.channels.use_table(to);
-        if from == to {
-            return;
-        }
-        let held: Vec<(i32, Held)> = match self.channels.tables.get(&from) {
-            Some(table) => table.held.iter().map(|(fd, held)| (*fd, *held)).collect(),
-            None => return,
-        };
-        for (fd, held) in held {
-            self.channels.put(to, fd, held);
-            if let Some(mut event) = self.channel_event(held, fd, ChannelChange::Inherited) {
-                event.peer = Some(PeerPid { pid: parent.pid });
-                self.push(time, child, Kind::Channel(event));
-            }
-        }
-    }
-
-    /// A thread ended: with the last one its table closes.
-    pub(super) fn leave_table(&mut self, time: u64, task: Task, files: u64) {
-        let Some(table) = self.channels.tables.get_mut(&files) else { return };
-        table.users = table.users.saturating_sub(1);
-        if table.users > 0 {
-            return;
-        }
-        let fds: Vec<i32> = table.held.keys().copied().collect();
-        self.close_all(time, task, files, &fds);
-        self.channels.tables.remove(&files);
-    }
-
-    pub(super) fn held(&mut self, record: &wire::Descriptor) {
-        let rows = self.channels.after_exec.entry(record.header.tid).or_default();
-        rows.push(*record);
-    }
-
-    /// The table after an exec is known in full: what is missing was closed by close-on-exec.
-    pub(super) fn table_after_exec(&mut self, time: u64, task: Task, before: u64, after: u64, first: bool) {
-        let rows = self.channels.after_exec.remove(&task.tid).unwrap_or_default();
-        if before != after {
-            // The exec gave the process a table of its own.
-            if let Some(table) = self.channels.tables.get_mut(&before) {
-                table.users = table.users.saturating_sub(1);
-                let copy: Vec<_> = table.held.iter().map(|(fd, held)| (*fd, *held)).collect();
-                for (fd, held) in copy {
-                    self.channels.put(after, fd, held);
-                }
-            }
-            self.channels.use_table(after);
-        }
-        let stay: Vec<i32> = rows.iter().map(|row| row.fd).collect();
-        let table = self.channels.tables.entry(after).or_default();
-        let close: Vec<i32> = table.held.keys().filter(|fd| !stay.contains(fd)).copied().collect();
-        if first {
-            // What we opened ourselves between fork and exec is nobody's business.
-            for fd in close {
-                if let Some(held) = self.channels.take(after, fd) {
-                    self.sweep(held.key);
-                }
-            }
-        } else {
-            self.close_all(time, task, after, &close);
-        }
-        for row in rows {
-            let held = Held { key: key_of(&row), end: end_of(&row) };
-            let table = self.channels.tables.entry(after).or_default();
-            let known = table.held.get(&row.fd) == Some(&held);
-            if !known || first {
-                self.channels.ensure(held.key, row.object, row.slots, row.address, false);
-                if !known {
-                    self.channels.put(after, row.fd, held);
-                }
-                self.attached(time, task, &row, held);
-            }
-        }
-    }
-
-    fn attached(&mut self, time: u64, task: Task, row: &wire::Descriptor, held: Held) {
-        if let Some(mut event) = self.channel_event(held, row.fd, ChannelChange::Attached) {
-            event.slots = Some(row.slots);
-            event.capacity = Some(u64::from(row.slots) * PAGE);
-            self.push(time, task, Kind::Channel(event));
-        }
-    }
-
     pub(super) fn found_held(&mut self, record: &wire::Descriptor) {
         let header = &record.header;
         let (key, end) = (key_of(record), end_of(record));
@@ -352,13 +313,21 @@ impl Decoder {
             }
             return;
         }
-        let held = Held { key, end };
+        let held = Held { key, end, file: record.file };
         let task = Task { pid: header.tgid, tid: header.tid };
         let is_held = self.tasks.get(task.tid).is_some_and(|thread| thread.held);
         self.channels.ensure(key, record.object, record.slots, record.address, false);
         self.channels.put(record.files, record.fd, held);
         if !is_held {
             self.attached(header.time, task, record, held);
+        }
+    }
+
+    fn attached(&mut self, time: u64, task: Task, row: &wire::Descriptor, held: Held) {
+        if let Some(mut event) = self.channel_event(held, row.fd, ChannelChange::Attached) {
+            event.slots = Some(row.slots);
+            event.capacity = Some(u64::from(row.slots) * PAGE);
+            self.push(time, task, Kind::Channel(event));
         }
     }
 }

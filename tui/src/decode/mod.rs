@@ -62,6 +62,7 @@ impl Decoder {
         match (record::header(bytes), record::parse(bytes)) {
             (Ok(header), Ok(record)) => {
                 self.now = self.now.max(header.time);
+                self.channels.now = self.now;
                 self.numbers.take(&header);
                 self.apply(record);
             }
@@ -133,6 +134,7 @@ impl Decoder {
             Record::PipeSample(record) => self.pipe_sample(&record),
             Record::PipeContended(record) => self.pipe_contended(&record),
             Record::PipeLayout(record) => self.pipe_layout(&record),
+            Record::PipeUnseen(record) => self.pipe_unseen(&record),
             Record::Generate(record) => self.generate(&record),
             Record::Deliver(record) => self.deliver(&record),
             Record::Lost(record) => self.records_lost(&record),

@@ -23,6 +23,7 @@ pub struct Recording {
     reader: Reader<Box<dyn Read + Send>>,
     decoder: Decoder,
     families: FamilySet,
+    until: u64,
     finished: bool,
     waiting: Option<(u64, Vec<u8>)>,
 }
@@ -88,7 +89,7 @@ impl Recording {
             .and_then(|set| set.as_str()?.parse().ok())
             .unwrap_or_else(FamilySet::all);
         let decoder = Decoder::new(families);
-        Ok(Self { path: path.to_owned(), reader, decoder, families, finished: false, waiting: None })
+        Ok(Self { path: path.to_owned(), reader, decoder, families, until: 0, finished: false, waiting: None })
     }
 
     /// How it was made.
@@ -99,6 +100,16 @@ impl Recording {
     /// The command's terminal, if it had one of its own.
     pub fn screen(&self) -> Option<Screen> {
         self.reader.header().screen
+    }
+
+    /// Children of those traced were traced too.
+    pub fn follows(&self) -> bool {
+        self.reader.header().facts.get("follow").and_then(serde_json::Value::as_bool).unwrap_or(true)
+    }
+
+    /// When tracing was still going on, ns, as far as it has been read: events may have ended before.
+    pub fn until(&self) -> u64 {
+        self.until
     }
 
     /// It was asked to capture certain families only.
@@ -114,7 +125,10 @@ impl Recording {
         for _ in 0..FRAMES {
             match self.reader.next() {
                 Some(Ok(frame)) => match frame.kind {
-                    FrameKind::Wire => self.decoder.record(&frame.bytes, events),
+                    FrameKind::Wire => {
+                        self.until = self.until.max(frame.time);
+                        self.decoder.record(&frame.bytes, events);
+                    }
                     FrameKind::Output if events.is_empty() => {
                         return Ok(Some(Item::Output(frame.time, frame.bytes)));
                     }

@@ -40,6 +40,13 @@ pub(super) fn header(app: &App, frame: &mut Frame, area: Rect) {
         if lost > 0 { theme.alarm() } else { Style::new() },
     ));
     right.push(Span::raw("  "));
+    if !app.findings.list.is_empty() {
+        let n = app.findings.list.len();
+        let name = if n == 1 { " finding" } else { " findings" };
+        let name = if room < 100 { "" } else { name };
+        right.push(Span::styled(format!("! {n}{name}"), theme.alarm()));
+        right.push(Span::raw("  "));
+    }
     for (place, (view, name)) in View::ALL.into_iter().enumerate() {
         let (shown, number) = (app.view == view, place + 1);
         // Where there is little room, only the one that is shown has a name.

@@ -14,6 +14,7 @@ pub(super) const ALL: &[Group] = &[
             (", .", "one event back, one event forward (pauses)"),
             ("/", "filter: list only events that match"),
             ("f  n N", "find an event that matches · the next · the one before"),
+            ("!", "findings: what is wrong, why, and what to change"),
             ("t", "type into the command's terminal; Ctrl-] comes back"),
             ("T  < >", "terminal small, large, hidden · scroll it back and forth"),
             ("Ctrl-L", "paint the screen anew"),

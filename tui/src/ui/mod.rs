@@ -6,12 +6,14 @@
 //! cell unescaped. Tested by screens as text in `tests/snapshots`, and by random keys and sizes that must never panic.
 //!
 //! The views: `map` (who talks to whom, and who waits), `events` (what happened, and why), `timeline` (where the time
-//! goes), `signals` (what became of each); `pane` is the command's own terminal.
+//! goes), `signals` (what became of each); `pane` is the command's own terminal, `findings` a box over
+//! them: what is wrong.
 
 mod ascii;
 mod bars;
 mod clock;
 mod events;
+mod findings;
 mod help;
 mod keys;
 mod log;

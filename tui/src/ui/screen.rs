@@ -8,7 +8,7 @@ use ratatui::{
 };
 
 use super::{
-    App, ascii, bars, events, help, map,
+    App, ascii, bars, events, findings, help, map,
     pane::Extent,
     signals,
     state::{Dialog, View},
@@ -177,6 +177,7 @@ fn draw_areas(app: &App, frame: &mut Frame, areas: &Areas) {
     bars::footer(app, frame, areas.footer);
     match app.dialog {
         Some(Dialog::Help(line)) => help::draw(app, frame, line),
+        Some(Dialog::Findings(place)) => findings::draw(app, frame, place),
         Some(Dialog::Quit) => help::draw_quit(app, frame),
         None => {}
     }

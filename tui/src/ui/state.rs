@@ -5,6 +5,7 @@ use std::{process::ExitStatus, time::Duration};
 use super::{
     clock::Clock,
     events::{List, Trail},
+    findings,
     log::Log,
     map::Selection,
     message::Mode,
@@ -39,6 +40,8 @@ pub struct App {
     pub(super) tracks: Tracks,
     /// Puts events into words, with the names it has learned.
     pub(super) lines: Lines,
+    /// The rules of `diagnose` at work.
+    pub(super) findings: findings::Watch,
     pub(super) clock: Clock,
     /// The world at the cursor, and its time, while paused or looking back.
     pub(super) seen: Option<Seen>,
@@ -99,6 +102,8 @@ impl View {
 pub(super) enum Dialog {
     /// All keys, from that line on.
     Help(u16),
+    /// What is wrong.
+    Findings(findings::Place),
     /// The command is running: what is to become of it?
     Quit,
 }
@@ -125,6 +130,7 @@ impl App {
             log: Log::new(options.kept_events),
             tracks: Tracks::default(),
             lines: Lines::new(),
+            findings: findings::Watch::default(),
             clock: Clock::default(),
             seen: None,
             paused: false,
@@ -156,9 +162,13 @@ impl App {
     pub(super) fn now(&self) -> Nanos {
         match &self.seen {
             Some(seen) if self.paused => seen.now,
-            _ if self.is_live() => self.clock.now(self.live.now),
-            _ => self.live.now,
+            _ => self.present(),
         }
+    }
+
+    /// The time of the present, whatever is being looked at.
+    pub(super) fn present(&self) -> Nanos {
+        if self.is_live() { self.clock.now(self.live.now) } else { self.live.now }
     }
 
     /// Events may still come, in real time.

@@ -27,6 +27,7 @@ impl App {
             Message::Update(update) => self.source(update, &mut effects),
             Message::Tick { wall } => {
                 self.clock.tick(wall);
+                self.findings.look(&self.live, self.present(), Some(wall));
                 if self.said().is_none() {
                     self.notice = None;
                 }
@@ -84,6 +85,7 @@ impl App {
                 if self.stage == Stage::Leaving {
                     effects.push(Effect::Quit(Outcome::Done));
                 }
+                self.findings.look(&self.live, self.present(), None);
                 self.stage = Stage::Ended(ending);
             }
             Update::Failed(why) => self.stage = Stage::Failed(why),
@@ -99,6 +101,7 @@ impl App {
         for event in events {
             self.lines.learn(&event);
             let before = self.log.wants_world().then(|| self.live.clone());
+            self.findings.apply(&self.live, &event);
             self.live.apply(&event);
             let index = self.log.end();
             self.log.push(event, before, held);
@@ -155,6 +158,9 @@ impl App {
     }
 
     fn dialog_key(&mut self, key: KeyEvent, effects: &mut Vec<Effect>) {
+        if let Some(Dialog::Findings(place)) = self.dialog {
+            return self.findings_key(key, place);
+        }
         match (self.dialog, key.code) {
             (Some(Dialog::Quit), KeyCode::Char('d')) => {
                 effects.push(Effect::Ask(Request::Detach));
@@ -205,6 +211,7 @@ impl App {
             KeyCode::Char(key) if View::by_key(key).is_some() => self.view = View::by_key(key).unwrap_or(self.view),
             KeyCode::Tab => self.view = self.view.next(true),
             KeyCode::BackTab => self.view = self.view.next(false),
+            KeyCode::Char('!') => self.open_findings(),
             KeyCode::Char(' ' | 'p') => self.toggle_pause(),
             KeyCode::Char('/') | KeyCode::F(4) => {
                 let text = self.list.filter.source().to_owned();

@@ -262,3 +262,21 @@ fn while_paused_in_the_past_no_later_signal_shows() {
     let mut stage = Stage::live(SIZE, 1.0);
     stage.keys(" 2gfsignal:CHLD<Enter>,,,,4").shows("┌ signals 1 ").hides("SIGCHLD");
 }
+
+/// A child that waits for an end-of-file that never comes: its parent holds the write end and waits for the child.
+const STUCK: &str = "0 1 par exec /bin/par\n0 1 par pipe 7 3 4\n0 1 par fork 2\n0 2 kid inherit 7 r 3 from 1\n\
+                     0 1 par close 7 r 3\n0.1 2 kid state BLOCKED read 7 fd 3\n0.2 1 par state BLOCKED wait4 for 2\n";
+
+#[test]
+fn findings_come_by_themselves_and_lead_to_their_events() {
+    let mut stage = Stage::new(options(), SIZE);
+    stage.update(Update::Started(Header::default()));
+    stage.wait(1000);
+    stage.update(Update::Events(events(STUCK, 1.0)));
+    stage.keys("!").shows("no findings so far").hides("no-end-of-file");
+    stage.wait(5000);
+    stage.shows("! 1 finding ");
+    stage.keys("!").shows("! no-end-of-file").shows("par 1 (fd 4), which never wrote").shows("events 1 5");
+    stage.keys("<Right><Enter>").hides("! no-end-of-file").shows("event 5").shows("BLOCKED in read");
+    stage.keys("!<Esc>").hides("! no-end-of-file");
+}

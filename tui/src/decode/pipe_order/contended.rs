@@ -8,14 +8,19 @@
 //! Invariants: what really happened is among the hypotheses as long as the records are complete and the kernel's rules
 //! are those of [`super::ring`]; only what all hypotheses share is reported. Tested in `truth_tests`.
 
+mod filter;
+mod settle;
+
 use std::collections::VecDeque;
 
 use super::calls::{Call, Calls};
-use super::hypothesis::{Hypothesis, Outcome, Setting, collapse};
+use super::hypothesis::{Hypothesis, Setting, collapse};
 use super::ring::{Ring, Seen};
 use super::search::{Goal, reach};
-use super::solo::{Solo, leftover};
-use super::{CallId, Layout, Leftover, Method, Resolved, Sample, Side, Why};
+use super::solo::Solo;
+use super::{CallId, Layout, Method, Resolved, Sample, Side, Why};
+use filter::view;
+use settle::undecided;
 
 /// Steps that wait for later ones.
 const WINDOW: usize = 128;
@@ -66,18 +71,6 @@ enum Event {
 struct Step {
     time: u64,
     event: Event,
-}
-
-/// What a sample tells.
-struct View {
-    /// The state was this, as far as the coordinates did not change while they were read.
-    seen: Seen,
-    /// A little earlier the writing side had stood there.
-    passed: Option<Seen>,
-    /// This call was in its section.
-    inside: Option<u32>,
-    /// Somebody else may have been in a section whose effect is in the state already.
-    busy: bool,
 }
 
 /// A call that exited with bytes and whose outcome is not the same in all hypotheses yet.
@@ -303,98 +296,6 @@ impl Contended {
         self.settle(PATIENCE, out);
     }
 
-    /// The hypotheses that agree with a step; `None` if there are none, or too many.
-    fn filter(
-        &self,
-        before: Vec<Hypothesis>,
-        slot: u32,
-        kind: &Kind,
-        view: &View,
-        calls: &Calls,
-    ) -> Option<Vec<Hypothesis>> {
-        let call = calls.get(slot)?;
-        let search = |from, goal| reach(from, goal, &self.acting, calls, &self.setting).ok();
-        let leaves = match kind {
-            Kind::Exit => true,
-            Kind::Out { asleep, .. } => !asleep || call.side == Side::Write,
-            _ => false,
-        };
-        let before = match view.passed {
-            Some(passed) if Self::has_boundaries(calls) => {
-                // The look back may reach beyond the step before.
-                let (mut beyond, short): (Vec<_>, _) = before.into_iter().partition(|h| h.ring.is_beyond(&passed));
-                beyond.extend(search(short, Goal::At(passed, None))?);
-                collapse(beyond)
-            }
-            _ => before,
-        };
-        let mut left = if let Some(owner) = view.inside {
-            let seen = view.seen.only(calls.get(owner)?.side.other());
-            self.inside(search(before, Goal::Before(owner, seen))?, owner, calls.get(owner)?, &seen)
-        } else if leaves || view.seen.is_any() {
-            search(before, Goal::At(view.seen, leaves.then_some(slot)))?
-        } else {
-            before
-        };
-        if !view.busy {
-            for hypothesis in &mut left {
-                hypothesis.last = None;
-            }
-        }
-        match kind {
-            Kind::Exit => {
-                let bytes = call.returned().filter(|_| call.method != Method::Peek).unwrap_or(0);
-                left.retain(|hypothesis| hypothesis.has_done(slot, bytes));
-                for hypothesis in &mut left {
-                    hypothesis.forget(slot);
-                }
-            }
-            Kind::Out { asleep: true, .. } => {
-                left.retain_mut(|hypothesis| hypothesis.falls_asleep(slot, call));
-            }
-            _ => {}
-        }
-        let left = collapse(left);
-        (1..=MOST_HYPOTHESES).contains(&left.len()).then_some(left)
-    }
-
-    /// Whatever is seen of the writing side is between two sections: no write can be between its merging and its first
-    /// page. One that sleeps has merged before.
-    fn has_boundaries(calls: &Calls) -> bool {
-        calls.live().all(|(_, call)| call.asleep || !call.may_merge_and_go_on())
-    }
-
-    /// The states in which the owner of the mutex has just had its section.
-    fn inside(&self, states: Vec<Hypothesis>, owner: u32, call: &Call, seen: &Seen) -> Vec<Hypothesis> {
-        let mut inside = Vec::with_capacity(states.len());
-        // Halfway through a write to an empty pipe, the start of the oldest buffer is still that of an older one.
-        let place = seen.without_start();
-        for mut state in states {
-            if state.may_be_inside(owner) {
-                if state.ring.is_at(&place) {
-                    inside.push(state);
-                }
-                continue;
-            }
-            if state.is_finished(owner) || !state.ring.is_at(seen) {
-                continue;
-            }
-            let known = inside.len();
-            inside.extend(state.section(owner, call, &self.setting));
-            // A write that has come in vain before does nothing where a first section would still merge.
-            let in_vain = if inside.len() == known {
-                call.side == Side::Write || !call.has_effect() || state.ring.is_empty()
-            } else {
-                state.may_come_again_in_vain(owner, &self.setting)
-            };
-            if in_vain {
-                state.did_nothing(owner, call);
-                inside.push(state);
-            }
-        }
-        inside
-    }
-
     /// Keeps the books on who may act and on calls that end.
     fn account(&mut self, slot: u32, kind: &Kind, calls: &mut Calls, out: &mut Vec<Resolved>) {
         let Some(call) = calls.get_mut(slot) else {
@@ -480,80 +381,5 @@ impl Contended {
             self.lose(Why::Overlap, out);
         }
         self.recover(&ring, calls);
-    }
-
-    /// Reports what all hypotheses share, and decides what has waited for more than `patience` steps.
-    fn settle(&mut self, patience: u64, out: &mut Vec<Resolved>) {
-        if self.pending.is_empty() {
-            return;
-        }
-        let hypotheses = &mut self.hypotheses;
-        let now = self.worked_off;
-        self.pending.retain(|pending| {
-            let late = now.saturating_sub(pending.since) >= patience;
-            let mut outcomes = hypotheses.iter().map(|h| h.outcomes.iter().find(|(id, _)| *id == pending.call));
-            let Some(Some((_, first))) = outcomes.next() else {
-                out.push(undecided(pending.call, pending.side, Why::Overlap));
-                return false;
-            };
-            let mut agreed = first.clone();
-            for outcome in outcomes {
-                match outcome {
-                    Some((_, outcome)) if *outcome == agreed => {}
-                    _ if !late => return true,
-                    Some((_, outcome)) => agreed = agreed.agreed(outcome),
-                    None => agreed = agreed.agreed(&Outcome::Write { offset: None }),
-                }
-            }
-            out.push(report(pending.call, agreed));
-            for hypothesis in hypotheses.iter_mut() {
-                hypothesis.outcomes.retain(|(id, _)| *id != pending.call);
-            }
-            false
-        });
-    }
-
-    pub(super) fn leftover(&self) -> Option<Vec<Leftover>> {
-        let (first, others) = self.hypotheses.split_first()?;
-        let same_length = others.iter().all(|other| other.content.bytes() == first.content.bytes());
-        let agreed = others.iter().fold(first.content.clone(), |agreed, other| agreed.agreed(&other.content));
-        same_length.then(|| leftover(&agreed))
-    }
-}
-
-fn view(call: &Call, sample: Option<&Sample>, calls: &Calls) -> View {
-    let Some(sample) = sample else {
-        return View { seen: Seen::default(), passed: None, inside: None, busy: true };
-    };
-    let owner = sample.owner_after;
-    let held = owner != 0 && owner == sample.owner_before;
-    let mut seen = Seen::unchanged(&sample.before, &sample.after);
-    let holder = calls.live().find(|(_, call)| owner != 0 && call.task == owner);
-    // Whoever holds the mutex leaves the other side alone: if that moved, the owner let go in between.
-    let inside = holder.filter(|(_, call)| held && seen.sees(call.side.other())).map(|(slot, _)| slot);
-    let exact = sample.before == sample.after && owner == 0;
-    if inside.is_none() && owner != 0 {
-        // The holder may be halfway, or only begin, though its section has been accounted for.
-        let untouched = holder.filter(|_| !held).map(|(_, call)| seen.only(call.side.other()));
-        seen = untouched.unwrap_or_default();
-    }
-    let passed = Seen::passed(&sample.before, &sample.after).filter(|passed| passed.has_head(call.stood));
-    View { seen, passed, inside, busy: sample.owner_before != 0 || !exact }
-}
-
-fn undecided(call: CallId, side: Side, why: Why) -> Resolved {
-    match side {
-        Side::Read => Resolved::Unknown { call, why },
-        Side::Write => Resolved::Write { call, offset: None },
-    }
-}
-
-fn report(call: CallId, outcome: Outcome) -> Resolved {
-    match outcome {
-        Outcome::Write { offset } => Resolved::Write { call, offset },
-        Outcome::Read { content, offset } => match content.parts() {
-            Ok(parts) => Resolved::Read { call, parts, offset },
-            Err(why) => Resolved::Unknown { call, why },
-        },
     }
 }

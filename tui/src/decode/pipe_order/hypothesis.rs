@@ -13,8 +13,8 @@ use super::{CallId, Method, Side, Why};
 /// What a call turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// The bytes a read took, and their place in the stream.
-    Read { content: Content, offset: Option<u64> },
+    /// The bytes a read took, their place in the stream, and how many of a packet it dropped.
+    Read { content: Content, offset: Option<u64>, discarded: Option<u64> },
     /// The place of a write's first byte.
     Write { offset: Option<u64> },
 }
@@ -23,16 +23,20 @@ impl Outcome {
     /// What both say.
     pub(super) fn agreed(&self, other: &Self) -> Self {
         match (self, other) {
-            (Self::Read { content, offset }, Self::Read { content: theirs, offset: place }) => {
-                let offset = offset.filter(|_| offset == place);
-                Self::Read { content: content.agreed(theirs), offset }
-            }
+            (
+                Self::Read { content, offset, discarded },
+                Self::Read { content: their_content, offset: their_offset, discarded: their_discarded },
+            ) => Self::Read {
+                content: content.agreed(their_content),
+                offset: offset.filter(|_| offset == their_offset),
+                discarded: discarded.filter(|_| discarded == their_discarded),
+            },
             (Self::Write { offset }, Self::Write { offset: place }) => {
                 Self::Write { offset: offset.filter(|_| offset == place) }
             }
             (Self::Read { content, .. }, Self::Write { .. }) => {
                 let content = Content::of(Sender::Unknown(Why::Overlap), content.bytes());
-                Self::Read { content, offset: None }
+                Self::Read { content, offset: None, discarded: None }
             }
             (Self::Write { .. }, Self::Read { .. }) => Self::Write { offset: None },
         }
@@ -269,7 +273,7 @@ impl Hypothesis {
             progress.finished = true;
         });
         next.last = Some(slot);
-        next.outcomes.push((call.id, Outcome::Read { content, offset }));
+        next.outcomes.push((call.id, Outcome::Read { content, offset, discarded: Some(taken.discarded) }));
         Some(next)
     }
 

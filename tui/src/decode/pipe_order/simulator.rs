@@ -66,6 +66,8 @@ pub(super) enum SeenKind {
 pub(super) struct Run {
     pub(super) seen: Vec<Seen>,
     pub(super) reads: BTreeMap<CallId, (u64, Vec<Part>)>,
+    /// Bytes that reads have cut off packets.
+    pub(super) discarded: BTreeMap<CallId, u64>,
     pub(super) writes: BTreeMap<CallId, u64>,
 }
 
@@ -576,6 +578,7 @@ impl Machine {
         let place = self.got;
         let parts = self.take(run);
         self.take(gone);
+        self.run.discarded.insert(self.tasks[task].call, gone);
         let state = &mut self.tasks[task];
         let entry = self.run.reads.entry(state.call).or_insert_with(|| (place, Vec::new()));
         for part in parts {

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use super::calls::{Call, Calls};
 use super::content::{Content, Sender};
 use super::ring::PAGE;
-use super::{CallId, Leftover, Method, Resolved, Side, Why};
+use super::{CallId, Leftover, Method, Part, Resolved, Side, Why};
 
 /// More writes or reads than these in a row without the other side: records of the other side are missing.
 const MOST_SEGMENTS: usize = 1 << 21;
@@ -33,8 +33,16 @@ pub(super) struct Waiting {
     pub(super) missing: u64,
     pub(super) content: Content,
     pub(super) offset: Option<u64>,
+    pub(super) discarded: u64,
     pub(super) exited: u64,
     method: Method,
+}
+
+impl Waiting {
+    /// What became of it.
+    pub(super) fn resolved(&self, parts: Vec<Part>) -> Resolved {
+        Resolved::Read { call: self.call, parts, offset: self.offset, discarded: Some(self.discarded) }
+    }
 }
 
 /// Bytes already taken from a write that has not exited.
@@ -52,20 +60,33 @@ struct Guard {
     write: bool,
 }
 
+/// ns within which a sample is taken after the call it belongs to returned.
+const SLACK: u64 = 100_000;
+
+/// What was counted and what was seen at some time, to be compared once it is known that the other side did nothing then.
+#[derive(Debug)]
+struct Check {
+    time: u64,
+    counted: u64,
+    seen: u64,
+    other: Side,
+}
+
 /// The byte queue of a pipe with one task at either end.
 #[derive(Debug, Default)]
 pub(super) struct Solo {
     queue: VecDeque<Segment>,
+    /// Bytes in it.
+    queued: u64,
     pub(super) waiting: VecDeque<Waiting>,
     pub(super) ahead: Option<Ahead>,
-    /// Bytes of packets that reads have cut off, by read, not yet handed out.
-    pub(super) discards: Vec<(CallId, u64)>,
     /// Stream offset of the next byte written, and read.
     pub(super) put: Option<u64>,
     got: Option<u64>,
     /// Nothing can be said until the state is seen.
     pub(super) unknown: Option<Why>,
     guard: Option<Guard>,
+    check: Option<Check>,
     /// Packets follow plain bytes only where they cannot have been merged into them.
     plain_until: Option<u64>,
 }
@@ -87,7 +108,7 @@ impl Solo {
     fn hold(&mut self, why: Why, bytes: u64) {
         self.plain_until = (bytes > 0).then_some(u64::MAX);
         if bytes > 0 {
-            self.queue.push_back(Segment { sender: Sender::Unknown(why), bytes, entered: 0, packet: false });
+            self.push(Segment { sender: Sender::Unknown(why), bytes, entered: 0, packet: false });
         }
     }
 
@@ -103,15 +124,37 @@ impl Solo {
     /// Nothing is known any more.
     pub(super) fn lost(&mut self, why: Why, out: &mut Vec<Resolved>) {
         self.queue.clear();
+        self.queued = 0;
         self.ahead = None;
         out.extend(self.waiting.drain(..).map(|read| Resolved::Unknown { call: read.call, why }));
         (self.put, self.got) = (None, None);
         self.unknown = Some(why);
         self.guard = None;
+        self.check = None;
+    }
+
+    fn push(&mut self, segment: Segment) {
+        self.queued = self.queued.saturating_add(segment.bytes);
+        self.queue.push_back(segment);
+    }
+
+    /// The pipe held this many bytes right after the last call of a side returned.
+    pub(super) fn filled(&mut self, time: u64, side: Side, seen: u64) {
+        let is_plain = self.unknown.is_none() && self.ahead.is_none() && self.waiting.is_empty();
+        self.check = is_plain.then(|| Check { time, counted: self.queued, seen, other: side.other() });
+    }
+
+    /// The call shows that its side did nothing at the time of a sample: the count has to agree with that.
+    fn compare(&mut self, call: &Call, out: &mut Vec<Resolved>) {
+        let Some(check) = self.check.take_if(|check| check.other == call.side) else { return };
+        if call.entered > check.time.saturating_add(SLACK) && check.counted != check.seen {
+            self.lost(Why::Overlap, out);
+        }
     }
 
     pub(super) fn exit(&mut self, time: u64, call: &Call, ret: i64, calls: &Calls, out: &mut Vec<Resolved>) {
         let bytes = u64::try_from(ret).unwrap_or(0);
+        self.compare(call, out);
         if bytes > 0 {
             self.check_guard(call, out);
         }
@@ -126,6 +169,7 @@ impl Solo {
                     missing: bytes,
                     content: Content::default(),
                     offset: None,
+                    discarded: 0,
                     exited: time,
                     method: call.method,
                 });
@@ -197,7 +241,7 @@ impl Solo {
             let packet = call.method == Method::Packet;
             let run = if packet { left.min(u64::from(PAGE)) } else { left };
             let sender = Sender::Call(call.id);
-            self.queue.push_back(Segment { sender, bytes: run, entered: call.entered, packet });
+            self.push(Segment { sender, bytes: run, entered: call.entered, packet });
             left -= run;
         }
     }
@@ -221,7 +265,7 @@ impl Solo {
                 self.plain_until = Some(read.exited);
             }
             out.push(match read.content.parts() {
-                Ok(parts) => Resolved::Read { call: read.call, parts, offset: read.offset },
+                Ok(parts) => read.resolved(parts),
                 Err(why) => Resolved::Unknown { call: read.call, why },
             });
         }
@@ -280,14 +324,13 @@ impl Solo {
             read.content.push(segment.sender, run);
             read.missing -= run;
             segment.bytes -= run;
+            self.queued = self.queued.saturating_sub(run);
             self.got = self.got.map(|got| got.saturating_add(run));
             let packet = segment.packet && !opaque;
             if packet {
-                let discarded = segment.bytes;
-                if discarded > 0 {
-                    self.discards.push((read.call, discarded));
-                }
-                self.got = self.got.map(|got| got.saturating_add(discarded));
+                read.discarded = segment.bytes;
+                self.queued = self.queued.saturating_sub(segment.bytes);
+                self.got = self.got.map(|got| got.saturating_add(segment.bytes));
             }
             if packet || segment.bytes == 0 {
                 self.queue.pop_front();

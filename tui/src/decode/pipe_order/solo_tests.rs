@@ -3,8 +3,9 @@
 use super::*;
 
 /// `w1:5-9=100`: write 1 entered at 5, exited at 9 with 100 bytes; `r` a read, `p` a packet write, `t` tee's source;
-/// `b1:5`: a write that blocks, reported without its exit; `e1:9=50` that exit.
+/// `f9=100`: right after the last call, at 9, it held 100 bytes; `b1:5`: a write that blocks, reported without its exit; `e1:9=50` that exit.
 fn play(order: &mut PipeOrder, script: &str) -> String {
+    let mut last = Side::Write;
     for word in script.split_whitespace() {
         let (what, rest) = word.split_at(1);
         let (call, rest) = rest.split_once(':').unwrap_or((rest, ""));
@@ -19,7 +20,11 @@ fn play(order: &mut PipeOrder, script: &str) -> String {
             _ => (Side::Write, Method::Plain),
         };
         let task = if side == Side::Read { 64 } else { 128 };
+        if what != "f" {
+            last = side;
+        }
         match what {
+            "f" => order.filled(number(entered), last, ret as u64),
             "L" => order.lost(number(entered)),
             "e" => order.exit(number(exited), call, ret, None),
             "b" => {
@@ -33,9 +38,10 @@ fn play(order: &mut PipeOrder, script: &str) -> String {
         }
     }
     let show = |one: Resolved| match one {
-        Resolved::Read { call, parts, offset } => {
+        Resolved::Read { call, parts, offset, discarded } => {
             let parts: Vec<String> = parts.iter().map(|part| format!("{}x{}", part.write, part.bytes)).collect();
-            format!("r{call}={}@{}", parts.join("+"), offset.map_or("?".into(), |offset| offset.to_string()))
+            let gone = discarded.filter(|&bytes| bytes > 0).map_or(String::new(), |bytes| format!("-{bytes}"));
+            format!("r{call}={}@{}{gone}", parts.join("+"), offset.map_or("?".into(), |offset| offset.to_string()))
         }
         Resolved::Unknown { call, why } => format!("r{call}?{why:?}"),
         Resolved::Write { call, offset } => {
@@ -59,15 +65,33 @@ fn pipe_order_solo_table() {
         // A read cannot have waited for a write that began after it returned.
         ("r2:1-5=10 w1:6-7=10", "w1@0 r2?Lost"),
         // A packet's rest is gone.
-        ("p1:1-2=100 p2:3-4=50 r3:5-6=10 r4:7-8=50", "w1@0 w2@100 r3=1x10@0 r4=2x50@100"),
+        ("p1:1-2=100 p2:3-4=50 r3:5-6=10 r4:7-8=50", "w1@0 w2@100 r3=1x10@0-90 r4=2x50@100"),
         // A large packet write is several packets.
-        ("p1:1-2=5000 r2:3-4=4000 r3:5-6=904", "w1@0 r2=1x4000@0 r3=1x904@4096"),
+        ("p1:1-2=5000 r2:3-4=4000 r3:5-6=904", "w1@0 r2=1x4000@0-96 r3=1x904@4096"),
         // tee looks, the read takes.
         ("w1:1-2=10 t2:3-4=6 r3:5-6=10", "w1@0 r2=1x6@0 r3=1x10@0"),
         // Calls without bytes say nothing.
         ("r2:1-2=-512 w1:1-3=-11 w3:4-5=0 r4:6-7=0", ""),
         // Missing records: nothing is known until the pipe is seen.
         ("w1:1-2=10 L:3 r2:4-5=10 w3:6-7=1", "w1@0 r2?Lost w3@?"),
+    ];
+    for (script, wanted) in table {
+        assert_eq!(play(&mut PipeOrder::created(16), script), wanted, "{script}");
+    }
+}
+
+/// Bytes that moved unseen show in what the pipe holds, as soon as it is clear that nobody known was at work.
+#[test]
+fn pipe_order_solo_counts_must_agree_with_what_is_seen() {
+    let table = [
+        ("w1:1-2=10 f:2=10 r2:200000-200001=10", "w1@0 r2=1x10@0"),
+        // Somebody has put 10 bytes more.
+        ("w1:1-2=10 f:2=20 r2:200000-200001=10", "w1@0 r2?Overlap"),
+        // Somebody has taken them.
+        ("w1:1-2=10 f:2=0 w3:4-5=10 r2:200000-200001=10", "w1@0 w3@10 r2?Overlap"),
+        ("w1:1-2=10 r2:3-4=5 f:4=3 w3:200000-200001=10 r4:200002-200003=5", "w1@0 r2=1x5@0 w3@? r4?Overlap"),
+        // The reader may have been at it.
+        ("w1:1-2=10 f:2=0 r2:1-3=10", "w1@0 r2=1x10@0"),
     ];
     for (script, wanted) in table {
         assert_eq!(play(&mut PipeOrder::created(16), script), wanted, "{script}");

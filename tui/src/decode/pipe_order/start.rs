@@ -31,7 +31,7 @@ impl Contended {
                         read.content.push(Sender::Call(writer), read.missing);
                     }
                     out.push(match read.content.parts() {
-                        Ok(parts) => Resolved::Read { call: read.call, parts, offset: read.offset },
+                        Ok(parts) => read.resolved(parts),
                         Err(why) => Resolved::Unknown { call: read.call, why },
                     });
                 }
@@ -167,9 +167,10 @@ impl<'a> Balance<'a> {
             let outcome = if took.len() == 1 {
                 let end = solo.put.map(|put_before| put_before + put);
                 let offset = end.and_then(|end| end.checked_sub(queued + taken));
-                Outcome::Read { content: front.clone(), offset }
+                Outcome::Read { content: front.clone(), offset, discarded: Some(0) }
             } else {
-                Outcome::Read { content: Content::of(Sender::Unknown(Why::Overlap), bytes), offset: None }
+                let content = Content::of(Sender::Unknown(Why::Overlap), bytes);
+                Outcome::Read { content, offset: None, discarded: None }
             };
             hypothesis.set_done(slot, read, bytes, outcome);
         }

@@ -42,6 +42,8 @@ struct Score {
     whys: BTreeMap<String, usize>,
     writes: usize,
     writes_unplaced: usize,
+    /// Reads of which it is known that they cut off a packet.
+    discards: usize,
 }
 
 impl Score {
@@ -50,6 +52,7 @@ impl Score {
         self.unknown += other.unknown;
         self.writes += other.writes;
         self.writes_unplaced += other.writes_unplaced;
+        self.discards += other.discards;
         for (why, count) in &other.whys {
             *self.whys.entry(why.clone()).or_default() += count;
         }
@@ -90,8 +93,13 @@ fn check(run: &Run, given: &BTreeMap<CallId, (Side, i64)>, resolved: &[Resolved]
     let mut answered = BTreeSet::new();
     for one in resolved {
         let call = match one {
-            Resolved::Read { call, parts, offset } => {
+            Resolved::Read { call, parts, offset, discarded } => {
                 let (place, truth) = &run.reads[call];
+                assert!(
+                    discarded.is_none_or(|bytes| bytes == run.discarded[call]),
+                    "read {call}: {discarded:?} cut off"
+                );
+                score.discards += usize::from(discarded.is_some_and(|bytes| bytes > 0));
                 assert_eq!(parts, truth, "read {call}");
                 assert!(offset.is_none_or(|offset| offset == *place), "read {call}: {offset:?}, not {place}");
                 call
@@ -242,6 +250,13 @@ fn pipe_order_is_never_wrong() {
         many(load, 30..45, Spoilt { switch_ins: 200, gaps: 400, ..Spoilt::default() });
         many(load, 45..60, Spoilt { switch_ins: 200, gaps: 2000, layouts: true });
     }
+}
+
+#[test]
+fn pipe_order_tells_what_packets_lost() {
+    let load = Workload { writers: 3, readers: 3, most_written: 9000, most_read: 3000, packets: true, ..BASE };
+    let score = many(load, 0..30, Spoilt::default());
+    assert!(score.unknown_share() < 0.02 && score.discards * 4 > score.reads, "{} discards", score.discards);
 }
 
 #[test]

@@ -191,6 +191,11 @@ impl Probes {
     }
 }
 
+/// The numbers of calls of 32-bit programs that move bytes or make a ring of requests, and mean something else of no
+/// interest on x86-64: write, readv, writev, sendfile, sendfile64, io_setup, splice, tee, vmsplice, preadv, pwritev, preadv2
+/// and pwritev2 (arch/x86/entry/syscalls/syscall_32.tbl). read has the number of close.
+const ONLY_32_BIT: [usize; 13] = [4, 145, 146, 187, 239, 245, 313, 315, 316, 333, 334, 378, 379];
+
 /// What to do about each system call of x86-64 (arch/x86/entry/syscalls/syscall_64.tbl).
 fn classes() -> [u8; NUMBERS] {
     use libc as l;
@@ -212,6 +217,8 @@ fn classes() -> [u8; NUMBERS] {
         (&[l::SYS_fcntl], class::FCNTL),
         (&[l::SYS_open, l::SYS_openat, l::SYS_openat2, l::SYS_creat, l::SYS_pidfd_getfd], class::OPEN),
         (&[l::SYS_recvmsg], class::RECVMSG),
+        (&[l::SYS_sendmsg], class::SENDMSG),
+        (&[l::SYS_io_uring_setup, l::SYS_io_setup], class::RING),
         (
             &[
                 l::SYS_kill,
@@ -231,6 +238,11 @@ fn classes() -> [u8; NUMBERS] {
             if let Some(entry) = table.get_mut(number as usize) {
                 *entry = class;
             }
+        }
+    }
+    for number in ONLY_32_BIT {
+        if let Some(entry) = table.get_mut(number).filter(|entry| **entry == class::NONE) {
+            *entry = class::ONLY_32_BIT;
         }
     }
     table

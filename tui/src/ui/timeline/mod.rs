@@ -94,9 +94,8 @@ impl App {
         }
         let axis = self.axis(area);
         let at = self.instant();
-        if self.follows() {
-            (self.timeline.left, self.timeline.shown) = (axis.left, Some(axis.scale));
-        } else if self.timeline.shown.is_none() && axis.column(at).is_some() {
+        let first_look = self.timeline.shown.is_none() && axis.column(at).is_some();
+        if self.follows() || first_look {
             (self.timeline.left, self.timeline.shown) = (axis.left, Some(axis.scale));
         } else if axis.column(at).is_none() {
             // Out of sight: with something to see on the side it came from.

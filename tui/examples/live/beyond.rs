@@ -1,0 +1,82 @@
+//! Bytes that move beyond what a trace sees: through ends that others got, by 32-bit calls, by rings of requests.
+
+use std::{
+    os::{
+        fd::AsRawFd as _,
+        unix::net::{UnixListener, UnixStream},
+    },
+    ptr,
+};
+
+use super::{
+    pipes::{receive, send},
+    sys::{name, pipe, read, say, write},
+};
+
+/// Gives the writing end of a pipe to whoever listens on a socket, and reads what that puts.
+pub fn give(path: &str) {
+    let (r, w) = pipe(0);
+    say("channel", name(r));
+    let socket = UnixStream::connect(path).unwrap();
+    write(w, b"ours");
+    say("ours", read(r, 100).0);
+    send(socket.as_raw_fd(), w);
+    say("theirs", read(r, 100).0);
+    write(w, b"again");
+    say("again", read(r, 100).0);
+}
+
+/// Takes one end from a socket and writes to it, when told to by a connection.
+pub fn take(path: &str) {
+    let socket = UnixListener::bind(path).unwrap();
+    let (stream, _) = socket.accept().unwrap();
+    let w = receive(stream.as_raw_fd());
+    write(w, b"from outside");
+}
+
+/// A write by a 32-bit call, between two plain ones.
+pub fn compat() {
+    let (r, w) = pipe(0);
+    say("channel", name(r));
+    write(w, b"plain");
+    say("first", read(r, 100).0);
+    // 32-bit calls take 32-bit addresses.
+    // SAFETY: a new page.
+    let page = unsafe {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT;
+        libc::mmap(ptr::null_mut(), 4096, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
+    };
+    assert_ne!(page, libc::MAP_FAILED);
+    // SAFETY: the page has room; `write` has number 4 there; its four registers are what the call takes and gives.
+    let wrote: i64 = unsafe {
+        ptr::copy_nonoverlapping(b"unseen".as_ptr(), page.cast(), 6);
+        let result: i64;
+        std::arch::asm!(
+            "xchg rbx, {fd}", "int 0x80", "xchg rbx, {fd}",
+            fd = inout(reg) i64::from(w) => _,
+            inout("rax") 4_i64 => result,
+            in("rcx") page,
+            in("rdx") 6_i64,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+        );
+        i64::from(result as i32)
+    };
+    say("wrote", wrote);
+    write(w, b"behind");
+    // As many as were put unseen: whoever counts takes them for those of the plain write.
+    say("second", read(r, 6).0);
+    say("third", read(r, 100).0);
+}
+
+/// Sets up a ring of requests; from then on bytes may move without calls.
+pub fn ring() {
+    let (r, w) = pipe(0);
+    say("channel", name(r));
+    write(w, b"before");
+    say("first", read(r, 100).0);
+    let mut parameters = [0_u64; 15];
+    // SAFETY: io_uring_params is 120 bytes long, all zero is plain.
+    say("ring", unsafe { libc::syscall(libc::SYS_io_uring_setup, 4, parameters.as_mut_ptr()) });
+    write(w, b"after");
+    say("second", read(r, 100).0);
+}

@@ -1,0 +1,316 @@
+//! What students get wrong, one mistake a program, and each done right.
+//!
+//! `culprit` is the process to be named. What hangs is ended after a while by whoever started it.
+
+use std::{
+    os::raw::c_int,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use super::{
+    signals::{HANDLED, disposition, handle, mask},
+    sys::{check, close, fork, kill, pid, pipe, read, reap, say, sleep, until_state, write},
+};
+
+/// Runs one, wrong or right.
+pub fn run(name: &str, wrong: bool) {
+    let program = match name {
+        "unclosed-in-parent" => unclosed_in_parent,
+        "unclosed-in-reader" => unclosed_in_reader,
+        "unclosed-in-sibling" => unclosed_in_sibling,
+        "forgotten-wait" => forgotten_wait,
+        "write-before-read" => write_before_read,
+        "wait-before-read" => wait_before_read,
+        "both-read-first" => both_read_first,
+        "eintr" => eintr,
+        "sigpipe-ignored" => sigpipe_ignored,
+        "lost-signals" => lost_signals,
+        "blocked-signal" => blocked_signal,
+        "stopped-holder" => stopped_holder,
+        _ => {
+            eprintln!("no mistake {name}");
+            std::process::exit(2);
+        }
+    };
+    let child = fork(|| {
+        // SAFETY: plain call.
+        check("setpgid", i64::from(unsafe { libc::setpgid(0, 0) }));
+        program(wrong);
+    });
+    let began = Instant::now();
+    let mut status = 0;
+    // SAFETY: room for a status; the child is ours.
+    while unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) } == 0 {
+        if began.elapsed() > Duration::from_secs(3) {
+            kill(-child, libc::SIGKILL);
+            reap(child);
+            return;
+        }
+        sleep(20);
+    }
+}
+
+fn read_to_end(fd: c_int) -> i64 {
+    let mut all = 0;
+    loop {
+        match read(fd, 4096).0 {
+            0 => return all,
+            n => all += check("read", n),
+        }
+    }
+}
+
+/// The parent waits for a reader and has not closed its write end.
+fn unclosed_in_parent(wrong: bool) {
+    let (r, w) = pipe(0);
+    let reader = fork(|| {
+        close(w);
+        read_to_end(r);
+    });
+    say("culprit", pid());
+    close(r);
+    write(w, b"hello");
+    if !wrong {
+        close(w);
+    }
+    reap(reader);
+}
+
+/// The reader itself still has the write end it inherited.
+fn unclosed_in_reader(wrong: bool) {
+    let (r, w) = pipe(0);
+    let reader = fork(|| {
+        if !wrong {
+            close(w);
+        }
+        read_to_end(r);
+    });
+    say("culprit", reader);
+    close(r);
+    write(w, b"hello");
+    close(w);
+    reap(reader);
+}
+
+/// A third process, which has nothing to do with the pipe, has inherited its write end.
+fn unclosed_in_sibling(wrong: bool) {
+    let (r, w) = pipe(0);
+    let sibling = fork(|| {
+        close(r);
+        if !wrong {
+            close(w);
+        }
+        sleep(1500);
+    });
+    say("culprit", sibling);
+    let writer = fork(|| {
+        close(r);
+        write(w, b"hello");
+    });
+    let reader = fork(|| {
+        close(w);
+        read_to_end(r);
+    });
+    close(r);
+    close(w);
+    for child in [writer, reader, sibling] {
+        reap(child);
+    }
+}
+
+/// Children end, and their parent works on without a wait.
+fn forgotten_wait(wrong: bool) {
+    let children = [0, 1, 2].map(|_| fork(|| {}));
+    say("culprit", pid());
+    if !wrong {
+        for child in children {
+            reap(child);
+        }
+    }
+    sleep(1400);
+}
+
+/// More than a pipe holds, and nobody who reads meanwhile.
+fn write_before_read(wrong: bool) {
+    let (r, w) = pipe(0);
+    say("culprit", pid());
+    if wrong {
+        write(w, &vec![b'x'; 100_000]);
+        read(r, 100_000);
+        return;
+    }
+    let reader = fork(|| {
+        close(w);
+        read_to_end(r);
+    });
+    close(r);
+    write(w, &vec![b'x'; 100_000]);
+    close(w);
+    reap(reader);
+}
+
+/// Waits for a child that cannot end before it has been read from.
+fn wait_before_read(wrong: bool) {
+    let (r, w) = pipe(0);
+    let writer = fork(|| {
+        close(r);
+        write(w, &vec![b'x'; 100_000]);
+    });
+    say("culprit", writer);
+    close(w);
+    if wrong {
+        reap(writer);
+        read_to_end(r);
+    } else {
+        read_to_end(r);
+        reap(writer);
+    }
+}
+
+/// Each waits for the other to begin.
+fn both_read_first(wrong: bool) {
+    let (there_r, there_w) = pipe(0);
+    let (back_r, back_w) = pipe(0);
+    let other = fork(|| {
+        close(there_w);
+        close(back_r);
+        read(there_r, 1);
+        write(back_w, b"b");
+    });
+    say("culprit", other);
+    close(there_r);
+    close(back_w);
+    if wrong {
+        read(back_r, 1);
+        write(there_w, b"a");
+    } else {
+        write(there_w, b"a");
+        read(back_r, 1);
+    }
+    reap(other);
+}
+
+/// A read that a signal interrupts is taken for the end.
+fn eintr(wrong: bool) {
+    let (r, w) = pipe(0);
+    let (ready_r, ready_w) = pipe(0);
+    let reader = fork(|| {
+        close(w);
+        close(ready_r);
+        handle(libc::SIGUSR1, 0);
+        write(ready_w, b"r");
+        loop {
+            let got = read(r, 100).0;
+            let again = !wrong && std::io::Error::last_os_error().raw_os_error() == Some(libc::EINTR);
+            match got {
+                0 => break,
+                ..0 if !again => {
+                    // SAFETY: ends at once.
+                    unsafe { libc::_exit(1) }
+                }
+                _ => {}
+            }
+        }
+    });
+    say("culprit", reader);
+    close(r);
+    close(ready_w);
+    read(ready_r, 1);
+    sleep(50);
+    until_state(reader, 'S');
+    kill(reader, libc::SIGUSR1);
+    sleep(100);
+    write(w, b"hello");
+    close(w);
+    reap(reader);
+}
+
+/// Nobody reads any more, and the writer does not look.
+fn sigpipe_ignored(wrong: bool) {
+    disposition(libc::SIGPIPE, libc::SIG_IGN);
+    let (r, w) = pipe(0);
+    let reader = fork(|| {
+        close(w);
+        read(r, 1);
+    });
+    say("culprit", pid());
+    close(r);
+    write(w, b"1");
+    reap(reader);
+    for _ in 0..5 {
+        if write(w, b"more") < 0 && !wrong {
+            break;
+        }
+    }
+}
+
+/// Five signals, sent faster than they are taken; with real-time signals none is lost.
+fn lost_signals(wrong: bool) {
+    let signal = if wrong { libc::SIGUSR1 } else { libc::SIGRTMIN() + 1 };
+    let (ready_r, ready_w) = pipe(0);
+    let (go_r, go_w) = pipe(0);
+    let counter = fork(|| {
+        close(ready_r);
+        close(go_w);
+        handle(signal, libc::SA_RESTART);
+        mask(libc::SIG_BLOCK, signal);
+        write(ready_w, b"r");
+        read(go_r, 1);
+        mask(libc::SIG_UNBLOCK, signal);
+        say("handled", HANDLED.load(Ordering::SeqCst));
+    });
+    say("culprit", counter);
+    close(ready_w);
+    close(go_r);
+    read(ready_r, 1);
+    for _ in 0..5 {
+        kill(counter, signal);
+    }
+    write(go_w, b"g");
+    reap(counter);
+}
+
+/// A signal is blocked for a critical section that never ends.
+fn blocked_signal(wrong: bool) {
+    let (ready_r, ready_w) = pipe(0);
+    let receiver = fork(|| {
+        close(ready_r);
+        handle(libc::SIGUSR1, 0);
+        mask(libc::SIG_BLOCK, libc::SIGUSR1);
+        write(ready_w, b"r");
+        sleep(100);
+        if !wrong {
+            mask(libc::SIG_UNBLOCK, libc::SIGUSR1);
+        }
+        sleep(1400);
+    });
+    say("culprit", receiver);
+    close(ready_w);
+    read(ready_r, 1);
+    kill(receiver, libc::SIGUSR1);
+    reap(receiver);
+}
+
+/// A reader waits for somebody who is stopped.
+fn stopped_holder(wrong: bool) {
+    let (r, w) = pipe(0);
+    let writer = fork(|| {
+        close(r);
+        write(w, b"one");
+        kill(pid(), libc::SIGSTOP);
+        write(w, b"two");
+    });
+    say("culprit", writer);
+    let reader = fork(|| {
+        close(w);
+        read_to_end(r);
+    });
+    close(r);
+    close(w);
+    until_state(writer, 'T');
+    sleep(if wrong { 1600 } else { 50 });
+    kill(writer, libc::SIGCONT);
+    reap(writer);
+    reap(reader);
+}

@@ -1,0 +1,63 @@
+//! Words that rules share.
+
+use crate::{
+    event::{SenderKind, SignalId},
+    model::{Process, ProcessKey, World},
+};
+
+/// They ask a program to end: giving up a call is one way to obey, and one of them is as good as ten.
+pub(super) const REQUESTS: &[&str] = &["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"];
+
+/// The default of these is to do nothing, or they stop and continue: being pending or coalescing does no harm.
+pub(super) const HARMLESS: &[&str] =
+    &["SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGWINCH", "SIGKILL"];
+
+/// `wc 4712`
+pub(super) fn name(process: &Process) -> String {
+    if process.comm.bytes().is_empty() {
+        format!("process {}", process.pid)
+    } else {
+        format!("{} {}", process.comm, process.pid)
+    }
+}
+
+/// `wc 4712`, by key.
+pub(super) fn name_of(world: &World, key: ProcessKey) -> String {
+    world.processes.get(&key).map_or_else(|| "a process".to_owned(), name)
+}
+
+/// `wc 4712`, by process id.
+pub(super) fn name_pid(world: &World, pid: u32) -> String {
+    world.process(pid).map_or_else(|| format!("process {pid}"), name)
+}
+
+/// `SIGUSR1 from sh 4710`
+pub(super) fn signal(world: &World, id: SignalId) -> Option<String> {
+    let (_, step) = world.signal(id)?.steps.first()?;
+    Some(match step.sender.as_ref().map(|sender| (sender.kind, sender.pid)) {
+        Some((SenderKind::Process, Some(pid))) => format!("{} from {}", step.signal, name_pid(world, pid)),
+        Some((SenderKind::Child, Some(pid))) => format!("{} about {}", step.signal, name_pid(world, pid)),
+        Some((SenderKind::Terminal, _)) => format!("{} from the terminal", step.signal),
+        Some((SenderKind::Timer, _)) => format!("{} from a timer", step.signal),
+        _ => step.signal.clone(),
+    })
+}
+
+/// `a`, `a and b`, `a, b and c`; the first few of many.
+pub(super) fn list(mut items: Vec<String>) -> String {
+    const SHOWN: usize = 6;
+    if items.len() > SHOWN {
+        let more = items.len() - SHOWN;
+        items.truncate(SHOWN);
+        items.push(format!("{more} more"));
+    }
+    match (items.pop(), items.is_empty()) {
+        (Some(last), false) => format!("{} and {last}", items.join(", ")),
+        (last, _) => last.unwrap_or_default(),
+    }
+}
+
+/// `1 byte`, `28 bytes`.
+pub(super) fn bytes(n: u64) -> String {
+    if n == 1 { "1 byte".to_owned() } else { format!("{n} bytes") }
+}

@@ -1,0 +1,330 @@
+//! Waiting that cannot end: no end-of-file, a full pipe that nobody reads, deadlock.
+//!
+//! Looked for a few times a second of the trace's time, always in the world before the next event: nothing happened since,
+//! so what stands there stood all the time. Only calls whose partners are known count as waiting; whoever waits in any
+//! other way (sleep, poll, a terminal) might go on and make others go on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Finding, Found,
+    facts::{Facts, Wait},
+    knot::{Needs, knots},
+    lone,
+    telling::{bytes, list, name, name_of},
+};
+use crate::{
+    analyze::duration,
+    event::{Cause, ChannelId, Nanos, ThreadState},
+    model::{Channel, Process, ProcessKey, Side, World},
+};
+
+/// Between two looks.
+const LOOK: u64 = 100_000_000;
+/// How long all in a knot must have waited: whoever has just been woken is told of a little later.
+const KNOT: u64 = 200_000_000;
+
+/// When it was last looked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Waits {
+    looked: Nanos,
+}
+
+/// What a thread waits for.
+pub(super) enum On<'a> {
+    Read(&'a Channel),
+    Write(&'a Channel),
+    Child(Vec<ProcessKey>),
+}
+
+/// A thread that waits.
+pub(super) struct Waiter<'a> {
+    pub(super) process: &'a Process,
+    pub(super) wait: &'a Wait,
+    pub(super) on: On<'a>,
+}
+
+impl Waits {
+    /// Looks, if it is time to.
+    pub(super) fn look(&mut self, facts: &Facts, world: &World, now: Nanos, found: &mut Found) {
+        if now.since(self.looked) >= LOOK {
+            self.looked = now;
+            self::now(facts, world, now, found);
+        }
+    }
+}
+
+/// Looks.
+pub(super) fn now(facts: &Facts, world: &World, now: Nanos, found: &mut Found) {
+    let waiters: Vec<_> = facts
+        .waits
+        .iter()
+        .filter(|(_, wait)| now.since(wait.since) >= KNOT)
+        .filter_map(|(tid, wait)| waiter(facts, world, *tid, wait))
+        .collect();
+    if waiters.is_empty() {
+        return;
+    }
+    for waiter in &waiters {
+        lone::look(facts, world, waiter, now, found);
+    }
+    for members in knots(needs(world, &waiters)) {
+        let members: Vec<_> = waiters.iter().filter(|waiter| members.contains(&waiter.process.key)).collect();
+        knot(facts, world, &members, now, found);
+    }
+}
+
+/// What the thread waits for, if those who could end it are all known.
+fn waiter<'a>(facts: &Facts, world: &'a World, tid: u32, wait: &'a Wait) -> Option<Waiter<'a>> {
+    let process = world.process(wait.pid).filter(|process| process.ended.is_none())?;
+    let thread = process.threads.get(&tid).filter(|thread| thread.is_alive() && !thread.uncertain)?;
+    if thread.state != Some(ThreadState::Blocked) || wait.on.cause != Cause::Call {
+        return None;
+    }
+    let on = match wait.on.syscall? {
+        "wait4" | "waitid" => On::Child(children(world, process, wait.on.waits_for)?),
+        syscall => {
+            let channel = wait.on.channel.as_ref()?;
+            if !facts.all_holders_known(channel) {
+                return None;
+            }
+            let held = process.descriptors.get(&wait.on.fd?).filter(|(id, _)| id == channel)?;
+            let channel = world.channels.get(channel)?;
+            match (syscall, held.1.reads(), held.1.writes()) {
+                ("read" | "readv" | "preadv2" | "splice" | "tee", true, false) => On::Read(channel),
+                ("write" | "writev" | "pwritev2" | "splice" | "tee" | "vmsplice" | "sendfile", false, true) => {
+                    On::Write(channel)
+                }
+                _ => return None,
+            }
+        }
+    };
+    Some(Waiter { process, wait, on })
+}
+
+/// The children one of which must end; `None` if they may not all be known.
+fn children(world: &World, process: &Process, certain: Option<u32>) -> Option<Vec<ProcessKey>> {
+    if let Some(pid) = certain {
+        return Some(vec![world.process(pid).filter(|child| child.ended.is_none())?.key]);
+    }
+    // Whoever was there before the trace may have older children; an exec within it tells of a beginning.
+    if process.parent.is_none() && process.exe.is_empty() {
+        return None;
+    }
+    let mut children = Vec::new();
+    for child in world.processes.values().filter(|child| child.parent == Some(process.key)) {
+        if child.ended.is_none() {
+            children.push(child.key);
+        } else if !child.is_reaped() {
+            return None;
+        }
+    }
+    (!children.is_empty()).then_some(children)
+}
+
+/// Who could end the wait, with the descriptor by which.
+fn helpers(world: &World, on: &On<'_>) -> Vec<(ProcessKey, Option<i32>)> {
+    let holders =
+        |channel, side| world.holders_of(channel, side).into_iter().map(|(key, fd)| (key, Some(fd))).collect();
+    match on {
+        On::Read(channel) => holders(channel, Side::Send),
+        On::Write(channel) => holders(channel, Side::Receive),
+        On::Child(children) => children.iter().map(|key| (*key, None)).collect(),
+    }
+}
+
+/// A process waits if all its living threads do.
+fn needs(world: &World, waiters: &[Waiter<'_>]) -> Needs {
+    let mut needs: BTreeMap<ProcessKey, (usize, BTreeSet<ProcessKey>)> = BTreeMap::new();
+    for waiter in waiters {
+        let (threads, needed) = needs.entry(waiter.process.key).or_default();
+        let helpers = helpers(world, &waiter.on);
+        // Somebody unknown holds the other end.
+        if helpers.is_empty() {
+            continue;
+        }
+        *threads += 1;
+        needed.extend(helpers.into_iter().map(|(key, _)| key));
+    }
+    let alive = |key: &ProcessKey| {
+        world.processes.get(key).map_or(0, |p| p.threads.values().filter(|thread| thread.is_alive()).count())
+    };
+    needs.into_iter().filter(|(key, (threads, _))| *threads == alive(key)).map(|(key, (_, set))| (key, set)).collect()
+}
+
+/// Tells of a knot.
+fn knot(facts: &Facts, world: &World, members: &[&Waiter<'_>], now: Nanos, found: &mut Found) {
+    let reads = members.iter().filter(|waiter| matches!(waiter.on, On::Read(_))).count();
+    let writes = members.iter().filter(|waiter| matches!(waiter.on, On::Write(_))).count();
+    let alone = members.len() == 1 || members.len() > reads + writes;
+    if alone && writes == 0 {
+        // The one whose writers never wrote is the cause; the others wait for what comes after.
+        let cause = members.iter().min_by_key(|waiter| match waiter.on {
+            On::Read(channel) => (u8::from(writers_wrote(world, channel, waiter)), waiter.wait.seq),
+            _ => (2, waiter.wait.seq),
+        });
+        if let Some(waiter) = cause
+            && let On::Read(channel) = waiter.on
+        {
+            no_end(facts, world, waiter, channel, now, found);
+        }
+    } else if alone && reads == 0 {
+        for waiter in members {
+            if let On::Write(channel) = waiter.on {
+                full(facts, world, waiter, channel, now, found);
+            }
+        }
+    } else {
+        deadlock(facts, world, members, now, found);
+    }
+}
+
+fn writers_wrote(world: &World, channel: &Channel, waiter: &Waiter<'_>) -> bool {
+    let others = world.holders_of(channel, Side::Send).into_iter().filter(|(key, _)| *key != waiter.process.key);
+    others.into_iter().any(|(key, _)| channel.senders.contains_key(&key))
+}
+
+/// `sh 4710 (fd 4), which never wrote to it`
+fn holder(world: &World, channel: &Channel, key: ProcessKey, fds: &[i32]) -> String {
+    let fds: Vec<_> = fds.iter().map(|fd| format!("fd {fd}")).collect();
+    let wrote = match channel.senders.get(&key) {
+        None => "never wrote to it".to_owned(),
+        Some(hold) => format!("wrote {} to it but has not closed it", bytes(hold.bytes)),
+    };
+    format!("{} ({}), which {wrote}", name_of(world, key), fds.join(", "))
+}
+
+/// Holders of a side, each with its descriptors.
+pub(super) fn by_process(world: &World, channel: &Channel, side: Side) -> BTreeMap<ProcessKey, Vec<i32>> {
+    let mut holders: BTreeMap<ProcessKey, Vec<i32>> = BTreeMap::new();
+    for (key, fd) in world.holders_of(channel, side) {
+        holders.entry(key).or_default().push(fd);
+    }
+    holders
+}
+
+/// The events that gave holders their descriptors.
+pub(super) fn since(facts: &Facts, world: &World, holders: &BTreeMap<ProcessKey, Vec<i32>>) -> Vec<u64> {
+    let mut seqs = Vec::new();
+    for (key, fds) in holders {
+        let pid = world.processes.get(key).map_or(0, |process| process.pid);
+        seqs.extend(fds.iter().filter_map(|fd| facts.held_since(pid, *fd)));
+    }
+    seqs
+}
+
+pub(super) fn key(channel: &ChannelId, process: &Process) -> String {
+    format!("{channel} {}", process.key.0)
+}
+
+pub(super) fn no_end(
+    facts: &Facts,
+    world: &World,
+    waiter: &Waiter<'_>,
+    channel: &Channel,
+    now: Nanos,
+    found: &mut Found,
+) {
+    found.report(key(&channel.id, waiter.process), || {
+        let holders = by_process(world, channel, Side::Send);
+        let told = holders.iter().map(|(key, fds)| holder(world, channel, *key, fds)).collect();
+        let waits = duration(now.since(waiter.wait.since));
+        let mut evidence = vec![waiter.wait.seq];
+        evidence.extend(since(facts, world, &holders));
+        let reader = name(waiter.process);
+        Finding {
+            rule: "no-end-of-file",
+            t: now,
+            what: format!(
+                "No end-of-file for {reader} on {}: it has been BLOCKED in read for {waits}, and the write end is still \
+                 open in {}.{}",
+                channel.id,
+                list(told),
+                facts.caveat()
+            ),
+            advice: advice(world, waiter, channel, &holders),
+            evidence,
+        }
+    });
+}
+
+/// Where to close the write end.
+fn advice(world: &World, waiter: &Waiter<'_>, channel: &Channel, holders: &BTreeMap<ProcessKey, Vec<i32>>) -> String {
+    let idle: Vec<_> = holders.keys().filter(|key| !channel.senders.contains_key(key)).collect();
+    let place = match idle.as_slice() {
+        [] => "Close it there after the last write, before waiting".to_owned(),
+        [only] if **only == waiter.process.key => "Close the write end in the reader before it reads".to_owned(),
+        all => {
+            let names = all.iter().map(|key| name_of(world, **key)).collect();
+            format!("Close the write end in {} right after fork", list(names))
+        }
+    };
+    format!("{place}: a reader sees end-of-file only when every copy of the write end is closed.")
+}
+
+fn full(facts: &Facts, world: &World, waiter: &Waiter<'_>, channel: &Channel, now: Nanos, found: &mut Found) {
+    found.report(key(&channel.id, waiter.process), || {
+        let holders = by_process(world, channel, Side::Receive);
+        let told = holders
+            .keys()
+            .map(|key| {
+                let who = name_of(world, *key);
+                if *key == waiter.process.key { format!("{who} itself") } else { format!("{who}, which waits for it") }
+            })
+            .collect();
+        let mut evidence = vec![waiter.wait.seq];
+        evidence.extend(since(facts, world, &holders));
+        Finding {
+            rule: "full-pipe",
+            t: now,
+            what: format!(
+                "{} has been BLOCKED in write for {} on {}, which is full and which nobody reads: the read end is held \
+                 by {}.{}",
+                name(waiter.process),
+                duration(now.since(waiter.wait.since)),
+                channel.id,
+                list(told),
+                facts.caveat()
+            ),
+            advice:
+                "Read from the pipe before (or while) writing more than it holds, and before waiting for the writer \
+                     to end."
+                    .to_owned(),
+            evidence,
+        }
+    });
+}
+
+fn deadlock(facts: &Facts, world: &World, members: &[&Waiter<'_>], now: Nanos, found: &mut Found) {
+    let key = members.iter().map(|waiter| waiter.wait.seq.to_string()).collect::<Vec<_>>().join(" ");
+    found.report(key, || {
+        let told = members
+            .iter()
+            .map(|waiter| {
+                let (what, on) = match &waiter.on {
+                    On::Read(channel) => ("reads from the empty ", Some(&channel.id)),
+                    On::Write(channel) => ("writes to the full ", Some(&channel.id)),
+                    On::Child(_) => ("waits for a child", None),
+                };
+                let mut others: Vec<_> = helpers(world, &waiter.on).into_iter().map(|(key, _)| key).collect();
+                others.dedup();
+                let others = list(others.into_iter().map(|key| name_of(world, key)).collect());
+                let on = on.map(ToString::to_string).unwrap_or_default();
+                format!("{} {what}{on}, which only {others} can change", name(waiter.process))
+            })
+            .collect::<Vec<_>>()
+            .join("; ");
+        Finding {
+            rule: "deadlock",
+            t: now,
+            what: format!("Deadlock: all of these wait for one another, and nobody else could end it. {told}.{}", {
+                facts.caveat()
+            }),
+            advice:
+                "Break the cycle: let one of them write before it reads (or read before it writes), and close ends \
+                     that are not needed."
+                    .to_owned(),
+            evidence: members.iter().map(|waiter| waiter.wait.seq).collect(),
+        }
+    });
+}

@@ -1,0 +1,87 @@
+//! Bytes that move beyond what a trace sees must never be taken for somebody's: what counting proves nothing about is
+//! unknown, and what was sent within the trace before is not.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod common;
+
+use std::{
+    fs::OpenOptions,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use common::{Scratch, Trace, Value, ipcscope, number, text, trace_workload, workload};
+
+/// What is said of each receive with bytes on a channel: `from`, or why not.
+fn origins(trace: &Trace, channel: &str) -> Vec<String> {
+    let with_bytes = |event: &&Value| event["bytes"].as_u64().is_some_and(|bytes| bytes > 0);
+    let said = |event: &Value| {
+        if event["from"].is_array() { "from".to_owned() } else { text(event, "from_unknown").to_owned() }
+    };
+    trace.on("recv", channel).filter(with_bytes).map(said).collect()
+}
+
+#[test]
+#[ignore = "root"]
+fn an_end_given_to_somebody_outside_makes_the_rest_external() {
+    let socket = Scratch::new("socket");
+    let mut taker = Command::new(workload()).arg("take").arg(&socket).spawn().unwrap();
+    while !socket.0.exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let (trace, truth) = trace_workload(&["give", socket.0.to_str().unwrap()]);
+    assert!(taker.wait().unwrap().success());
+    let channel = &truth["channel"];
+    assert_eq!(origins(&trace, channel), ["from", "external", "external"]);
+    let passed = trace.one("ends sent", |event| event["event"] == "passed");
+    assert_eq!((text(passed, "channel"), text(passed, "end")), (channel.as_str(), "w"));
+    assert!(passed["peer"].is_null(), "{passed}");
+    let sends: Vec<u64> = trace.on("send", channel).map(|event| number(event, "bytes")).collect();
+    assert_eq!(sends, [4, 5]);
+}
+
+#[test]
+#[ignore = "root"]
+fn a_fifo_that_somebody_outside_writes_to_is_external() {
+    let fifo = Scratch::new("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let file = Scratch::new("trace");
+    let mut traced = ipcscope();
+    traced.args(["trace", "--json", "-o"]).arg(&file).args(["--", "cat"]).arg(&fifo);
+    let child = traced.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut outside = OpenOptions::new().write(true).custom_flags(0).open(&fifo.0).unwrap();
+    for part in ["one", "two", "three"] {
+        outside.write_all(part.as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_millis(150));
+    }
+    drop(outside);
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.stdout, b"onetwothree", "{stderr}");
+    let trace = Trace::parse(&file.read(), output.status, String::new(), stderr);
+    trace.is_whole();
+    let channel = text(trace.one("opened", |event| event["event"] == "opened" && event["type"] == "fifo"), "channel");
+    assert_eq!(origins(&trace, channel), ["external"; 3]);
+}
+
+#[test]
+#[ignore = "root"]
+fn a_32_bit_call_is_not_taken_for_another() {
+    let (trace, truth) = trace_workload(&["compat"]);
+    if truth["wrote"] != "6" {
+        // This kernel has no 32-bit calls.
+        return;
+    }
+    assert_eq!(origins(&trace, &truth["channel"]), ["from", "overlap", "overlap"]);
+}
+
+#[test]
+#[ignore = "root"]
+fn once_there_is_a_ring_nothing_is_counted() {
+    let (trace, truth) = trace_workload(&["ring"]);
+    let made = truth["ring"].parse::<i64>().unwrap_or_else(|error| panic!("{error}")) >= 0;
+    // Where the kernel refuses it, nothing moves unseen.
+    assert_eq!(origins(&trace, &truth["channel"]), ["from", if made { "overlap" } else { "from" }]);
+}
