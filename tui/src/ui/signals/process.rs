@@ -48,8 +48,13 @@ pub(super) fn lines(app: &App, process: &Process, room: usize) -> Vec<Line<'stat
         let style = if disposition.action == Action::Ignore { theme.dim() } else { theme.text() };
         tell(name, &told(disposition), style);
     }
-    let rest = if process.dispositions.is_empty() { "all signals" } else { "the others" };
-    tell(rest.to_owned(), "default action", theme.dim());
+    // A recording may be without them: then nothing is claimed.
+    let (rest, what) = if process.dispositions.is_empty() {
+        ("all signals", "none known yet")
+    } else {
+        ("the others", "default action")
+    };
+    tell(rest.to_owned(), what, theme.dim());
     lines
 }
 
