@@ -17,7 +17,7 @@ mod world;
 pub use channel::{Channel, Hold, Side};
 pub use flow::Edge;
 pub use process::{Process, ProcessKey, Thread};
-pub use signal::SignalRow;
+pub use signal::{SignalRow, Stir};
 pub use world::World;
 
 #[cfg(test)]

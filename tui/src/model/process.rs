@@ -78,6 +78,8 @@ pub struct Thread {
     pub ended: Option<Nanos>,
     /// Time BLOCKED on a channel in a call that has not told of it yet.
     pub(super) waited: Option<Waited>,
+    /// When and by whom it was made READY after its last wait; `None` while it waits.
+    pub(super) woken: Option<(Nanos, Option<WokenBy>)>,
 }
 
 /// A call's time BLOCKED on a channel, the current stay excluded.
@@ -196,6 +198,7 @@ impl Thread {
             uncertain: false,
             ended: None,
             waited: None,
+            woken: None,
         }
     }
 
@@ -253,6 +256,11 @@ impl Thread {
         self.woken_by = change.woken_by;
         self.preempted = change.preempted;
         self.uncertain = false;
+        match change.to {
+            ThreadState::Ready if !change.preempted => self.woken = Some((t, change.woken_by)),
+            ThreadState::Ready | ThreadState::Running => {}
+            _ => self.woken = None,
+        }
         if change.to == ThreadState::Dead {
             self.ended.get_or_insert(t);
             return self.waited.take();

@@ -39,6 +39,8 @@ pub struct World {
     pub(super) unheld: BTreeSet<(Nanos, ChannelId)>,
     /// Place of an instance, counted from the first one ever.
     signal_places: HashMap<SignalId, usize>,
+    /// Signals that are generated and not taken yet, by the process they are for.
+    pub(super) under_way: HashMap<u32, Vec<SignalId>>,
     signals_dropped: usize,
 }
 
@@ -110,6 +112,10 @@ impl World {
     /// A signal instance, if it is among the last thousand.
     pub fn signal(&self, id: SignalId) -> Option<&SignalRow> {
         self.signals.get(self.signal_places.get(&id)?.checked_sub(self.signals_dropped)?)
+    }
+
+    pub(super) fn signal_mut(&mut self, id: SignalId) -> Option<&mut SignalRow> {
+        self.signals.get_mut(self.signal_places.get(&id)?.checked_sub(self.signals_dropped)?)
     }
 
     #[cfg(test)]
@@ -241,23 +247,34 @@ impl World {
         if let Some(waited) = waited {
             self.charge(&waited);
         }
+        self.note_stir(task, change);
     }
 
     fn step(&mut self, step: &SignalEvent) {
-        let place = self.signal_places.get(&step.id).and_then(|place| place.checked_sub(self.signals_dropped));
-        if let Some(row) = place.and_then(|place| self.signals.get_mut(place)) {
+        self.note_step(step);
+        let now = self.now;
+        if let Some(row) = self.signal_mut(step.id) {
             if row.steps.len() < STEPS {
-                row.steps.push((self.now, step.clone()));
+                row.steps.push((now, step.clone()));
             }
             return;
         }
+        let stirs = self.stirs_before(step);
         self.signal_places.insert(step.id, self.signals_dropped + self.signals.len());
-        self.signals.push_back(SignalRow { id: step.id, steps: vec![(self.now, step.clone())] });
+        self.signals.push_back(SignalRow { id: step.id, steps: vec![(self.now, step.clone())], stirs });
         if self.signals.len() > SIGNALS
             && let Some(row) = self.signals.pop_front()
         {
             self.signals_dropped += 1;
             self.signal_places.remove(&row.id);
+            if let Some((_, step)) = row.steps.first()
+                && let Some(under_way) = self.under_way.get_mut(&step.to.pid)
+            {
+                under_way.retain(|id| *id != row.id);
+                if under_way.is_empty() {
+                    self.under_way.remove(&step.to.pid);
+                }
+            }
         }
     }
 

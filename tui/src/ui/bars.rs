@@ -47,8 +47,11 @@ pub(super) fn header(app: &App, frame: &mut Frame, area: Rect) {
         right.push(Span::styled(format!("! {n}{name}"), theme.alarm()));
         right.push(Span::raw("  "));
     }
-    for (view, name) in [(View::Map, " 1 map "), (View::Events, " 2 events ")] {
-        right.push(Span::styled(name, if app.view == view { theme.tab() } else { Style::new() }));
+    for (place, (view, name)) in View::ALL.into_iter().enumerate() {
+        let (shown, number) = (app.view == view, place + 1);
+        // Where there is little room, only the one that is shown has a name.
+        let text = if shown || room >= 100 { format!(" {number} {name} ") } else { format!(" {number}") };
+        right.push(Span::styled(text, if shown { theme.tab() } else { Style::new() }));
     }
     let left = room.saturating_sub(width(&right) + 1);
     let title = if app.options.title.is_empty() { "ipcscope" } else { &app.options.title };
@@ -170,10 +173,13 @@ pub(super) fn footer(app: &App, frame: &mut Frame, area: Rect) {
         keys::PROMPT
     } else if app.pane.as_ref().is_some_and(|pane| pane.focused) {
         keys::PANE
-    } else if app.view == View::Map {
-        keys::MAP
     } else {
-        keys::EVENTS
+        match app.view {
+            View::Map => keys::MAP,
+            View::Events => keys::EVENTS,
+            View::Timeline => keys::TIMELINE,
+            View::Signals => keys::SIGNALS,
+        }
     };
     let gap = if area.width < 100 { " " } else { "  " };
     let mut spans = vec![Span::raw(" ")];

@@ -8,7 +8,8 @@ pub(super) const ALL: &[Group] = &[
     (
         "everywhere",
         &[
-            ("1 2 Tab", "the map · the events · the other one"),
+            ("1 2 3 4  Tab", "the map · the events · the timeline · the signals · the next of them"),
+            ("s", "the signals of the selected process, or the signal of the event at the cursor"),
             ("Space p", "pause: time stands still, events are kept; again to go on"),
             (", .", "one event back, one event forward (pauses)"),
             ("/", "filter: list only events that match"),
@@ -37,17 +38,74 @@ pub(super) const ALL: &[Group] = &[
             ("PgUp PgDn Ctrl-B Ctrl-F", "a page"),
             ("g Home · G End", "the oldest · the newest, and follow"),
             ("Enter", "show it on the map, at that moment"),
-            ("c", "its cause: the send of a receive, who sent a signal, who woke a thread"),
-            ("e", "its effect: the receive of a send, the delivery of a signal"),
+            (
+                "c",
+                "its cause: the send of a receive, who sent a signal, what woke a thread; again for the cause of that",
+            ),
+            ("e", "its effect: the receive of a send, what became of a signal, what ended a wait"),
+            ("o", "after c or e: the other causes or effects, one after the other"),
             ("Esc Backspace", "drop the filter, then back to the map"),
         ],
     ),
+    (
+        "timeline",
+        &[
+            ("← → h l", "move the time cursor by a cell; leaving the end stops following"),
+            ("PgUp PgDn H L", "by a quarter of what is in sight"),
+            ("[ ]", "to the event before, or after, in the selected lane"),
+            ("g Home · G End", "to the beginning · to the newest, and follow"),
+            ("+ -  0", "zoom in and out · everything that is kept"),
+            ("↑ ↓ k j", "select a lane"),
+            ("c  e", "to the cause, or the effect, of the event at the cursor"),
+            ("Enter", "the event at the cursor in the list"),
+        ],
+    ),
+    (
+        "signals",
+        &[
+            ("↑ ↓ k j  PgUp PgDn", "select an instance: its life is told below"),
+            ("g Home · G End", "the oldest · the newest, and follow"),
+            ("d", "where there is no room for both: the process (dispositions, masks, pending) or the life"),
+            ("c  e", "in the event list: what it came from, what came of it"),
+            ("Enter  z", "where it was generated: in the event list · on the timeline"),
+            ("Esc", "the signals of all processes, then the map"),
+        ],
+    ),
+];
+
+/// Footer of the signals.
+pub(super) const SIGNALS: &[(&str, &str)] = &[
+    ("↑↓", "select"),
+    ("Enter", "in the list"),
+    ("z", "timeline"),
+    ("d", "process"),
+    ("c e", "cause, effect"),
+    ("/", "filter"),
+    ("Space", "pause"),
+    ("G", "follow"),
+    ("?", "keys"),
+    ("q", "quit"),
+];
+
+/// Footer of the timeline.
+pub(super) const TIMELINE: &[(&str, &str)] = &[
+    ("←→", "time"),
+    ("+-", "zoom"),
+    ("↑↓", "lane"),
+    ("[ ]", "event"),
+    ("c e", "cause, effect"),
+    ("Enter", "in the list"),
+    ("Space", "pause"),
+    ("G", "follow"),
+    ("?", "keys"),
+    ("q", "quit"),
 ];
 
 /// Footer of the map.
 pub(super) const MAP: &[(&str, &str)] = &[
     ("↑↓←→", "select"),
     ("Enter", "its events"),
+    ("s", "its signals"),
     ("Space", "pause"),
     (", .", "step"),
     ("t", "terminal"),

@@ -7,7 +7,10 @@
 
 use std::collections::VecDeque;
 
-use crate::{event::Event, model::World};
+use crate::{
+    event::{Event, Nanos},
+    model::World,
+};
 
 /// Events of a segment at least; more when the world is large and copies cost.
 const SEGMENT: usize = 4096;
@@ -125,6 +128,13 @@ impl Log {
         (self.first()..index.min(self.end)).rev().map_while(|i| self.get(i).map(|event| (i, event)))
     }
 
+    /// The number of the first event later than `t`: events are in order of time.
+    pub(super) fn after(&self, t: Nanos) -> u64 {
+        let begun = self.segments.partition_point(|segment| segment.events.first().is_some_and(|event| event.t <= t));
+        let Some(segment) = begun.checked_sub(1).and_then(|last| self.segments.get(last)) else { return self.first() };
+        segment.first + segment.events.partition_point(|event| event.t <= t) as u64
+    }
+
     /// The world right after that event.
     pub(super) fn world_after(&self, index: u64) -> Option<World> {
         let segment = self.segment(index)?;
@@ -144,7 +154,11 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::Log;
-    use crate::{event::Event, model::World, model::script};
+    use crate::{
+        event::{Event, Nanos},
+        model::World,
+        model::script,
+    };
 
     fn events(n: u64) -> Vec<Event> {
         let sample = script::parse(script::SAMPLE).unwrap_or_default();
@@ -164,6 +178,19 @@ mod tests {
         assert_eq!(log.world_after(log.end() - 1), Some(world));
         assert!(log.get(log.first() - 1).is_none() && log.get(log.end()).is_none());
         assert_eq!(log.before(log.end()).count(), log.len());
+    }
+
+    #[test]
+    fn the_first_event_after_a_time_is_found() {
+        let mut log = Log::new(20_000);
+        for (n, event) in events(10_000).into_iter().enumerate() {
+            let before = log.wants_world().then(World::new);
+            log.push(Event { t: Nanos(n as u64 / 3 * 10), ..event }, before, false);
+        }
+        for (t, index) in [(0, 3), (9, 3), (10, 6), (20_000, 6003), (u64::MAX, 10_000)] {
+            assert_eq!(log.after(Nanos(t)), index, "{t}");
+        }
+        assert_eq!(Log::new(1).after(Nanos(5)), 0);
     }
 
     #[test]

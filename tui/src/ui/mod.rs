@@ -5,8 +5,9 @@
 //! are one code path, because views only see a [`World`](crate::model::World) and a time; no text of others gets to a
 //! cell unescaped. Tested by screens as text in `tests/snapshots`, and by random keys and sizes that must never panic.
 //!
-//! The views: `map` (who talks to whom, and who waits), `events` (what happened, and why); `pane` is the command's own
-//! terminal, `findings` a box over them: what is wrong.
+//! The views: `map` (who talks to whom, and who waits), `events` (what happened, and why), `timeline` (where the time
+//! goes), `signals` (what became of each); `pane` is the command's own terminal, `findings` a box over
+//! them: what is wrong.
 
 mod ascii;
 mod bars;
@@ -21,8 +22,11 @@ mod message;
 mod pane;
 mod prompt;
 mod screen;
+mod signals;
 mod state;
 mod theme;
+mod timeline;
+mod tracks;
 mod typed;
 mod update;
 mod words;

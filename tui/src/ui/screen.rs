@@ -10,8 +10,10 @@ use ratatui::{
 use super::{
     App, ascii, bars, events, findings, help, map,
     pane::Extent,
+    signals,
     state::{Dialog, View},
     theme::Theme,
+    timeline,
 };
 
 /// Below this there is only a message.
@@ -26,6 +28,8 @@ pub(super) struct Areas {
     pub filter: Rect,
     pub view: Rect,
     pub detail: Rect,
+    /// More details beside those.
+    pub side: Rect,
     pub moment: Rect,
     pub pane: Option<Rect>,
     pub prompt: Rect,
@@ -101,7 +105,25 @@ fn divide(app: &App) -> Option<Areas> {
     if app.paused && !is_list && body.height > 8 {
         areas.moment = take_bottom(&mut body, 1);
     }
-    if wide {
+    if app.view == View::Signals {
+        // A table and, step by step, a life: both are wide.
+        if body.height >= 12 {
+            let height = (body.height / 2).clamp(6, 20);
+            let mut below = take_bottom(&mut body, height);
+            if wide {
+                let side = columns * 3 / 10;
+                below.width -= side;
+                areas.side = inside(Rect { x: below.right(), width: side, ..below }, wide);
+            }
+            areas.detail = inside(below, wide);
+        }
+    } else if app.view == View::Timeline {
+        // Time takes the whole width.
+        if body.height >= 12 {
+            let height = (body.height * 3 / 10).clamp(6, 15);
+            areas.detail = inside(take_bottom(&mut body, height), wide);
+        }
+    } else if wide {
         let side = if is_list { (columns * 2 / 5).clamp(40, 76) } else { (columns / 4).clamp(32, 44) };
         body.width -= side;
         let outer = Rect { x: body.right(), width: side, ..body };
@@ -146,6 +168,8 @@ fn draw_areas(app: &App, frame: &mut Frame, areas: &Areas) {
     match app.view {
         View::Map => map::draw(app, frame, areas),
         View::Events => events::draw(app, frame, areas),
+        View::Timeline => timeline::draw(app, frame, areas),
+        View::Signals => signals::draw(app, frame, areas),
     }
     bars::moment(app, frame, areas.moment);
     draw_pane(app, frame, areas);

@@ -3,8 +3,19 @@
 use std::{process::ExitStatus, time::Duration};
 
 use super::{
-    clock::Clock, events::List, findings, log::Log, map::Selection, message::Mode, message::Options, pane::Pane,
-    prompt::Prompt, theme::Theme,
+    clock::Clock,
+    events::{List, Trail},
+    findings,
+    log::Log,
+    map::Selection,
+    message::Mode,
+    message::Options,
+    pane::Pane,
+    prompt::Prompt,
+    signals::Signals,
+    theme::Theme,
+    timeline::Timeline,
+    tracks::Tracks,
 };
 use crate::{
     analyze::Lines,
@@ -25,6 +36,8 @@ pub struct App {
     /// The world after all events, paused or not.
     pub(super) live: World,
     pub(super) log: Log,
+    /// The same events by thread and channel.
+    pub(super) tracks: Tracks,
     /// Puts events into words, with the names it has learned.
     pub(super) lines: Lines,
     /// The rules of `diagnose` at work.
@@ -36,6 +49,9 @@ pub struct App {
     pub(super) view: View,
     pub(super) selection: Selection,
     pub(super) list: List,
+    pub(super) timeline: Timeline,
+    pub(super) signals: Signals,
+    pub(super) trail: Trail,
     pub(super) prompt: Option<Prompt>,
     pub(super) dialog: Option<Dialog>,
     pub(super) pane: Option<Pane>,
@@ -58,6 +74,27 @@ pub(super) struct Seen {
 pub(super) enum View {
     Map,
     Events,
+    Timeline,
+    Signals,
+}
+
+impl View {
+    /// All, in the order of their keys, with what the header calls them.
+    pub(super) const ALL: [(Self, &'static str); 4] =
+        [(Self::Map, "map"), (Self::Events, "events"), (Self::Timeline, "timeline"), (Self::Signals, "signals")];
+
+    /// The one with that key: `1` is the first.
+    pub(super) fn by_key(key: char) -> Option<Self> {
+        let place = key.to_digit(10)?.checked_sub(1)?;
+        Self::ALL.get(place as usize).map(|(view, _)| *view)
+    }
+
+    /// The one after it, or before it.
+    pub(super) fn next(self, forward: bool) -> Self {
+        let here = Self::ALL.iter().position(|(view, _)| *view == self).unwrap_or(0);
+        let step = if forward { 1 } else { Self::ALL.len() - 1 };
+        Self::ALL.get((here + step) % Self::ALL.len()).map_or(self, |(view, _)| *view)
+    }
 }
 
 /// What lies over the views.
@@ -91,6 +128,7 @@ impl App {
             header: None,
             live: World::new(),
             log: Log::new(options.kept_events),
+            tracks: Tracks::default(),
             lines: Lines::new(),
             findings: findings::Watch::default(),
             clock: Clock::default(),
@@ -99,6 +137,9 @@ impl App {
             view: View::Map,
             selection: Selection::default(),
             list: List::default(),
+            timeline: Timeline::default(),
+            signals: Signals::default(),
+            trail: Trail::default(),
             prompt: None,
             dialog: None,
             pane: options.terminal_pane.then(Pane::default),
@@ -146,6 +187,11 @@ impl App {
             Stage::Ended(ending) => ending.lost.max(self.live.lost),
             _ => self.live.lost,
         }
+    }
+
+    /// Views show the present.
+    pub(super) fn follows(&self) -> bool {
+        self.list.follow && !self.paused
     }
 
     /// The event under the cursor while paused: what has just happened in the world that is shown.

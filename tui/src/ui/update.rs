@@ -46,6 +46,12 @@ impl App {
             effects.push(Effect::Ask(Request::Resize { rows, columns }));
         }
         self.list.show(&self.log, areas.list_rows());
+        self.arrange_trail();
+        match self.view {
+            View::Timeline => self.arrange_timeline(areas.view),
+            View::Signals => self.arrange_signals(areas.view.height),
+            View::Map | View::Events => {}
+        }
     }
 
     fn source(&mut self, update: Update, effects: &mut Vec<Effect>) {
@@ -91,7 +97,7 @@ impl App {
         if self.stage == Stage::Waiting {
             self.stage = Stage::Running;
         }
-        let held = self.paused;
+        let (held, first) = (self.paused, self.log.first());
         for event in events {
             self.lines.learn(&event);
             let before = self.log.wants_world().then(|| self.live.clone());
@@ -101,7 +107,13 @@ impl App {
             self.log.push(event, before, held);
             if let Some(event) = self.log.get(index) {
                 self.list.arrived(event, index);
+                self.tracks.learn(event, index);
+                self.signals.instances.learn(event, index);
             }
+        }
+        if self.log.first() > first {
+            self.tracks.trim(self.log.first());
+            self.signals.instances.trim(self.log.first());
         }
     }
 
@@ -196,11 +208,10 @@ impl App {
         match key.code {
             KeyCode::Char('q') | KeyCode::F(10) => self.quit(effects),
             KeyCode::Char('?') | KeyCode::F(1) => self.dialog = Some(Dialog::Help(0)),
+            KeyCode::Char(key) if View::by_key(key).is_some() => self.view = View::by_key(key).unwrap_or(self.view),
+            KeyCode::Tab => self.view = self.view.next(true),
+            KeyCode::BackTab => self.view = self.view.next(false),
             KeyCode::Char('!') => self.open_findings(),
-            KeyCode::Char('2') => self.view = View::Events,
-            KeyCode::Tab | KeyCode::BackTab => {
-                self.view = if self.view == View::Map { View::Events } else { View::Map };
-            }
             KeyCode::Char(' ' | 'p') => self.toggle_pause(),
             KeyCode::Char('/') | KeyCode::F(4) => {
                 let text = self.list.filter.source().to_owned();
@@ -224,10 +235,16 @@ impl App {
             KeyCode::Esc if self.view == View::Events && !self.list.filter.source().is_empty() => {
                 self.set_filter(crate::analyze::Filter::default());
             }
+            KeyCode::Char('s') => self.show_signals(),
+            KeyCode::Esc if self.view == View::Signals && self.show_all_signals() => {}
             KeyCode::Esc if self.view == View::Map => self.selection = Selection::default(),
-            KeyCode::Char('1') | KeyCode::Backspace | KeyCode::Esc => self.view = View::Map,
-            _ if self.view == View::Map => self.map_key(key),
-            _ => self.list_key(key),
+            KeyCode::Backspace | KeyCode::Esc => self.view = View::Map,
+            _ => match self.view {
+                View::Map => self.map_key(key),
+                View::Events => self.list_key(key),
+                View::Timeline => self.timeline_key(key),
+                View::Signals => self.signals_key(key),
+            },
         }
     }
 
@@ -275,10 +292,14 @@ impl App {
     pub(super) fn resume(&mut self) {
         self.paused = false;
         self.seen = None;
-        if self.log.skipped() > 0 {
-            self.say(format!("{} events of the pause were not kept", super::words::count(self.log.skipped())));
-        }
+        let skipped = self.log.skipped();
         self.log.release(&self.live);
+        if skipped > 0 {
+            self.say(format!("{} events of the pause were not kept", super::words::count(skipped)));
+            self.tracks.restart(&self.live);
+        }
+        self.tracks.trim(self.log.first());
+        self.signals.instances.trim(self.log.first());
         self.list.refilter(&self.log);
         self.list.follow = true;
     }

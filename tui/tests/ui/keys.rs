@@ -184,6 +184,85 @@ fn a_signal_flashes_and_fades() {
     stage.hides("⚡SIGUSR1 ┘");
 }
 
+#[test]
+fn number_keys_and_tab_go_through_the_views() {
+    let mut stage = Stage::live(SIZE, 0.004_1);
+    stage.keys("3").shows("┌ timeline");
+    stage.keys("4").shows("┌ signals 3");
+    stage.keys("2").shows("┌ events");
+    stage.keys("1").shows("┌ processes and channels");
+    stage.keys("<Tab><Tab>").shows("┌ timeline");
+    stage.keys("<Tab><Tab>").shows("┌ processes and channels");
+}
+
+#[test]
+fn the_timeline_s_cursor_is_the_moment_of_all_views() {
+    let mut stage = Stage::live(SIZE, 1.0);
+    stage.keys(" 3gHHH").shows("at 0.000100 s");
+    stage.keys("1").shows("‖ paused 00:00.000100").hides("head 4712");
+    stage.keys("3GLL1").shows("head 4712").shows("† ended");
+    // Back by cells: the map goes along.
+    stage.keys("3[[[[1").shows("‖ paused 00:00.005");
+}
+
+#[test]
+fn the_timeline_zooms_around_its_cursor_and_back_to_everything() {
+    let mut stage = Stage::live(SIZE, 1.0);
+    stage.keys("3").shows("one cell = 100 µs").shows("following");
+    stage.keys("<Left>").hides("following");
+    stage.keys("+++").shows("one cell = 10 µs");
+    stage.keys("-").shows("one cell = 20 µs");
+    stage.keys("0").shows("one cell = 100 µs").shows("│0.000100 s");
+    stage.keys("G").shows("following");
+}
+
+#[test]
+fn lanes_are_selected_and_their_events_walked() {
+    let mut stage = Stage::live(SIZE, 1.0);
+    stage.keys("3<Down><Down><Down>").shows("┌ sort 4713 at");
+    stage.keys("[").shows("ZOMBIE → DEAD");
+    stage.keys("[[").shows("close pipe:[8125]");
+    stage.keys("<Enter>").shows("┌ events").shows("sort (4713) closed the read end");
+}
+
+#[test]
+fn cause_and_effect_lead_from_a_receive_to_its_send_and_back() {
+    let mut stage = Stage::live(SIZE, 1.0);
+    stage.keys("2gfkind:recv<Enter>").shows("head (4712) took 8192 bytes");
+    stage.keys("c").shows("yes (4711) put 8192 bytes").shows("sent");
+    stage.keys("e").shows("head (4712) took 8192 bytes").shows("received");
+    // In the timeline the same keys lead from lane to lane.
+    stage.keys("3c").shows("┌ yes 4711 at");
+    stage.keys("e").shows("┌ head 4712 at");
+}
+
+#[test]
+fn the_other_links_are_reached_one_after_the_other() {
+    let mut stage = Stage::live(SIZE, 1.0);
+    stage.keys("2gfsignal:USR1<Enter>").shows("sh (4710) sent SIGUSR1");
+    stage.keys("e").shows("o: 1 more");
+    stage.keys("o").shows("2 of 2").shows("made sort (4713) READY");
+}
+
+#[test]
+fn signals_lead_to_the_list_the_timeline_and_the_map_to_signals() {
+    let mut stage = Stage::live(SIZE, 1.0);
+    stage.keys("4g").shows("┌ SIGUSR1 #1");
+    stage.keys("<Enter>").shows("┌ events").shows("sh (4710) sent SIGUSR1");
+    stage.keys("4z").shows("┌ sh 4710 at 0.003700 s");
+    stage.keys("4c").shows("sh (4710) sent SIGUSR1");
+    stage.keys("4e").shows("SIGUSR1 delivered");
+    stage.keys("1<Down><Down>s").shows("┌ signals of").shows("(Esc: all)");
+    stage.keys("<Esc>").shows("┌ signals 3");
+    stage.keys("/signal:PIPE<Enter>").shows("┌ signals 1 ").shows("SIGPIPE");
+}
+
+#[test]
+fn while_paused_in_the_past_no_later_signal_shows() {
+    let mut stage = Stage::live(SIZE, 1.0);
+    stage.keys(" 2gfsignal:CHLD<Enter>,,,,4").shows("┌ signals 1 ").hides("SIGCHLD");
+}
+
 /// A child that waits for an end-of-file that never comes: its parent holds the write end and waits for the child.
 const STUCK: &str = "0 1 par exec /bin/par\n0 1 par pipe 7 3 4\n0 1 par fork 2\n0 2 kid inherit 7 r 3 from 1\n\
                      0 1 par close 7 r 3\n0.1 2 kid state BLOCKED read 7 fd 3\n0.2 1 par state BLOCKED wait4 for 2\n";

@@ -23,7 +23,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let key = prop_oneof![
-        4 => "[12qdeptTfnNcghjklGN/?.,<> :|()!\"a-c0-9]".prop_map(|c| if c == "<" { "<Esc>".to_owned() } else { c }),
+        4 => "[1-4qdeptTfnNcghjklGHLN/?.,<> :|()!\"a-c0-9+\\-\\[\\]=s]".prop_map(|c| if c == "<" { "<Esc>".to_owned() } else { c }),
         3 => prop::sample::select(vec!["<Enter>", "<Esc>", "<Tab>", "<Up>", "<Down>", "<Left>", "<Right>", "<PgUp>"])
             .prop_map(str::to_owned),
         1 => prop::sample::select(vec!["<C-c>", "<C-l>", "<C-5>", "<C-d>", "<C-u>"]).prop_map(str::to_owned),

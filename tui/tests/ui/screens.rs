@@ -9,7 +9,7 @@ use ipcscope::{
     ui::{Mode, Options},
 };
 
-use crate::stage::{FAN, Stage, events, options};
+use crate::stage::{FAN, SIGNALS, Stage, events, options};
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 50)];
 /// yes is BLOCKED on the full pipe, head RUNNING, sort BLOCKED on the empty one.
@@ -31,6 +31,11 @@ fn with_pane(size: (u16, u16), until: f64) -> Stage {
     stage.update(Update::Output(b"$ yes | head -n 20480 | sort -u\r\n\x1b[31mred\x1b[0m \xe2\x9c\x93\r\n".to_vec()));
     stage.update(Update::Events(events(script::SAMPLE, until)));
     stage
+}
+
+fn loss() -> Event {
+    let lost = Lost { count: 1234, class: "state".to_owned(), t_from: Nanos(3_390_000), t_to: Nanos(3_400_000) };
+    Event { t: Nanos(3_400_000), seq: 70, task: None, comm: None, ns_pid: None, kind: Kind::Lost(lost) }
 }
 
 #[test]
@@ -80,6 +85,118 @@ fn events_filtered() {
 }
 
 #[test]
+fn timeline_of_nothing() {
+    check("timeline_empty", |size| {
+        let mut stage = Stage::new(options(), size);
+        stage.keys("3");
+        stage
+    });
+}
+
+#[test]
+fn timeline_followed() {
+    check("timeline_live", |size| {
+        let mut stage = with_pane(size, MIDDLE);
+        stage.keys("3");
+        stage
+    });
+}
+
+/// Zoomed into the moment at which a signal finds sort BLOCKED.
+#[test]
+fn timeline_while_paused() {
+    check("timeline_paused", |size| {
+        let mut stage = Stage::live(size, 1.0);
+        stage.keys(" 2fsignal:USR1<Enter>gn3+++");
+        stage
+    });
+}
+
+#[test]
+fn timeline_of_a_replay_and_a_channel() {
+    check("timeline_replay", |size| {
+        let mut stage = Stage::new(Options { mode: Mode::Replay, has_command: false, ..options() }, size);
+        stage.update(Update::Started(Header::default()));
+        stage.update(Update::Events(events(script::SAMPLE, 1.0)));
+        stage.keys("3<Left>HHH<Down><Down><Down><Down><Down>");
+        stage
+    });
+}
+
+#[test]
+fn timeline_with_a_loss() {
+    check("timeline_lossy", |size| {
+        let mut stage = Stage::live(size, MIDDLE);
+        stage.update(Update::Events(vec![loss()]));
+        stage.wait(1);
+        stage.keys("3");
+        stage
+    });
+}
+
+#[test]
+fn timeline_of_many() {
+    check("timeline_fan", |size| {
+        let mut stage = Stage::new(options(), size);
+        stage.update(Update::Started(Header::default()));
+        stage.update(Update::Events(events(FAN, 1.0)));
+        stage.keys("3");
+        stage
+    });
+}
+
+#[test]
+fn signals_of_nothing() {
+    check("signals_empty", |size| {
+        let mut stage = Stage::new(options(), size);
+        stage.keys("4");
+        stage
+    });
+}
+
+#[test]
+fn signals_followed() {
+    check("signals_live", |size| {
+        let mut stage = with_pane(size, 0.004_1);
+        stage.keys("4");
+        stage
+    });
+}
+
+/// The lecture's slide: a signal finds its target BLOCKED, and the call fails with EINTR.
+#[test]
+fn signals_life() {
+    check("signals_life", |size| {
+        let mut stage = Stage::live(size, 1.0);
+        stage.keys("4g");
+        stage
+    });
+}
+
+#[test]
+fn signals_of_a_process() {
+    check("signals_process", |size| {
+        let mut stage = Stage::new(Options { mode: Mode::Replay, has_command: false, ..options() }, size);
+        stage.update(Update::Started(Header::default()));
+        stage.update(Update::Events(events(SIGNALS, 1.0)));
+        stage.keys("<Down><Down>s ");
+        stage.keys("d");
+        stage
+    });
+}
+
+#[test]
+fn signals_of_all_kinds() {
+    check("signals_kinds", |size| {
+        let mut stage = Stage::new(Options { mode: Mode::Replay, has_command: false, ..options() }, size);
+        stage.update(Update::Started(Header::default()));
+        stage.update(Update::Events(events(SIGNALS, 1.0)));
+        stage.keys("4<Up><Up>");
+        stage
+    });
+}
+
+#[test]
 fn filter_refused() {
     check("filter_refused", |size| {
         let mut stage = Stage::live(size, 0.004_1);
@@ -92,16 +209,7 @@ fn filter_refused() {
 fn lossy() {
     check("lossy", |size| {
         let mut stage = Stage::live(size, MIDDLE);
-        let lost = Lost { count: 1234, class: "state".to_owned(), t_from: Nanos(3_390_000), t_to: Nanos(3_400_000) };
-        let kind = Kind::Lost(lost);
-        stage.update(Update::Events(vec![Event {
-            t: Nanos(3_400_000),
-            seq: 70,
-            task: None,
-            comm: None,
-            ns_pid: None,
-            kind,
-        }]));
+        stage.update(Update::Events(vec![loss()]));
         stage
     });
 }

@@ -14,6 +14,9 @@ use ratatui::{Terminal, backend::TestBackend};
 /// Many writers and readers on one pipe.
 pub const FAN: &str = include_str!("../scripts/fan.script");
 
+/// Signals of many kinds, and what they meet.
+pub const SIGNALS: &str = include_str!("../scripts/signals.script");
+
 pub struct Stage {
     pub app: App,
     pub effects: Vec<Effect>,

@@ -6,6 +6,7 @@
 
 mod channel;
 mod process;
+mod sender;
 mod signal;
 mod transfer;
 

@@ -1,8 +1,10 @@
 //! The life of processes, and the states of threads.
 
-use super::Story;
+use super::{Story, list};
 use crate::{
-    event::{Blocked, Cause, ChannelId, Exit, StateChange, Task, ThreadState, WokenBy},
+    event::{
+        Action, Blocked, Cause, ChannelId, Exit, Lock, Phase, SignalEvent, StateChange, Task, ThreadState, WokenBy,
+    },
     model::Side,
 };
 
@@ -46,13 +48,7 @@ impl Story<'_> {
         if exit.thread {
             self.say(format!("{what} is gone, its process lives on."));
         } else {
-            let parent = (self.event.task)
-                .and_then(|task| self.world.process(task.pid))
-                .and_then(|process| self.world.processes.get(&process.parent?))
-                .map_or_else(
-                    || "its parent".to_owned(),
-                    |parent| format!("its parent {} ({})", parent.comm, parent.pid),
-                );
+            let parent = self.parent();
             self.say(format!("{what}'s descriptors are closed; it stays a ZOMBIE until {parent} has waited for it."));
         }
     }
@@ -74,15 +70,52 @@ impl Story<'_> {
                 self.say(format!("{actor} is held by a tracer (ptrace), a debugger for example."));
             }
             ThreadState::Stopped => {
-                self.say(format!("{actor} is stopped by a signal and stays so until SIGCONT or SIGKILL."));
+                let by = self.stopper().unwrap_or_else(|| "a signal".to_owned());
+                self.say(format!("{actor} is stopped by {by} and stays so until SIGCONT or SIGKILL."));
             }
             ThreadState::Zombie => {
-                self.say(format!("{actor} has ended. What is left is its exit code, until its parent waits for it."));
+                let parent = self.parent();
+                self.say(format!("{actor} has ended. What is left is its exit code, until {parent} waits for it."));
             }
             ThreadState::Dead => {
                 self.say(format!("{actor} has been reaped: nothing of it is left, its id may be used again."));
             }
         }
+    }
+
+    /// `its parent sh (4710)`: who must reap it.
+    fn parent(&self) -> String {
+        (self.event.task)
+            .and_then(|task| self.world.process(task.pid))
+            .and_then(|process| self.world.processes.get(&process.parent?))
+            .map_or_else(|| "its parent".to_owned(), |parent| format!("its parent {} ({})", parent.comm, parent.pid))
+    }
+
+    /// The signal that stops it, if that is the last thing that happened to it.
+    fn stopper(&self) -> Option<String> {
+        let pid = self.event.task?.pid;
+        let stops = |step: &SignalEvent| {
+            step.to.pid == pid && step.phase == Phase::Delivered && step.delivery.action == Some(Action::Stop)
+        };
+        let found =
+            self.world.signals.iter().rev().find_map(|row| {
+                row.steps.iter().rev().find(|(t, step)| stops(step) && *t <= self.event.t).map(|_| row.id)
+            });
+        found.filter(|_| self.is_now()).map(|id| self.signal_name(id))
+    }
+
+    /// The signals under way whose sender has just made this thread READY.
+    fn stirring(&self) -> Vec<String> {
+        let Some(task) = self.event.task else { return Vec::new() };
+        let rows = self.world.signals.iter().rev().take(64);
+        let fits = rows.filter(|row| {
+            let sender = row.steps.first().and_then(|(_, step)| step.sender.as_ref()?.pid);
+            row.stir(task.tid, ThreadState::Ready).is_some_and(|stir| {
+                stir.t == self.event.t
+                    && matches!(stir.woken_by, Some(WokenBy::Task(waker)) if Some(waker.pid) == sender)
+            }) && row.steps.first().is_some_and(|(_, step)| step.target_state == Some(ThreadState::Blocked))
+        });
+        fits.map(|row| self.signal_name(row.id)).collect()
     }
 
     fn ready(&mut self, change: &StateChange) {
@@ -98,6 +131,13 @@ impl Story<'_> {
             Some(WokenBy::Task(task)) => self.say(format!("{} made {actor} READY.", self.name(task.pid))),
             Some(WokenBy::Kernel) => self.say(format!("The kernel (an interrupt or a timer) made {actor} READY.")),
             None => self.say(format!("{actor} is READY.")),
+        }
+        let signals = self.stirring();
+        if !signals.is_empty() {
+            self.say(format!(
+                "{} was on its way to it, and a signal ends a wait that can be interrupted.",
+                list(signals)
+            ));
         }
         self.say("READY means that only a CPU is missing.");
     }
@@ -138,12 +178,28 @@ impl Story<'_> {
             }
             (Cause::Call, None, _) => self.say(format!("{actor} is BLOCKED.")),
         }
+        match &on.lock {
+            Some(Lock::File(file)) => self.say(format!("Another holds the lock on {file}.")),
+            Some(Lock::Word(())) => self.say("It waits for another thread to unlock it."),
+            None => {}
+        }
+        if !on.channels.is_empty() {
+            let names = on.channels.iter().map(ToString::to_string).collect();
+            self.say(format!("It waits for any of {}.", list(names)));
+        }
+        if let Some(peer) = on.peer {
+            self.say(format!("At the other end is {}.", self.name(peer.pid)));
+        }
+        if on.restarts > 0 {
+            let times = if on.restarts == 1 { "once".to_owned() } else { format!("{} times", on.restarts) };
+            self.say(format!("Signals made the kernel start this call again, {times} so far."));
+        }
         if on.uninterruptible {
             self.say("No signal can wake it from this wait (uninterruptible).");
         }
     }
 }
 
-fn is_pipe(id: &ChannelId) -> bool {
+pub(super) fn is_pipe(id: &ChannelId) -> bool {
     id.0.starts_with("pipe:") || id.0.starts_with("fifo:")
 }

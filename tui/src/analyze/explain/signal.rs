@@ -1,9 +1,9 @@
-//! The steps of a signal: who sent it, what its target was doing, what became of both.
+//! The steps of a signal after its generation: what its target was doing, what became of both.
 
-use super::Story;
+use super::{Story, list, process::is_pipe};
 use crate::{
     analyze::duration,
-    event::{Action, Delivery, Phase, SenderKind, SignalEvent, ThreadState, Verdict},
+    event::{Action, Delivery, Interrupted, Phase, SenderKind, SignalEvent, ThreadState, Verdict, WokenBy},
 };
 
 impl Story<'_> {
@@ -11,14 +11,24 @@ impl Story<'_> {
         let (signal, target, delivery) = (&step.signal, self.name(step.to.pid), &step.delivery);
         match step.phase {
             Phase::Generated => self.generated(step, &target),
-            Phase::Pending if step.blocked_by_mask => self
-                .say(format!("{target} blocks {signal} by its mask: it stays pending until the mask lets it through.")),
+            Phase::Pending if step.blocked_by_mask => {
+                let mask: Vec<String> = step.mask.iter().flat_map(|mask| mask.names()).collect();
+                let mask = if mask.is_empty() { String::new() } else { format!(" ({})", list(mask)) };
+                self.say(format!(
+                    "{target} blocks {signal} by its mask{mask}: it stays pending until the mask lets it through."
+                ));
+            }
             Phase::Pending if step.target_state == Some(ThreadState::Stopped) => {
                 self.say(format!(
                     "{target} is stopped: {signal} stays pending until SIGCONT. Only SIGKILL acts at once."
                 ));
             }
             Phase::Pending => self.say(format!("{signal} is pending: {target} has not taken it yet.")),
+            Phase::Ignored if signal == "SIGCONT" => {
+                self.say(format!(
+                    "{target} has no handler for SIGCONT. It goes on all the same if it was stopped: that happens when SIGCONT is generated, whatever is done about it later."
+                ));
+            }
             Phase::Ignored => {
                 self.say(format!("{target} ignores {signal}: it has no effect, and no call is interrupted by it."));
             }
@@ -46,107 +56,72 @@ impl Story<'_> {
                 "The handler of {target} for {signal} never returned: it jumped out (longjmp) or the thread ended."
             )),
             Phase::Consumed => {
-                let by = step.syscall.map(|call| format!(" by {call}")).unwrap_or_default();
+                let call = step.consumed_by.as_ref().map(|by| by.syscall).or(step.syscall);
+                let by = call.map(|call| format!(" by {call}")).unwrap_or_default();
                 self.say(format!("{target} took {signal} out of its queue{by}; no handler runs."));
+                match call {
+                    Some("rt_sigtimedwait") => self.say("It had blocked the signal and waited for it (sigwait)."),
+                    Some("read") => self.say("It reads its signals like data (signalfd)."),
+                    _ => {}
+                }
             }
             Phase::Discarded => {
                 let why = match step.reason {
                     Some("exec") => ": it was for a thread that exec has ended",
                     Some("exit") => ": its target ended first",
-                    Some("ignored") => ": its target has begun to ignore it",
+                    Some("ignored" | "ignored meanwhile") => ": its target has begun to ignore it",
                     Some("SIGCONT") => ": a SIGCONT drops pending stop signals",
-                    _ => "",
+                    Some(other) => &format!(": {other}"),
+                    None => "",
                 };
                 self.say(format!("{signal} for {target} was dropped before delivery{why}."));
             }
         }
     }
 
-    fn generated(&mut self, step: &SignalEvent, target: &str) {
-        let signal = &step.signal;
-        let to = step.to.tid.map_or_else(|| target.to_owned(), |tid| format!("thread {tid} of {target}"));
-        let by = step.syscall.map(|call| format!(" by {call}")).unwrap_or_default();
-        let code = step.code.map(|code| format!(" ({code})")).unwrap_or_default();
-        match step.sender.as_ref().map(|sender| (sender.kind, sender.pid, sender.tty.as_deref())) {
-            Some((SenderKind::Process, Some(pid), _)) if pid == step.to.pid => {
-                self.say(format!("{target} sent {signal} to itself{by}."));
-            }
-            Some((SenderKind::Process, Some(pid), _)) => {
-                self.say(format!("{} sent {signal} to {to}{by}.", self.name(pid)));
-            }
-            Some((SenderKind::Kernel, ..)) if signal == "SIGPIPE" => {
-                self.say(format!(
-                    "The kernel sent SIGPIPE to {to}, which wrote into a channel that nobody can read from."
-                ));
-            }
-            Some((SenderKind::Kernel, ..)) => self.say(format!("The kernel sent {signal} to {to}{code}.")),
-            Some((SenderKind::Timer, ..)) => self.say(format!("A timer ran out: {signal} to {to}.")),
-            Some((SenderKind::Terminal, _, tty)) => {
-                let tty = tty.map(|tty| format!(" {tty}")).unwrap_or_default();
-                self.say(format!(
-                    "The terminal{tty} sent {signal} to its foreground process group; {target} is one of it."
-                ));
-                if signal == "SIGTSTP" {
-                    self.say("Ctrl-Z is SIGTSTP, which can be handled; SIGSTOP, named on many slides, cannot.");
-                }
-            }
-            Some((SenderKind::Child, pid, _)) => {
-                let child = pid.map_or_else(|| "a child".to_owned(), |pid| format!("its child {}", self.name(pid)));
-                self.say(format!("{target} is told by {signal} that {child} changed its state{code}."));
-            }
-            Some((SenderKind::Process, None, _)) | None => self.say(format!("{signal} was sent to {to}{by}.")),
-        }
-        if step.multicast.is_some() {
-            self.say("The same call sent it to several processes at once (a process group, or all).");
-        }
-        self.target(step, target);
-    }
-
-    /// What the signal met: the rule depends on the state of the target.
-    fn target(&mut self, step: &SignalEvent, target: &str) {
-        let signal = &step.signal;
-        if step.to.external {
-            return self.say(format!("{target} is not traced: what becomes of {signal} is not seen."));
-        }
-        let (state, rule) = match step.target_state {
-            None => return,
-            Some(state) => (state.name(), rule(state)),
-        };
-        if step.blocked_by_mask {
-            self.say(format!("{target} was {state}, and its mask blocks {signal}: it will be pending."));
-        } else if step.delivery.action == Some(Action::Ignore) {
-            self.say(format!("{target} was {state} and ignores {signal}: nothing happens to it."));
-        } else {
-            // The disposition is known for sure only once the signal is acted on.
-            let unless =
-                if step.delivery.action.is_none() { format!("unless it ignores {signal}, ") } else { String::new() };
-            self.say(format!("{target} was {state}: {unless}{rule}."));
-        }
-    }
-
-    /// From generation to delivery.
+    /// From generation to delivery: what the target was in, who made it READY, how long it all took.
     fn way_here(&mut self, step: &SignalEvent, target: &str) {
-        let generated = (self.world.signal(step.id))
-            .and_then(|row| row.steps.first())
-            .map(|(_, step)| step)
-            .filter(|first| first.phase == Phase::Generated);
-        let state = generated.and_then(|first| first.target_state);
+        let row = self.world.signal(step.id);
+        let generated = row.and_then(|row| row.steps.first()).filter(|(_, first)| first.phase == Phase::Generated);
+        let state = generated.and_then(|(_, first)| first.target_state);
         let was = match (state, &step.delivery.interrupted) {
-            (Some(ThreadState::Blocked), Some(call)) => {
-                let on = call.channel.as_ref().map(|channel| format!(" on {channel}")).unwrap_or_default();
-                format!("{target} was BLOCKED in {}{on}. ", call.syscall)
-            }
+            (Some(ThreadState::Blocked), Some(call)) => format!("{target} was BLOCKED in {}. ", place(call)),
             (Some(state), _) => format!("{target} was {}. ", state.name()),
             (None, _) => String::new(),
         };
         let name = self.signal_name(step.id);
         let name = if name.starts_with("signal #") { step.signal.clone() } else { name };
-        if step.phase == Phase::Delivered {
-            let after = step.delivery.pending_ns.map(|ns| format!(" {} later", duration(ns))).unwrap_or_default();
-            self.say(format!("{was}{name} was delivered to it{after}."));
-        } else if !was.is_empty() {
-            self.say(format!("{was}{name} came."));
-        }
+        // That it was this signal that woke the thread is known if its sender did.
+        let tid = self.event.task.map(|task| task.tid);
+        let ready = row
+            .zip(tid)
+            .and_then(|(row, tid)| row.stir(tid, ThreadState::Ready))
+            .filter(|_| state == Some(ThreadState::Blocked));
+        let woke = ready.zip(generated).and_then(|(ready, (t, first))| {
+            let sender = first.sender.as_ref()?;
+            let by_sender = match (sender.kind, ready.woken_by?) {
+                (SenderKind::Process | SenderKind::Child, WokenBy::Task(task)) => Some(task.pid) == sender.pid,
+                (SenderKind::Timer | SenderKind::Terminal | SenderKind::Kernel, WokenBy::Kernel) => true,
+                _ => false,
+            };
+            // The kernel tells of a signal after the wake-up that it brings.
+            by_sender.then(|| match ready.t.since(*t) {
+                0 => "at once".to_owned(),
+                ns => format!("after {}", duration(ns)),
+            })
+        });
+        let after = step.delivery.pending_ns.map(duration);
+        let sentence = match (step.phase, woke, after) {
+            (Phase::Delivered, Some(ready), Some(after)) => {
+                format!("{was}{name} made it READY {ready} and was delivered {after} after it was sent.")
+            }
+            (Phase::Delivered, None, Some(after)) => format!("{was}{name} was delivered to it {after} later."),
+            (Phase::Delivered, _, None) => format!("{was}{name} was delivered to it."),
+            (_, Some(ready), _) => format!("{was}{name} made it READY {ready}."),
+            (_, None, _) if was.is_empty() => return,
+            (_, None, _) => format!("{was}{name} came."),
+        };
+        self.say(sentence);
     }
 
     fn action(&mut self, step: &SignalEvent, target: &str) {
@@ -155,6 +130,27 @@ impl Story<'_> {
             Some(Action::Handler) => {
                 let at = step.delivery.handler.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
                 self.say(format!("{target} has a handler{at}: it runs now, on top of what the thread was doing."));
+                if let Some(depth) = step.delivery.nesting.filter(|depth| *depth > 0) {
+                    let others =
+                        if depth == 1 { "another handler".to_owned() } else { format!("{depth} other handlers") };
+                    self.say(format!(
+                        "It interrupts {others}: handlers nest, and the last to begin is the first to return."
+                    ));
+                }
+                for flag in &step.delivery.flags {
+                    let rule = match *flag {
+                        "SA_RESETHAND" => {
+                            "SA_RESETHAND: this handler is for one time only, then the default action is back."
+                        }
+                        "SA_NODEFER" => "SA_NODEFER: the same signal may interrupt its own handler.",
+                        "SA_ONSTACK" => "SA_ONSTACK: the handler runs on a stack of its own.",
+                        _ => continue,
+                    };
+                    self.say(rule);
+                }
+            }
+            Some(Action::Terminate) if signal == "SIGKILL" => {
+                self.say(format!("SIGKILL ends {target}: it cannot be caught, blocked or ignored."));
             }
             Some(Action::Terminate) => {
                 self.say(format!("{target} has no handler: the default action of {signal} ends it."));
@@ -162,7 +158,12 @@ impl Story<'_> {
             Some(Action::Core) => {
                 self.say(format!("{target} has no handler: the default action of {signal} ends it with a core dump."));
             }
-            Some(Action::Stop) => self.say(format!("{signal} stops {target} until SIGCONT.")),
+            Some(Action::Stop) => {
+                self.say(format!("{signal} stops {target} until SIGCONT."));
+                if signal == "SIGSTOP" {
+                    self.say("SIGSTOP cannot be caught, blocked or ignored; SIGTSTP, which Ctrl-Z sends, can.");
+                }
+            }
             Some(Action::Continue) => self.say(format!("{signal} lets {target} go on.")),
             Some(Action::Ignore) => self.say(format!("{target} ignores it.")),
             None => {}
@@ -201,12 +202,12 @@ impl Story<'_> {
     }
 }
 
-fn rule(state: ThreadState) -> &'static str {
-    match state {
-        ThreadState::New | ThreadState::Ready => "it takes the signal when it gets the CPU, before it goes on",
-        ThreadState::Running => "it takes the signal on its way out of the kernel, at the next call or interrupt",
-        ThreadState::Blocked => "the signal makes it READY and cuts its wait short, if that wait can be interrupted",
-        ThreadState::Stopped => "the signal waits until SIGCONT, unless it is SIGKILL or SIGCONT itself",
-        ThreadState::Zombie | ThreadState::Dead => "it has ended, so nothing happens to it",
+/// `read on the empty pipe:[8124]`: a call that waits for a pipe waits for data or for room.
+fn place(call: &Interrupted) -> String {
+    let Some(id) = &call.channel else { return call.syscall.to_owned() };
+    match call.syscall {
+        "read" | "readv" if is_pipe(id) => format!("{} on the empty {id}", call.syscall),
+        "write" | "writev" if is_pipe(id) => format!("{} on the full {id}", call.syscall),
+        _ => format!("{} on {id}", call.syscall),
     }
 }

@@ -194,11 +194,11 @@ fn signals() {
         ("1 - - signal ALRM 11 generated sender timer", "A timer ran out"),
         (
             "1 - - signal TSTP 11 generated tty pts/3",
-            "The terminal pts/3 sent SIGTSTP to its foreground process group; yes (11) is one of it. Ctrl-Z is SIGTSTP",
+            "The terminal pts/3 sent SIGTSTP to its foreground process group; yes (11) is one of it. Ctrl-Z is SIGTSTP, although slides often say SIGSTOP",
         ),
         (
             "1 12 head signal CHLD 1 generated sender child code CLD_EXITED",
-            "sh (1) is told by SIGCHLD that its child head (12) changed its state (CLD_EXITED).",
+            "sh (1) is told by SIGCHLD that its child head (12) has ended by itself (CLD_EXITED). The child is a ZOMBIE",
         ),
         ("1 1 sh signal TERM 12 generated group 1", "to several processes at once"),
         ("1 1 sh signal TERM 99 generated external", "process 99 is not traced"),
@@ -239,6 +239,112 @@ fn signals() {
 }
 
 #[test]
+fn senders_and_faults() {
+    check(&[
+        (
+            "1 1 sh signal RTMIN+1 12 generated syscall rt_sigqueueinfo value 42",
+            "by rt_sigqueueinfo, with the value 42.",
+        ),
+        (
+            "1 1 sh signal TERM 12 generated group 1 pgrp 12",
+            "It is a multicast: every member of process group 12 gets it.",
+        ),
+        (
+            "1 1 sh signal TERM 12 generated group 1 broadcast",
+            "It is a broadcast (kill(-1)): SIGTERM goes to every process",
+        ),
+        ("1 - - signal INT 11 generated tty pts/3", "Ctrl-C is SIGINT: the terminal makes the signal"),
+        ("1 - - signal QUIT 11 generated tty pts/3", "is SIGQUIT: like Ctrl-C, but its default action dumps core."),
+        ("1 - - signal WINCH 11 generated tty pts/3", "Its window has another size now"),
+        ("1 - - signal HUP 11 generated tty pts/3", "The line was hung up"),
+        ("1 1 sh signal KILL 12 generated", "SIGKILL cannot be caught, blocked or ignored."),
+        ("1 1 sh signal STOP 12 generated", "SIGSTOP cannot be caught, blocked or ignored."),
+        (
+            "1 - - signal SEGV 11 generated code SEGV_MAPERR address 0x10",
+            "It is a fault of its own making: there is no memory at the address it used (address 0x10). The thread was RUNNING, and gets the signal at once.",
+        ),
+        ("1 - - signal SEGV 11 generated code SEGV_ACCERR", "does not allow what it did. The thread"),
+        ("1 - - signal FPE 11 generated code FPE_INTDIV", "it divided an integer by zero"),
+        ("1 - - signal ILL 11 generated", "its own instruction could not be carried out"),
+        (
+            "1 12 head signal CHLD 1 generated sender child code CLD_STOPPED",
+            "its child head (12) was stopped (CLD_STOPPED).",
+        ),
+        ("1 12 head signal CHLD 1 generated sender child code CLD_KILLED", "was killed by a signal (CLD_KILLED)."),
+    ]);
+}
+
+#[test]
+fn what_becomes_of_a_signal() {
+    check(&[
+        (
+            "1 12 head signal USR1 12 pending masked mask USR1|TERM",
+            "blocks SIGUSR1 by its mask (SIGUSR1 and SIGTERM): it stays",
+        ),
+        ("1 12 head signal CONT 12 ignored action continue", "It goes on all the same if it was stopped"),
+        (
+            "1 12 head signal USR1 12 consumed by rt_sigtimedwait",
+            "by rt_sigtimedwait; no handler runs. It had blocked the signal",
+        ),
+        ("1 12 head signal USR1 12 discarded reason exit", "was dropped before delivery: its target ended first."),
+        ("1 12 head signal USR1 12 discarded reason SA_RESTART", "was dropped before delivery: SA_RESTART."),
+        ("1 12 head signal USR1 12 consumed by read", "It reads its signals like data (signalfd)."),
+        ("1 12 head signal KILL 12 delivered action terminate", "SIGKILL ends head (12): it cannot be caught"),
+        ("1 12 head signal STOP 12 delivered action stop", "SIGTSTP, which Ctrl-Z sends, can."),
+        ("1 12 head signal USR1 12 delivered handler 0x1 nesting 1", "It interrupts another handler: handlers nest"),
+        ("1 12 head signal USR1 12 delivered handler 0x1 flags SA_RESETHAND", "for one time only"),
+        ("1 12 head signal USR1 12 delivered handler 0x1 flags SA_NODEFER", "may interrupt its own handler"),
+        ("1 12 head signal USR1 12 delivered handler 0x1 flags SA_ONSTACK", "a stack of its own"),
+        (
+            "1 - - signal TSTP 12 generated tty pts/3\n1 12 head signal TSTP 12 delivered action stop\n1 12 head state STOPPED",
+            "head (12) is stopped by SIGTSTP from the terminal and stays so until SIGCONT",
+        ),
+        ("1 12 head state STOPPED", "head (12) is stopped by a signal and"),
+    ]);
+}
+
+/// The whole story of the lecture, in its words.
+#[test]
+fn a_blocked_target_is_made_ready_by_the_signal() {
+    let chain = "1 12 head state BLOCKED read 7\n2 1 sh signal USR1 12 generated syscall kill state BLOCKED\n\
+                 2.000004 12 head state READY by 1\n";
+    check(&[
+        (chain, "sh (1) made head (12) READY. SIGUSR1 from sh (1) was on its way to it, and a signal ends a wait"),
+        (
+            &format!(
+                "{chain}2.00001 12 head state RUNNING cpu0\n2.000011 12 head signal USR1 12 delivered handler 0x10 pending 11us interrupted read:7 verdict EINTR"
+            ),
+            "head (12) was BLOCKED in read on the empty pipe:[7]. SIGUSR1 from sh (1) made it READY after 4 µs and was \
+             delivered 11 µs after it was sent. head (12) has a handler (0x10): it runs now, on top of what the thread was \
+             doing. The handler has no SA_RESTART, so read failed with EINTR",
+        ),
+        (
+            &format!(
+                "{chain}2.00003 12 head signal USR1 12 handled handler 0x10 took 9us flags SA_RESTART interrupted read:7 verdict restarted"
+            ),
+            "SIGUSR1 from sh (1) made it READY after 4 µs. The handler of head (12) for SIGUSR1 returned after 9 µs.",
+        ),
+    ]);
+    // As the kernel tells it: the wake-up first.
+    check(&[(
+        "1 12 head state BLOCKED read 7\n2 12 head state READY by 1\n2.000005 1 sh signal USR1 12 generated state BLOCKED\n\
+         2.00001 12 head state RUNNING cpu0\n2.000011 12 head signal USR1 12 delivered handler 0x10 pending 6us interrupted read:7",
+        "SIGUSR1 from sh (1) made it READY at once and was delivered 6 µs after it was sent.",
+    )]);
+    // Woken by another, the signal only came then.
+    let other = said(
+        "1 12 head state BLOCKED read 7\n2 1 sh signal USR1 12 generated state BLOCKED\n3 12 head state READY by 11\n\
+         4 12 head signal USR1 12 delivered handler 0x10 pending 2s interrupted read:7",
+    );
+    assert!(other.contains("SIGUSR1 from sh (1) was delivered to it 2 s later."), "{other}");
+    // A signal that is blocked wakes nobody.
+    let masked = said(
+        "1 12 head state BLOCKED read 7\n2 1 sh signal USR1 12 generated state BLOCKED masked\n3 12 head state READY by 1",
+    );
+    assert!(!masked.contains("SIGUSR1"), "{masked}");
+}
+
+#[test]
 fn verdicts() {
     check(&[(
         "1 11 yes signal PIPE 11 generated sender kernel state RUNNING\n2 11 yes signal PIPE 11 delivered action terminate",
@@ -248,13 +354,13 @@ fn verdicts() {
     for (step, expected) in [
         (
             "delivered handler 0x10 pending 11us interrupted read:7 verdict EINTR",
-            "head (12) was BLOCKED in read on pipe:[7]. SIGUSR1 from sh (1) was delivered to it 11 µs later. head (12) has \
+            "head (12) was BLOCKED in read on the empty pipe:[7]. SIGUSR1 from sh (1) was delivered to it 11 µs later. head (12) has \
              a handler (0x10): it runs now, on top of what the thread was doing. The handler has no SA_RESTART, so read \
              failed with EINTR: the program has to call it again.",
         ),
         (
             "handled handler 0x10 took 9us flags SA_RESTART interrupted read:7 verdict restarted",
-            "head (12) was BLOCKED in read on pipe:[7]. SIGUSR1 from sh (1) came. The handler of head (12) for SIGUSR1 \
+            "head (12) was BLOCKED in read on the empty pipe:[7]. SIGUSR1 from sh (1) came. The handler of head (12) for SIGUSR1 \
              returned after 9 µs. The handler has SA_RESTART, so the kernel started read again: the program notices \
              nothing.",
         ),
@@ -284,9 +390,22 @@ fn processes() {
             "1 1 sh exit 3",
             "exit code 3 (failure by convention). The process's descriptors are closed; it stays a ZOMBIE until its parent has",
         ),
+        ("1 12 head state ZOMBIE", "What is left is its exit code, until its parent sh (1) waits for it."),
         ("1 12 head exit SIGSEGV core", "was killed by SIGSEGV, and its memory was saved as a core dump"),
         ("1 12.13 head exit thread 0", "This thread is gone, its process lives on."),
         ("1 - - lost 5 sched 0 1", "5 records could not be handed over in time and are missing here (sched)."),
+    ]);
+}
+
+#[test]
+fn waits_of_other_kinds() {
+    check(&[
+        ("1 12 head state BLOCKED poll set 7,8", "It waits for any of pipe:[7] and pipe:[8]."),
+        ("1 12 head state BLOCKED read 7 peer 11", "At the other end is yes (11)."),
+        ("1 12 head state BLOCKED flock lock /tmp/f", "Another holds the lock on /tmp/f."),
+        ("1 12 head state BLOCKED futex lock word", "It waits for another thread to unlock it."),
+        ("1 12 head state BLOCKED read 7 restarts 2", "start this call again, 2 times so far."),
+        ("1 12 head state BLOCKED read 7 uninterruptible", "No signal can wake it from this wait"),
     ]);
 }
 

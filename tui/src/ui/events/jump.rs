@@ -2,81 +2,92 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use super::links::{Link, Links};
 use crate::{
     analyze::Filter,
-    event::{ChannelChange, Event, Kind, Phase, ThreadState, WokenBy},
-    ui::{App, log::Log, map::Selection, state::View},
+    event::Kind,
+    ui::{App, map::Selection, state::View},
 };
 
-/// The event that brought `event` about, if it is kept.
-pub(super) fn cause(log: &Log, index: u64, event: &Event) -> Option<u64> {
-    let back = |fits: &dyn Fn(&Event) -> bool| log.before(index).find(|(_, e)| fits(e)).map(|(i, _)| i);
-    match &event.kind {
-        Kind::Recv(recv) => {
-            let op = recv.from.as_ref()?.first()?.op;
-            let is_send = |e: &Event| matches!(&e.kind, Kind::Send(send) if send.call.op == op);
-            // A send may return after the receive of its bytes, then its line comes later.
-            back(&is_send).or_else(|| log.from(index + 1).find(|(_, e)| is_send(e)).map(|(i, _)| i))
-        }
-        Kind::Signal(signal) if signal.phase == Phase::Generated => match &signal.sender {
-            Some(sender) if sender.kind == crate::event::SenderKind::Child => back(&|e| exits(e, sender.pid)),
-            _ => back(&|e| matches!(&e.kind, Kind::Send(send) if signal.op == Some(send.call.op))),
-        },
-        Kind::Signal(signal) => back(&|e| matches!(&e.kind, Kind::Signal(before) if before.id == signal.id)),
-        Kind::State(state) if state.to == ThreadState::Ready => match state.woken_by? {
-            WokenBy::Task(task) => back(&|e| e.task == Some(task) && !matches!(e.kind, Kind::State(_))),
-            WokenBy::Kernel => None,
-        },
-        Kind::State(state) if matches!(state.to, ThreadState::New) => {
-            let task = event.task?;
-            back(&|e| matches!(e.kind, Kind::Fork { child, .. } if child == task))
-        }
-        Kind::Exit(_) => {
-            let task = event.task?;
-            back(
-                &|e| matches!(&e.kind, Kind::Signal(signal) if signal.phase == Phase::Delivered && signal.to.pid == task.pid),
-            )
-        }
-        Kind::Channel(change) if change.event == ChannelChange::Inherited => {
-            let task = event.task?;
-            back(&|e| matches!(e.kind, Kind::Fork { child, .. } if child == task))
-        }
-        _ => None,
-    }
+/// What the event under the cursor is linked to, found once for as long as nothing changes.
+#[derive(Debug, Default)]
+pub(in crate::ui) struct Trail {
+    /// The event, and the end of the log then.
+    of: Option<(u64, u64)>,
+    pub causes: Vec<Link>,
+    pub effects: Vec<Link>,
+    pub chain: Vec<Link>,
+    /// Where the last jump could have gone as well, and which of them was taken.
+    others: Vec<u64>,
+    taken: usize,
 }
 
-/// What `event` brought about, if it is kept.
-pub(super) fn effect(log: &Log, index: u64, event: &Event) -> Option<u64> {
-    let on = |fits: &dyn Fn(&Event) -> bool| log.from(index + 1).find(|(_, e)| fits(e)).map(|(i, _)| i);
-    match &event.kind {
-        Kind::Send(send) => {
-            let op = send.call.op;
-            let got = |e: &Event| {
-                matches!(&e.kind, Kind::Recv(recv) if recv.from.iter().flatten().any(|origin| origin.op == op))
-                    || matches!(&e.kind, Kind::Signal(signal) if signal.op == Some(op))
-            };
-            on(&got).or_else(|| log.before(index).take(64).find(|(_, e)| got(e)).map(|(i, _)| i))
-        }
-        Kind::Signal(signal) => {
-            let next = on(&|e| matches!(&e.kind, Kind::Signal(after) if after.id == signal.id));
-            next.or_else(|| on(&|e| exits(e, Some(signal.to.pid))))
-        }
-        Kind::Fork { child, .. } => on(&|e| e.task == Some(*child)),
-        Kind::Exit(_) => {
-            let pid = event.task?.pid;
-            on(&|e| {
-                matches!(&e.kind, Kind::Signal(s)
-                    if s.phase == Phase::Generated && s.sender.as_ref().is_some_and(|sender| sender.pid == Some(pid)))
-            })
-        }
-        Kind::State(state) if state.to != ThreadState::Blocked => None,
-        Kind::State(_) => on(&|e| e.task == event.task && matches!(e.kind, Kind::State(_))),
-        _ => None,
-    }
+/// Which way to jump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::ui) enum Way {
+    Cause,
+    Effect,
 }
 
-fn exits(event: &Event, pid: Option<u32>) -> bool {
-    matches!(&event.kind, Kind::Exit(exit) if !exit.thread) && event.task.map(|task| task.pid) == pid
+impl App {
+    pub(in crate::ui) fn links(&self) -> Links<'_> {
+        Links { log: &self.log, tracks: &self.tracks }
+    }
+
+    /// Finds what the event under the cursor is linked to; not while events rush by.
+    pub(in crate::ui) fn arrange_trail(&mut self) {
+        let shown = self.view == View::Events && !self.follows();
+        let of = self.list.cursor(&self.log).filter(|_| shown).map(|index| (index, self.log.end()));
+        // What comes in later may be an effect; what was found stays.
+        let known = match (self.trail.of, of) {
+            (Some((index, _)), Some((now, _))) if index == now && !self.trail.effects.is_empty() => true,
+            (before, now) => before == now,
+        };
+        if known {
+            return;
+        }
+        self.trail.of = of;
+        let index = of.map(|(index, _)| index);
+        self.trail.causes = index.map(|index| self.links().causes(index)).unwrap_or_default();
+        self.trail.effects = index.map(|index| self.links().effects(index)).unwrap_or_default();
+        self.trail.chain = index.map(|index| self.links().chain(index)).unwrap_or_default();
+    }
+
+    /// Goes from an event to its cause or effect.
+    pub(in crate::ui) fn jump(&mut self, from: Option<u64>, way: Way) {
+        let Some(index) = from else { return };
+        let links = match way {
+            Way::Cause => self.links().causes(index),
+            Way::Effect => self.links().effects(index),
+        };
+        let Some(first) = links.first() else {
+            return self.say(match way {
+                Way::Cause => "its cause is not among the events kept",
+                Way::Effect => "no effect of it among the events kept",
+            });
+        };
+        let (what, to) = (first.what, first.index);
+        (self.trail.others, self.trail.taken) = (links.iter().map(|link| link.index).collect(), 0);
+        self.show_in_list(to);
+        if self.said().is_none_or(|said| !said.contains("filter")) {
+            match links.len() - 1 {
+                0 => self.say(what),
+                others => self.say(format!("{what}; o: {others} more")),
+            }
+        }
+    }
+
+    /// To the next of those where the last jump could have gone.
+    pub(in crate::ui) fn jump_other(&mut self) {
+        if self.trail.others.len() < 2 {
+            return self.say("the last c or e could only come here");
+        }
+        self.trail.taken = (self.trail.taken + 1) % self.trail.others.len();
+        if let Some(index) = self.trail.others.get(self.trail.taken).copied() {
+            self.show_in_list(index);
+            self.say(format!("{} of {}", self.trail.taken + 1, self.trail.others.len()));
+        }
+    }
 }
 
 impl App {
@@ -96,24 +107,12 @@ impl App {
             KeyCode::End | KeyCode::Char('G') if self.paused => self.list.shift(isize::MAX, &self.log),
             KeyCode::End | KeyCode::Char('G') => self.list.follow = true,
             KeyCode::Enter => self.show_on_map(),
-            KeyCode::Char('c') => self.jump(cause, "its cause is not among the events kept"),
-            KeyCode::Char('e') => self.jump(effect, "no effect of it among the events kept"),
+            KeyCode::Char('c') => self.jump(self.list.cursor(&self.log), Way::Cause),
+            KeyCode::Char('e') => self.jump(self.list.cursor(&self.log), Way::Effect),
+            KeyCode::Char('o') => self.jump_other(),
             _ => return,
         }
         self.look();
-    }
-
-    fn jump(&mut self, way: fn(&Log, u64, &Event) -> Option<u64>, failing: &str) {
-        let Some(index) = self.list.cursor(&self.log) else { return };
-        let Some(to) = self.log.get(index).and_then(|event| way(&self.log, index, event)) else {
-            self.say(failing);
-            return;
-        };
-        if self.log.get(to).is_some_and(|event| !self.list.filter.matches(event)) {
-            self.list.set_filter(Filter::default(), &self.log);
-            self.say("the filter hid it and was dropped");
-        }
-        self.list.go(Some(to), &self.log);
     }
 
     fn show_on_map(&mut self) {

@@ -3,8 +3,10 @@
 mod fields;
 mod hexdump;
 mod jump;
+mod links;
 mod list;
 mod view;
 
+pub(super) use jump::{Trail, Way};
 pub(super) use list::List;
 pub(super) use view::draw;

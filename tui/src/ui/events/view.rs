@@ -8,7 +8,7 @@ use ratatui::{
     widgets::Paragraph,
 };
 
-use super::{fields, hexdump};
+use super::{fields, hexdump, links::Link};
 use crate::{
     analyze,
     event::{Event, Kind},
@@ -112,6 +112,7 @@ fn detail(app: &App, frame: &mut Frame, areas: &Areas) {
         lines.extend(words::wrap(&sentence, room).into_iter().map(|text| Line::styled(text, app.theme.strong())));
     }
     lines.push(Line::default());
+    lines.extend(linked(app, event, room));
     if let Kind::Send(transfer) | Kind::Recv(transfer) = &event.kind
         && let Some(payload) = transfer.payload.as_ref().filter(|payload| !payload.is_empty())
     {
@@ -121,6 +122,47 @@ fn detail(app: &App, frame: &mut Frame, areas: &Areas) {
     }
     lines.extend(columns(app, event, room));
     frame.render_widget(Paragraph::new(lines), area);
+}
+
+/// What it came from, step by step, and what came of it.
+fn linked(app: &App, event: &Event, room: usize) -> Vec<Line<'static>> {
+    let theme = app.theme;
+    let mut lines = Vec::new();
+    let mut tell = |mark: &str, link: &Link, strong: bool| {
+        let Some(other) = app.log.get(link.index) else { return };
+        let apart = if other.t <= event.t {
+            format!("−{}", words::duration(event.t.since(other.t)))
+        } else {
+            format!("+{}", words::duration(other.t.since(event.t)))
+        };
+        let who = other.comm.map_or_else(String::new, |comm| comm.to_string());
+        let mut spans = vec![
+            Span::styled(format!("{mark} {apart:>8} "), theme.dim()),
+            Span::styled(format!("{who} "), if strong { theme.strong() } else { theme.dim() }),
+        ];
+        let mut left = room.saturating_sub(spans.iter().map(Span::width).sum());
+        for (role, text) in app.lines.spans(other) {
+            let text = words::fit(&text, left);
+            left -= words::width(&text).min(left);
+            spans.push(Span::styled(text, theme.role(role)));
+        }
+        lines.push(Line::from(spans));
+    };
+    let trail = &app.trail;
+    for cause in &trail.causes {
+        tell("c ←", cause, true);
+    }
+    // The first cause is the beginning of the chain.
+    for (depth, link) in trail.chain.iter().enumerate().skip(1) {
+        tell(if depth == 1 { "  ⋮" } else { "   " }, link, false);
+    }
+    for effect in &trail.effects {
+        tell("e →", effect, true);
+    }
+    if !lines.is_empty() {
+        lines.push(Line::default());
+    }
+    lines
 }
 
 /// Fields, one to a line; two where there is room.
