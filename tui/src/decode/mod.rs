@@ -35,6 +35,7 @@ use signal::Signals;
 use tasks::Tasks;
 
 pub use names::syscall as syscall_name;
+pub use outbox::PATIENCE;
 
 /// Turns records into events.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use crate::event::{Event, FamilySet, FromUnknown, Kind, Nanos};
 
 /// How long, in time of the data, an event may wait for a fact.
-const PATIENCE: u64 = 1_000_000_000;
+pub const PATIENCE: u64 = 1_000_000_000;
 
 /// A place in the outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

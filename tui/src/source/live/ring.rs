@@ -25,7 +25,10 @@ use zerocopy::IntoBytes;
 
 use super::account::Account;
 use crate::{
-    decode::sequence::{Batch, Sequencer},
+    decode::{
+        PATIENCE,
+        sequence::{Batch, Sequencer},
+    },
     sys::clock,
 };
 
@@ -41,6 +44,9 @@ const BUSY: usize = 100_000;
 const LOOK: u32 = 10;
 /// A program that runs when its hook goes may still hand over its record; how often to look for it, a tick each.
 const STRAGGLERS: u32 = 5;
+
+/// Marks of time go on for so long after the last record, ns: longer than any event waits for a fact.
+const AFTER_QUIET: u64 = PATIENCE + PATIENCE / 4;
 
 fn tick(time: u64) -> mark::Tick {
     mark::Tick { header: Header { time, kind: mark::TICK, ..Header::default() } }
@@ -70,7 +76,7 @@ impl Ring {
         let mut before = clock::now();
         // When skipped hooks were last asked for, and in how many drains they will be again.
         let mut look = (before, LOOK);
-        let mut was_busy = false;
+        let mut last_record = before;
         while !self.stop.load(Ordering::Acquire) {
             let began = clock::now();
             let count = self.drain(&mut sequencer);
@@ -81,12 +87,14 @@ impl Ring {
                 look = (began, LOOK);
             }
             let mut batch = sequencer.release(before.saturating_sub(MARGIN));
-            // A mark behind the last records, and one more when it has fallen quiet: what waits for later ones can go.
-            let busy = !batch.is_empty();
-            if busy || was_busy {
+            // A mark behind the last records, and more of them when it has fallen quiet: what waits for later ones can go
+            // once its time has come.
+            if !batch.is_empty() {
+                last_record = began;
+            }
+            if began.saturating_sub(last_record) <= AFTER_QUIET {
                 batch.push(tick(before.saturating_sub(MARGIN)).as_bytes());
             }
-            was_busy = busy;
             before = began;
             if !batch.is_empty() && self.batches.send(batch).is_err() {
                 return;
