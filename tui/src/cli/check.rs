@@ -36,7 +36,7 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<Outcome> {
     let (mut events, mut last) = (0, 0);
     each(&mut recording, |event| {
         check.apply(event);
-        (events, last) = (events + 1, event.t.0);
+        (events, last) = (events + u64::from(!event.kind.is_quiet()), event.t.0);
     })?;
     let mut ending = Ending { events, ..recording.ending() };
     // What a damaged file no longer tells counts as lost.

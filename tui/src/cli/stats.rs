@@ -26,7 +26,7 @@ pub fn run(args: &StatsArgs) -> anyhow::Result<Outcome> {
     let (mut events, mut last) = (0, Nanos(0));
     each(&mut recording, |event| {
         stats.apply(event);
-        events += 1;
+        events += u64::from(!event.kind.is_quiet());
         last = last.max(event.t);
     })?;
     let tables = stats.tables(Nanos(last.0.max(recording.until())));

@@ -54,6 +54,7 @@ pub(crate) fn draw(app: &App, frame: &mut Frame, areas: &Areas) {
     for (number, (link, gauge)) in plan.graph.links.iter().zip(&plan.gauges).enumerate() {
         draw_link(app, &teller, &canvas, buffer, &plan, (number, link, *gauge));
     }
+    let mut flashes = Vec::new();
     for (node, place) in plan.graph.nodes.iter().zip(&plan.places) {
         let selected = node.members.iter().any(|key| app.selection.is_process(*key));
         let flat = place.height == 1 || plan.scale.flat;
@@ -62,12 +63,17 @@ pub(crate) fn draw(app: &App, frame: &mut Frame, areas: &Areas) {
             draw_flat(app, &told, &canvas, buffer, *place, selected);
         } else {
             draw_box(app, &told, &canvas, buffer, *place, plan.scale, selected);
+            flashes.extend(told.flash.map(|signal| (signal, *place)));
         }
     }
     for wire in plan.wires.iter().filter(|wire| wire.link.is_none()) {
         if let Some((x, y)) = wire.corners.first().filter(|_| !plan.scale.flat_parents) {
             canvas.text(buffer, *x, *y, "┬", app.theme.dim());
         }
+    }
+    // Over the wires: a signal must be seen.
+    for (signal, place) in flashes {
+        draw_flash(app, &signal, &canvas, buffer, place, plan.scale);
     }
     detail::draw(app, &teller, frame, areas);
 }
@@ -178,11 +184,13 @@ fn draw_box(app: &App, told: &Told, canvas: &Canvas, buffer: &mut Buffer, at: Pl
     if scale.lines > 2 {
         canvas.text(buffer, at.x + 1 + indent, at.y + 3, &told.more, app.theme.dim());
     }
-    if let Some(signal) = &told.flash {
-        let text = words::fit(&format!("⚡{signal} "), inner);
-        let x = at.x + width - 1 - words::width(&text) as i32;
-        canvas.text(buffer, x, bottom, &text, app.theme.flash());
-    }
+}
+
+/// The signal that has just reached a process, at the bottom of its box.
+fn draw_flash(app: &App, signal: &str, canvas: &Canvas, buffer: &mut Buffer, at: Place, scale: Scale) {
+    let text = words::fit(&format!("⚡{signal} "), (scale.width - 2).max(0) as usize);
+    let x = at.x + scale.width - 1 - words::width(&text) as i32;
+    canvas.text(buffer, x, at.y + at.height - 1, &text, app.theme.flash());
 }
 
 fn draw_flat(app: &App, told: &Told, canvas: &Canvas, buffer: &mut Buffer, at: Place, selected: bool) {
