@@ -256,6 +256,9 @@ impl Trace {
                 Some(from) => assert_eq!(event["from"], *from, "{event}"),
             }
             assert_eq!(to == "BLOCKED", !event["on"].is_null(), "{event}");
+            if matches!(event["on"]["syscall"].as_str(), Some("wait4" | "clock_nanosleep" | "pause")) {
+                assert!(event["on"]["channel"].is_null(), "such a call is on no channel: {event}");
+            }
             states.insert(tid, to);
         }
     }

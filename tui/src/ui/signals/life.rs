@@ -7,7 +7,11 @@ use super::{
 };
 use crate::{
     event::{Event, Kind, Nanos, Phase, SignalEvent, SignalSet, ThreadState, Verdict, WokenBy},
-    ui::{App, tracks::Track, words},
+    ui::{
+        App,
+        tracks::{Stay, Track},
+        words,
+    },
 };
 
 /// Events after the last step in which its call is looked for.
@@ -132,11 +136,15 @@ fn generated(app: &App, event: &Event, step: &SignalEvent) -> String {
 
 /// ` in read on pipe:[8124]`: what a BLOCKED thread waits for at `t`.
 fn waits(app: &App, tid: u32, t: Nanos) -> String {
-    let stay = app.tracks.of_at(tid, t).and_then(|track| track.stay_at(t));
-    let Some(Kind::State(change)) = stay.and_then(|stay| app.log.get(stay.index?)).map(|event| &event.kind) else {
-        return String::new();
+    let Some(track) = app.tracks.of_at(tid, t) else { return String::new() };
+    let Some(stay) = track.stay_at(t) else { return String::new() };
+    // The wake-up that the signal brings may be told before the signal: then the stay before is meant.
+    let before = || stay.t.0.checked_sub(1).and_then(|end| track.stay_at(Nanos(end)));
+    let wait = |stay: &Stay| match app.log.get(stay.index?).map(|event| &event.kind) {
+        Some(Kind::State(change)) => change.on.clone(),
+        _ => None,
     };
-    let Some(on) = &change.on else { return String::new() };
+    let Some(on) = wait(stay).or_else(|| before().and_then(wait)) else { return String::new() };
     let call = on.syscall.map(|call| format!(" in {call}")).unwrap_or_default();
     let channel = on.channel.as_ref().map(|channel| format!(" on {channel}")).unwrap_or_default();
     format!("{call}{channel}")

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 
 pub(super) use self::{
     gauge::{Gauge, Sample},
-    thread::{Act, Deed, Track},
+    thread::{Act, Deed, Stay, Track},
 };
 use crate::{
     event::{ChannelId, Comm, Event, Kind, Nanos, Phase, Task, ThreadState},
