@@ -160,9 +160,27 @@ fn a_descriptor_s_reader_consumes_in_its_order() {
     assert_eq!(values, [7, 8]);
 }
 
+/// Of so many runs one has to agree: the accounts are compared with a clock, which a busy machine holds up.
+const RUNS: usize = 3;
+
 #[test]
 #[ignore = "root"]
 fn states_add_up_and_agree_with_the_kernel_s_accounts() {
+    let mut problems = Vec::new();
+    for _ in 0..RUNS {
+        let found = disagreements();
+        if found.is_empty() {
+            return;
+        }
+        println!("{found:#?}");
+        problems.push(found);
+    }
+    panic!("no run of {RUNS} agrees: {problems:#?}");
+}
+
+/// Checks that states are gapless and add up; answers where their times differ from the kernel's accounts.
+fn disagreements() -> Vec<String> {
+    let mut found = Vec::new();
     let (trace, truth) = trace_workload(&["times"]);
     // Interrupts and a hypervisor take time that the kernel's accounts leave out.
     let tolerance = 20 + truth["elsewhere"].parse::<u64>().unwrap();
@@ -189,9 +207,14 @@ fn states_add_up_and_agree_with_the_kernel_s_accounts() {
         // The kernel counts waiting from when the thread is queued on its CPU, we from when it is woken, some µs before.
         let wakes = changes.iter().filter(|event| event["to"] == "READY" && event["from"] == "BLOCKED").count() as u64;
         let (told_run, told_wait) = (before["RUNNING"], before.get("READY").copied().unwrap_or(0));
-        assert!(near(told_run, run, 0), "{name}: told RUNNING {told_run}, kernel {run}: {before:?}");
-        assert!(near(told_wait, wait, 3_000 * wakes), "{name}: told READY {told_wait}, kernel {wait}: {before:?}");
+        if !near(told_run, run, 0) {
+            found.push(format!("{name}: told RUNNING {told_run}, kernel {run}: {before:?}"));
+        }
+        if !near(told_wait, wait, 3_000 * wakes) {
+            found.push(format!("{name}: told READY {told_wait}, kernel {wait}: {before:?}"));
+        }
     }
+    found
 }
 
 #[test]
