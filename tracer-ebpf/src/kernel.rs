@@ -6,9 +6,9 @@
 
 use aya_ebpf::{
     bindings::task_struct,
-    helpers::{bpf_probe_read_kernel, bpf_probe_read_user, generated},
+    helpers::{bpf_probe_read_user, generated},
 };
-use core::ffi::c_void;
+use core::{ffi::c_void, mem::MaybeUninit};
 use ipcscope_common::{call::NUMBERS, offsets::Offsets, settings::Settings};
 
 /// Places of the fields, set by user space before loading.
@@ -79,11 +79,16 @@ pub fn class_of(nr: u64) -> u8 {
     unsafe { core::ptr::read_volatile((&raw const CLASSES).cast::<u8>().add(index as usize)) }
 }
 
-/// Reads kernel memory at any address; 0 where it cannot be read.
+/// Reads kernel memory at any address; 0 where it cannot be read. Without a branch: the helper then clears the place
+/// itself (bpf_probe_read_kernel_common), and a `memset` of ours would be one more call with stack of its own.
 #[inline(always)]
 pub fn peek<T: Copy + Default>(address: u64) -> T {
-    // SAFETY: the helper tolerates any address.
-    unsafe { bpf_probe_read_kernel(address as *const T) }.unwrap_or_default()
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper tolerates any address and always writes the value, which may be all zero.
+    unsafe {
+        generated::bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const c_void);
+        value.assume_init()
+    }
 }
 
 /// Reads memory of the current process.
@@ -111,18 +116,17 @@ pub fn copy_user<const N: usize>(to: *mut [u8; N], from: u64, len: u32) -> bool 
 }
 
 /// Copies fewer than `N` bytes (a power of two) of the current process from the buffers of a vector, of which it looks at
-/// the first `most`; `ROOM` is twice `N`. Gives the bytes that could be read.
+/// the first `MOST`; `ROOM` is twice `N`. Gives the bytes that could be read.
 #[inline(always)]
-pub fn copy_vector<const N: usize, const ROOM: usize>(
+pub fn copy_vector<const N: usize, const ROOM: usize, const MOST: u64>(
     to: *mut [u8; ROOM],
     vector: u64,
     buffers: u64,
-    most: u64,
     len: u32,
 ) -> u32 {
     let to = to.cast::<u8>();
     let mut at = 0u32;
-    for i in 0..most {
+    for i in steps::<MOST>() {
         if i >= buffers || at >= len {
             break;
         }
@@ -143,6 +147,37 @@ pub fn copy_vector<const N: usize, const ROOM: usize>(
         at += run;
     }
     at
+}
+
+/// The numbers below `MOST`, for a loop that ends earlier by itself.
+///
+/// Verifiers before 6.8 end a loop only where its counter is compared with a constant. If the other condition implies that
+/// one, the compiler leaves it away; so it is kept from knowing what it counts. For loops with little behind them: every
+/// step is looked at, with all that follows, where those of a plain range may be taken for one.
+#[inline(always)]
+pub fn steps<const MOST: u64>() -> Steps<MOST> {
+    Steps { next: 0 }
+}
+
+/// See [`steps`].
+pub struct Steps<const MOST: u64> {
+    next: u64,
+}
+
+impl<const MOST: u64> Iterator for Steps<MOST> {
+    type Item = u64;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<u64> {
+        let mut step = self.next;
+        // SAFETY: changes nothing. No instruction at all would leave two lines of source at one place, which is refused.
+        unsafe { core::arch::asm!("{0} = {0}", inout(reg) step, options(nomem, nostack)) };
+        if step >= MOST {
+            return None;
+        }
+        self.next = step + 1;
+        Some(step)
+    }
 }
 
 /// The current thread.

@@ -28,6 +28,7 @@ macro_rules! program {
     ($(#[$doc:meta])* $name:ident = $tracepoint:literal => $body:path) => {
         $(#[$doc])*
         #[btf_tracepoint(function = $tracepoint)]
+        #[inline(always)]
         pub fn $name(ctx: BtfTracePointContext) -> i32 {
             $body(&ctx);
             0

@@ -35,8 +35,11 @@ cargo xtask COMMAND
   setup                      install what rebuilding the eBPF object needs
   ebpf [--check]             build the eBPF object; --check: fail if the committed one is not what the sources give
   test [--no-install] [ARG…] install what tests need, run them all, the live ones as root; ARGs go to the tests
-  vm [--tcg] [--limit SECONDS] [VERSION…]
-                             run the live tests on Debian's kernels in QEMU (default: 6.1 6.12)
+  vm [--doctor | --tests NAME,…] [--if-possible] [--tcg] [--limit SECONDS] [VERSION…] [-- ARG…]
+                             run the live tests on Debian's kernels in QEMU (default: 6.1 6.12); --tests: of these
+                             files only (live_pipes,…); ARGs go to the tests; --doctor: only see whether the probes
+                             load; --if-possible: where QEMU or a kernel is not to be had, say so and be content;
+                             --tcg: no KVM. A kernel older than 5.15 has to be refused
   demo [NAME]                build ipcscope and show a lesson (default: pipeline)
   bench [--runs N]           measure what tracing costs, as a markdown table
   paths                      fail if a tracked file names a folder of this machine";

@@ -13,7 +13,7 @@ use ipcscope_common::{
 };
 
 use crate::{
-    emit::{emit, header},
+    emit::{emit, header, reserve},
     kernel::{Ptr, current, field, now, offset, peek, peek_user, setting},
     task::{End, Task, traced},
 };
@@ -57,21 +57,29 @@ static PIPEFS: Array<[u64; 2]> = Array::with_max_entries(1, 0);
 /// Fills `end` if the file is a pipe or FIFO; else its `pipe` is 0.
 #[inline(always)]
 pub fn channel(file: u64, fd: i32, end: &mut End) {
-    (end.pipe, end.address, end.file) = (0, 0, file);
+    match found(file, fd) {
+        Some(found) => *end = found,
+        None => (end.pipe, end.address, end.file) = (0, 0, file),
+    }
+}
+
+/// The end that the file is, if it is one of a pipe or FIFO.
+#[inline(always)]
+pub fn found(file: u64, fd: i32) -> Option<End> {
     if file == 0 || setting!(pipes) == 0 {
-        return;
+        return None;
     }
     let (inode, flags) = inode_and_flags(file);
     let (mode, super_block, ino) = inode_facts(inode);
     if mode & FORMAT != FIFO {
-        return;
+        return None;
     }
-    (end.object, end.dev) = file_system(super_block);
-    end.fd = fd;
-    end.ino = ino;
-    end.flags = call_flags(flags);
-    end.address = peek(inode + offset!(inode_pipe) as u64);
-    end.pipe = end.address;
+    let (object, dev) = file_system(super_block);
+    let address: u64 = peek(inode + offset!(inode_pipe) as u64);
+    if address == 0 {
+        return None;
+    }
+    Some(End { pipe: address, file, address, ino, dev, fd, flags: call_flags(flags), object, reserved: 0 })
 }
 
 /// What the file's `O_*` flags mean for a call.
@@ -175,44 +183,53 @@ pub fn resolve(task: Ptr, fd: u64, end: &mut End) {
 pub extern "C" fn tell_descriptor(fd: u64, other: i32, change: u32) -> i32 {
     let me = current();
     let Some(task) = traced(me) else { return 0 };
-    let mut end = End::NONE;
-    resolve(me, fd, &mut end);
-    if end.pipe != 0 {
+    if let Some(end) = found(file_of(me, fd), fd as i32) {
         emit_one(task, me, &end, other, change);
     }
     0
 }
 
+/// Written in place: the verifier counts the stack of a call in a call in a call, and this is the last of them.
 #[inline(always)]
 fn emit_one(task: &Task, me: Ptr, end: &End, other: i32, change: u32) {
     let header = header(DESCRIPTOR, task.returned, task.tid, task.tgid);
-    emit(
-        lost::DESCRIPTOR,
-        Descriptor { other, change, ret: task.ret, nr: task.nr, entered: task.entered, ..record(header, me, end) },
-    );
+    let Some(mut record) = reserve::<Descriptor>(lost::DESCRIPTOR) else { return };
+    // SAFETY: the record's room.
+    unsafe {
+        let room = record.as_mut_ptr();
+        fill(room, header, me, end, (task.entered, task.ret));
+        (*room).other = other;
+        (*room).change = change;
+        (*room).nr = task.nr;
+    }
+    record.submit();
 }
 
-/// The record of a descriptor that no call is about.
+/// Writes the record of a descriptor; `call`: when the call that it is about was entered and what it returned, or zeros.
+///
+/// # Safety
+///
+/// `room` has to be valid for writing.
 #[inline(always)]
-pub fn record(header: Header, task: Ptr, end: &End) -> Descriptor {
-    let mode: u32 = peek(end.file + offset!(file_mode) as u64);
-    Descriptor {
-        header,
-        entered: 0,
-        ret: 0,
-        ino: end.ino,
-        address: end.pipe,
-        file: end.file,
-        files: field!(task, task_files as u64),
-        dev: end.dev,
-        change: 0,
-        fd: end.fd,
-        other: -1,
-        nr: -1,
-        object: end.object,
-        end: mode as u16 & (END_READ | END_WRITE),
-        slots: peek(end.pipe + offset!(pipe_max_usage) as u64),
-        flags: peek(end.file + offset!(file_flags) as u64),
+pub unsafe fn fill(room: *mut Descriptor, header: Header, task: Ptr, end: &End, call: (u64, i64)) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        (*room).header = header;
+        (*room).entered = call.0;
+        (*room).ret = call.1;
+        (*room).ino = end.ino;
+        (*room).address = end.pipe;
+        (*room).file = end.file;
+        (*room).files = field!(task, task_files as u64);
+        (*room).dev = end.dev;
+        (*room).change = 0;
+        (*room).fd = end.fd;
+        (*room).other = -1;
+        (*room).nr = -1;
+        (*room).object = end.object;
+        (*room).end = peek::<u32>(end.file + offset!(file_mode) as u64) as u16 & (END_READ | END_WRITE);
+        (*room).slots = peek(end.pipe + offset!(pipe_max_usage) as u64);
+        (*room).flags = peek(end.file + offset!(file_flags) as u64);
     }
 }
 
@@ -344,12 +361,11 @@ pub fn held(task: Ptr) -> u32 {
 pub extern "C" fn tell_held(file: u64, fd: u32) -> i32 {
     let me = current();
     let Some(task) = traced(me) else { return 0 };
-    let mut end = End::NONE;
-    channel(file, fd as i32, &mut end);
-    if end.pipe == 0 {
-        return 0;
-    }
+    let Some(end) = found(file, fd as i32) else { return 0 };
     let header = header(HELD, now(), task.tid, task.tgid);
-    emit(lost::DESCRIPTOR, record(header, me, &end));
+    let Some(mut record) = reserve::<Descriptor>(lost::DESCRIPTOR) else { return 1 };
+    // SAFETY: the record's room.
+    unsafe { fill(record.as_mut_ptr(), header, me, &end, (0, 0)) };
+    record.submit();
     1
 }

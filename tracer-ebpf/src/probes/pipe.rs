@@ -19,7 +19,7 @@ use ipcscope_common::{
 use super::descriptor;
 use crate::{
     emit::{count_lost, emit, header, reserve},
-    kernel::{Ptr, copy_user, copy_vector, current, field, now, offset, peek, peek_user, setting},
+    kernel::{Ptr, copy_user, copy_vector, current, field, now, offset, peek, peek_user, setting, steps},
     task::{End, PAYLOAD, Task, traced, with_payload},
 };
 
@@ -31,7 +31,7 @@ const VECTORS: u64 = 8;
 const SMALL: usize = 128;
 const LARGE: usize = 4096;
 /// Buffers whose lengths are added up for the fill: a pipe of the default size has 16.
-const FILL_SLOTS: u32 = 64;
+const FILL_SLOTS: u64 = 64;
 /// Only if there is none yet (include/uapi/linux/bpf.h).
 const BPF_NOEXIST: u64 = 1;
 /// A contended pipe's buffers are looked at again after that many calls, or as soon after as nobody changes them.
@@ -475,11 +475,12 @@ fn fill(pipe: u64) -> Fill {
 #[inline(never)]
 pub extern "C" fn pipe_bytes(buffers: u64, ring_size: u32, head: u32, tail: u32) -> u32 {
     let used = head.wrapping_sub(tail);
-    if used > FILL_SLOTS {
+    if u64::from(used) > FILL_SLOTS {
         return UNKNOWN;
     }
     let mut sum = 0u32;
-    for i in 0..FILL_SLOTS {
+    for i in steps::<FILL_SLOTS>() {
+        let i = i as u32;
         if i >= used {
             break;
         }
@@ -598,7 +599,7 @@ fn with_vector<const N: usize, const ROOM: usize>(call: &PipeCall, vector: u64, 
     unsafe {
         let room = record.as_mut_ptr();
         (*room).call = *call;
-        (*room).call.payload_len = copy_vector::<N, ROOM>(&raw mut (*room).payload, vector, buffers, VECTORS, keep);
+        (*room).call.payload_len = copy_vector::<N, ROOM, VECTORS>(&raw mut (*room).payload, vector, buffers, keep);
     }
     record.submit();
 }

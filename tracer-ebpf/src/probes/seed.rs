@@ -4,7 +4,7 @@
 //! are ordinary records, written to the iterator's file instead of the ring buffer.
 
 use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write, macros::map, maps::HashMap};
-use core::ffi::c_void;
+use core::{ffi::c_void, mem::MaybeUninit};
 use ipcscope_common::{
     Header,
     call::class,
@@ -17,7 +17,7 @@ use super::{call, descriptor, signal};
 use crate::{
     emit::count_lost,
     kernel::{Ptr, class_of, current, field, namespaced_tid, now, offset, peek, registers},
-    task::{End, Task, follow},
+    task::{Task, follow},
 };
 
 /// `struct bpf_iter_meta`.
@@ -147,10 +147,13 @@ pub fn file(ctx: *const FileContext) {
     if task.is_null() || file.is_null() {
         return;
     }
-    let mut end = End::NONE;
-    descriptor::channel(file as u64, fd as i32, &mut end);
-    if end.pipe != 0 {
+    if let Some(end) = descriptor::found(file as u64, fd as i32) {
         let header = row(FOUND_HELD, task);
-        write(meta, &descriptor::record(header, task, &end));
+        let mut row = MaybeUninit::uninit();
+        // SAFETY: every field is written.
+        write(meta, unsafe {
+            descriptor::fill(row.as_mut_ptr(), header, task, &end, (0, 0));
+            row.assume_init_ref()
+        });
     }
 }

@@ -15,6 +15,9 @@ const SCHEMA: u32 = 1;
 /// The inode of the initial PID namespace, the same everywhere (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
 const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
 
+/// The first kernel with all that is needed, of the long-term ones.
+pub(super) const OLDEST: (u32, u32) = (5, 15);
+
 /// A [`Header`] with all that is the machine's; command, hooks and limits are left empty. `start` is when `t` was 0.
 pub fn header(start: SystemTime) -> Header {
     let (kernel, arch, host) = names();
@@ -38,6 +41,19 @@ pub(super) fn names() -> (String, String, String) {
         |_| Default::default(),
         |names| (escape(names.release()), escape(names.machine()), escape(names.nodename())),
     )
+}
+
+/// Why the running kernel cannot be traced, if it is older than all that can.
+pub fn too_old() -> Option<String> {
+    let (release, ..) = names();
+    is_too_old(&release).unwrap_or(false).then(|| format!("{release} is older than {}.{}", OLDEST.0, OLDEST.1))
+}
+
+/// Whether `uname -r` names such a kernel; `None` if it names no version.
+pub(super) fn is_too_old(release: &str) -> Option<bool> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else { return None };
+    Some((major, minor) < OLDEST)
 }
 
 /// The PID namespace we are in: our process ids are those of this one.

@@ -6,6 +6,8 @@ use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
 use ipcscope_common::offsets::{ABSENT, FIELDS, Offsets};
 use zerocopy::FromBytes;
 
+use crate::sys::host;
+
 /// The kernel's description of its own types.
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
@@ -23,6 +25,9 @@ pub struct Kernel {
 /// Why the kernel could not be understood.
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
+    /// Before anything is looked for that it cannot have.
+    #[error("trace: the kernel {0}; boot a newer one. `ipcscope doctor` tells more")]
+    TooOld(String),
     /// No BTF.
     #[error(
         "read {BTF}: {0}. This kernel does not describe its types; it needs CONFIG_DEBUG_INFO_BTF=y, as the kernels of \
@@ -60,6 +65,9 @@ impl Readable for InMemory {
 
 /// Reads the running kernel's BTF.
 pub fn kernel() -> Result<Kernel, KernelError> {
+    if let Some(why) = host::too_old() {
+        return Err(KernelError::TooOld(why));
+    }
     let types = TypeInformation::new(&InMemory(fs::read(BTF).map_err(KernelError::Read)?))
         .map_err(|error| KernelError::Parse(error.message().to_owned()))?;
     let mut places = Vec::with_capacity(FIELDS.len());

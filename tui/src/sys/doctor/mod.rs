@@ -14,10 +14,10 @@ use serde::Serialize;
 
 pub use facts::Facts;
 
+use super::host;
+
 /// The exit status of "not permitted".
 const NOT_PERMITTED: i32 = 4;
-/// The first kernel with all that is needed, of the long-term ones.
-const OLDEST: (u32, u32) = (5, 15);
 
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
@@ -132,15 +132,14 @@ fn architecture(facts: &Facts) -> Check {
 
 fn kernel(facts: &Facts) -> Check {
     let release = facts.release.as_str();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= OLDEST => Check::ok("kernel", release),
-        (Some(Ok(_)), Some(Ok(_))) => Check::fail(
+    match host::is_too_old(release) {
+        Some(false) => Check::ok("kernel", release),
+        Some(true) => Check::fail(
             "kernel",
-            format!("{release} is older than {}.{}", OLDEST.0, OLDEST.1),
+            format!("{release} is older than {}.{}", host::OLDEST.0, host::OLDEST.1),
             "boot a newer kernel (on Debian: `sudo apt install linux-image-amd64`, then reboot)",
         ),
-        _ => Check::warn("kernel", format!("cannot make sense of {release:?}"), "5.15 or newer is needed"),
+        None => Check::warn("kernel", format!("cannot make sense of {release:?}"), "5.15 or newer is needed"),
     }
 }
 

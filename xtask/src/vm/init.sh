@@ -1,5 +1,5 @@
 #!/bin/busybox sh
-# The first program of the virtual machine of `cargo xtask vm`. Lines that begin with "ipcscope-vm:" are read by vm.rs.
+# The first program of the virtual machine of `cargo xtask vm`. Lines that begin with "ipcscope-vm:" are read by outcome.rs.
 export PATH=/bin HOME=/root TERM=dumb RUST_BACKTRACE=1
 /bin/busybox --install -s /bin
 
@@ -21,7 +21,8 @@ ln -s /proc/self/fd /dev/fd
 run_tests() {
     echo "$1:"
     cd "$2" || return
-    CARGO_MANIFEST_DIR=$2 "$3" --ignored --test-threads=1 --show-output 2>&1
+    # Words with blanks in them are nothing that tests are called.
+    CARGO_MANIFEST_DIR=$2 "$3" --ignored --test-threads=1 --show-output $(cat /arguments) 2>&1
     status=$?
     # libtest ends with 101 when tests failed, and has counted them; anything else is not its doing.
     case $status in
@@ -35,8 +36,15 @@ echo
 echo "ipcscope-vm: kernel $(uname -r)"
 . /programs
 ipcscope doctor 2>&1
-echo "ipcscope-vm: doctor $?"
-. /tests
+status=$?
+echo "ipcscope-vm: doctor $status"
+if test $status = 0; then
+    . /tests
+else
+    # What somebody sees who does not ask doctor first.
+    ipcscope trace -- true 2>&1
+    echo "ipcscope-vm: trace $?"
+fi
 echo "ipcscope-vm: end 0"
 sync
 poweroff -f
