@@ -175,7 +175,7 @@ fn states_add_up_and_agree_with_the_kernel_s_accounts() {
         println!("{found:#?}");
         problems.push(found);
     }
-    panic!("no run of {RUNS} agrees: {problems:#?}");
+    assert!(problems.len() < RUNS, "no run of {RUNS} agrees: {problems:#?}");
 }
 
 /// Checks that states are gapless and add up; answers where their times differ from the kernel's accounts.
