@@ -247,9 +247,15 @@ fn the_command_may_end_first() {
         assert_eq!((status.code(), died_of(status)), (code, signal), "{script}");
     }
     let mut terminal = watch(&["/no/such/command"]);
-    std::thread::sleep(Duration::from_secs(1));
-    if terminal.child.try_wait().unwrap().is_none() {
-        terminal.types("q");
+    for _ in 0..600 {
+        if terminal.child.try_wait().unwrap().is_some() {
+            break;
+        }
+        if terminal.screen().contains("failed") {
+            terminal.types("q");
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(terminal.finish().code(), Some(127));
     assert!(terminal.screen().contains("/no/such/command"), "{}", terminal.screen());

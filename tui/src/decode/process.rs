@@ -76,6 +76,10 @@ impl Decoder {
         let frames = std::mem::take(&mut thread.handlers);
         let first = std::mem::take(&mut thread.held);
         let before = std::mem::replace(&mut thread.files, record.files);
+        if let Some(process) = self.tasks.process(task.pid) {
+            // SIGKILL ended the other threads, but not the process.
+            process.killed = false;
+        }
         let exe = record.exe.get(..record.exe_len as usize).unwrap_or_default();
         let kept = (record.args_len as usize).min(record.args.len());
         let args = record.args.get(..kept).unwrap_or_default();
