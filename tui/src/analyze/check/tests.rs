@@ -1,3 +1,5 @@
+//! Rules: how they are read, and what holds.
+
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use super::{Check, Rules, Verdict};

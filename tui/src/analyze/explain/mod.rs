@@ -99,12 +99,12 @@ impl Story<'_> {
 }
 
 /// `1 byte`, `28 bytes`.
-fn bytes(n: u64) -> String {
+pub(super) fn bytes(n: u64) -> String {
     if n == 1 { "1 byte".to_owned() } else { format!("{n} bytes") }
 }
 
 /// `a`, `a and b`, `a, b and c`; the first few of many.
-fn list(mut items: Vec<String>) -> String {
+pub(super) fn list(mut items: Vec<String>) -> String {
     const SHOWN: usize = 5;
     if items.len() > SHOWN {
         let more = items.len() - SHOWN;

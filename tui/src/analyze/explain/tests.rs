@@ -1,3 +1,5 @@
+//! Sentences: one test per rule.
+
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use super::explain;

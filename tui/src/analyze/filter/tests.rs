@@ -1,3 +1,5 @@
+//! Filters: what they let pass, and where a mistake is.
+
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use super::Filter;

@@ -43,21 +43,4 @@ pub(super) fn signal(world: &World, id: SignalId) -> Option<String> {
     })
 }
 
-/// `a`, `a and b`, `a, b and c`; the first few of many.
-pub(super) fn list(mut items: Vec<String>) -> String {
-    const SHOWN: usize = 6;
-    if items.len() > SHOWN {
-        let more = items.len() - SHOWN;
-        items.truncate(SHOWN);
-        items.push(format!("{more} more"));
-    }
-    match (items.pop(), items.is_empty()) {
-        (Some(last), false) => format!("{} and {last}", items.join(", ")),
-        (last, _) => last.unwrap_or_default(),
-    }
-}
-
-/// `1 byte`, `28 bytes`.
-pub(super) fn bytes(n: u64) -> String {
-    if n == 1 { "1 byte".to_owned() } else { format!("{n} bytes") }
-}
+pub(super) use crate::analyze::explain::{bytes, list};

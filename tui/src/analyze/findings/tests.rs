@@ -1,3 +1,5 @@
+//! Findings: scripts with a mistake, and their correct twins.
+
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use super::{Finding, Findings};

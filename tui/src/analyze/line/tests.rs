@@ -1,3 +1,5 @@
+//! Lines: one per kind of event.
+
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use super::{Lines, TimeStyle, line};

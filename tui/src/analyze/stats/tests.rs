@@ -1,3 +1,5 @@
+//! Numbers: counted by hand from scripts.
+
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
 use super::{Stats, Tables};

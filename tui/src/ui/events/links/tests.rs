@@ -1,3 +1,5 @@
+//! Links: causes and effects in scripts.
+
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
 use super::{Link, Links};
