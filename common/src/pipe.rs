@@ -102,6 +102,8 @@ pub mod point {
     pub const ASLEEP: u8 = 4;
     /// Its thread came onto a CPU.
     pub const IN: u8 = 5;
+    /// It found the pipe's mutex taken.
+    pub const CONTENDS: u8 = 6;
 }
 
 /// Where reading and writing stand.

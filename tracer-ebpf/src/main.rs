@@ -21,7 +21,7 @@ mod task;
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 
-use probes::{call, process, sched, seed, signal};
+use probes::{call, pipe, process, sched, seed, signal};
 
 /// Declares a tracepoint program that hands its context to a function.
 macro_rules! program {
@@ -59,6 +59,10 @@ program! {
 program! {
     /// `sched_wakeup_new(struct task_struct *p)`
     sched_wakeup_new = "sched_wakeup_new" => sched::waking_new
+}
+program! {
+    /// `contention_begin(void *lock, unsigned int flags)`, since 5.19
+    contention_begin = "contention_begin" => pipe::contention
 }
 program! {
     /// `task_newtask(struct task_struct *task, unsigned long clone_flags)`

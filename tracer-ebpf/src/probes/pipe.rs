@@ -6,7 +6,7 @@
 
 use core::intrinsics::{AtomicOrdering, atomic_xchg};
 
-use aya_ebpf::{macros::map, maps::HashMap};
+use aya_ebpf::{macros::map, maps::HashMap, programs::BtfTracePointContext};
 use ipcscope_common::{
     call::class,
     pipe::{
@@ -286,6 +286,24 @@ fn position(pipe: u64, buffers: u64, ring_size: u32) -> Position {
     let read_offset =
         if head == tail { 0 } else { peek(buffer(buffers, ring_size, tail) + offset!(buffer_offset) as u64) };
     Position { head, tail, write_end: newest[0].wrapping_add(newest[1]), read_offset }
+}
+
+/// In `__mutex_lock_common` among others, when a lock is found taken: whoever has a pipe's mutex now had it first, and the
+/// current thread is not done yet.
+#[inline(always)]
+pub fn contention(ctx: &BtfTracePointContext) {
+    let me = current();
+    let Some(task) = traced(me) else { return };
+    if task.sampled == 0 {
+        return;
+    }
+    let lock: u64 = ctx.arg(0);
+    // The owner is what a mutex begins with (include/linux/mutex_types.h).
+    for end in &task.ends {
+        if end.pipe != 0 && lock == end.pipe + offset!(pipe_owner) as u64 {
+            sample_one(task, end, me as u64, point::CONTENDS, task.requested);
+        }
+    }
 }
 
 /// Samples the pipes of a thread's call.

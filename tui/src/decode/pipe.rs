@@ -149,6 +149,7 @@ impl Decoder {
             point::EXIT => order.exit(header.time, call, record.amount as i64, sample),
             point::OUT => order.switch_out(header.time, call, false, sample),
             point::ASLEEP => order.switch_out(header.time, call, true, sample),
+            point::CONTENDS => order.contends(header.time, call, sample),
             _ => order.switch_in(header.time, call, sample),
         }
         self.resolve_pipe(key, false);

@@ -174,6 +174,18 @@ impl PipeOrder {
         }
     }
 
+    /// The call found the pipe's mutex taken: it is in none of its sections, and has one to come.
+    pub fn contends(&mut self, time: u64, call: CallId, sample: Option<Sample>) {
+        let Some(slot) = self.calls.find(call) else {
+            self.unseen(time, call, false);
+            return;
+        };
+        if let Mode::Contended(contended) = &mut self.mode {
+            contended.contends(&mut self.calls, time, slot, sample);
+            contended.run(&mut self.calls, &mut self.out, false);
+        }
+    }
+
     /// A second reader or writer has appeared; from here on every step carries a sample and comes in the order of
     /// time. Calls in flight have been entered just before. `layout`: the pipe at `time`; `None` if it could not be
     /// read while its mutex was free.

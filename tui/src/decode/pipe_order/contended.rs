@@ -45,6 +45,8 @@ enum Kind {
         stays: bool,
     },
     In,
+    /// It found the mutex taken.
+    Contends,
 }
 
 #[derive(Debug)]
@@ -139,6 +141,10 @@ impl Contended {
 
     pub(super) fn switch_in(&mut self, calls: &mut Calls, time: u64, slot: u32, sample: Option<Sample>) {
         self.call_step(calls, time, slot, Kind::In, sample);
+    }
+
+    pub(super) fn contends(&mut self, calls: &mut Calls, time: u64, slot: u32, sample: Option<Sample>) {
+        self.call_step(calls, time, slot, Kind::Contends, sample);
     }
 
     fn call_step(&mut self, calls: &mut Calls, time: u64, slot: u32, kind: Kind, sample: Option<Sample>) {
@@ -309,7 +315,7 @@ impl Contended {
                     self.lose(Why::Overlap, out);
                 }
             }
-            Kind::In => {
+            Kind::In | Kind::Contends => {
                 call.asleep = false;
                 self.acts(slot, true);
             }

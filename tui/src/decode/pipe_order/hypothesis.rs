@@ -119,6 +119,17 @@ impl Hypothesis {
         self.is_not_done(slot, call)
     }
 
+    /// The call can be about to have a section; takes note that it is.
+    pub(super) fn waits_for_mutex(&mut self, slot: u32, call: &Call) -> bool {
+        if self.is_finished(slot) {
+            return false;
+        }
+        if self.last == Some(slot) {
+            self.last = None;
+        }
+        self.is_not_done(slot, call)
+    }
+
     /// The call is not done yet; takes note of that. Tells whether it can be so.
     fn is_not_done(&mut self, slot: u32, call: &Call) -> bool {
         let Some(progress) = self.progress(slot) else { return true };

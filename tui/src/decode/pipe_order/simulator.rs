@@ -27,6 +27,8 @@ pub(super) struct Workload {
     pub(super) preempt: u64,
     /// Longest pause between two calls (ns).
     pub(super) think: u64,
+    /// The kernel tells who finds the mutex taken.
+    pub(super) contention: bool,
     /// Some tasks do not block, and some sleepers are interrupted.
     pub(super) rude: bool,
     /// Only the first writer and reader run before this time (ns).
@@ -59,6 +61,7 @@ pub(super) enum SeenKind {
         asleep: bool,
     },
     In,
+    Contends,
 }
 
 /// A run: what was seen, in the order of time, and what happened.
@@ -131,6 +134,7 @@ struct Task {
     woken: bool,
     interrupted: bool,
     had_mutex: bool,
+    contends: bool,
     starts: u64,
 }
 
@@ -198,6 +202,7 @@ pub(super) fn simulate(load: Workload) -> Run {
             woken: false,
             interrupted: false,
             had_mutex: false,
+            contends: false,
             starts: if first { 0 } else { load.others_from },
         });
     }
@@ -412,12 +417,17 @@ impl Machine {
             Pc::Think => self.begin_call(cpu, task),
             Pc::Lock => {
                 if self.owner.is_some() {
+                    if self.load.contention && !std::mem::replace(&mut self.tasks[task].contends, true) {
+                        self.hook(cpu, task, SeenKind::Contends);
+                        return 40;
+                    }
                     // Spins, or lets others run.
                     return if self.random.one_in(20) { self.leave(cpu, task, false) } else { 40 };
                 }
                 self.owner = Some(task);
                 let state = &mut self.tasks[task];
                 let first = !std::mem::replace(&mut state.had_mutex, true);
+                state.contends = false;
                 state.pc = match state.side {
                     Side::Read => Pc::Copy,
                     Side::Write if first => Pc::Merge,

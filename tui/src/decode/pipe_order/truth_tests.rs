@@ -20,6 +20,7 @@ const BASE: Workload = Workload {
     packets: false,
     preempt: 2000,
     think: 10_000,
+    contention: true,
     rude: false,
     others_from: 0,
 };
@@ -73,6 +74,7 @@ fn feed(order: &mut PipeOrder, seen: &Seen, method: Method) {
         SeenKind::Exit { ret } => order.exit(seen.time, seen.call, *ret, sample),
         SeenKind::Out { asleep } => order.switch_out(seen.time, seen.call, *asleep, sample),
         SeenKind::In => order.switch_in(seen.time, seen.call, sample),
+        SeenKind::Contends => order.contends(seen.time, seen.call, sample),
     }
 }
 
@@ -240,6 +242,7 @@ fn pipe_order_is_never_wrong() {
     for load in [
         rude,
         Workload { cpus: 8, ..rude },
+        Workload { contention: false, ..rude },
         Workload { writers: 4, readers: 2, most_written: 100, ..rude },
         Workload { writers: 4, readers: 4, most_written: 9000, most_read: 5000, slots: 2, ..rude },
         Workload { writers: 3, readers: 3, most_written: 9000, packets: true, ..rude },

@@ -29,6 +29,8 @@ const PROGRAMS: &[(&str, &str)] = &[
 ];
 const SCHED: &[(&str, &str)] =
     &[("sched_switch", "sched_switch"), ("sched_waking", "sched_waking"), ("sched_wakeup_new", "sched_wakeup_new")];
+/// Not in every kernel: without it, overlapping calls on a pipe stay unknown more often.
+const CONTENTION: &[(&str, &str)] = &[("contention_begin", "contention_begin")];
 const SIGNALS: &[(&str, &str)] = &[("signal_generate", "signal_generate"), ("signal_deliver", "signal_deliver")];
 const FLOOR: &[(&str, &str)] = &[
     ("floor_sys_enter", "sys_enter"),
@@ -156,6 +158,9 @@ impl Probes {
             .load(OBJECT)?;
         let (mut hooks, mut links) = (Vec::new(), Vec::new());
         let mut families: Vec<&[(&str, &str)]> = vec![PROGRAMS];
+        if kernel.contention && settings.pipes != 0 {
+            families.push(CONTENTION);
+        }
         if settings.sched != 0 {
             families.push(SCHED);
         }

@@ -94,6 +94,7 @@ impl Contended {
             Kind::Out { asleep: true, .. } => {
                 left.retain_mut(|hypothesis| hypothesis.falls_asleep(slot, call));
             }
+            Kind::Contends => left.retain_mut(|hypothesis| hypothesis.waits_for_mutex(slot, call)),
             _ => {}
         }
         let left = collapse(left);
