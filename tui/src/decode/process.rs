@@ -140,8 +140,13 @@ impl Decoder {
     }
 
     pub(super) fn freed(&mut self, record: &process::Freed) {
-        self.dead(record.header.time, record.header.tid);
-        self.tasks.remove(record.header.tid);
+        let tid = record.header.tid;
+        if self.tasks.get_mut(tid).is_some_and(|thread| std::mem::take(&mut thread.succeeds)) {
+            // The leader whose id this one took over when it called exec.
+            return;
+        }
+        self.dead(record.header.time, tid);
+        self.tasks.remove(tid);
     }
 
     /// A zombie has been reaped.
@@ -155,5 +160,58 @@ impl Decoder {
         if let Some(thread) = self.tasks.get_mut(record.header.tid) {
             thread.comm = Comm::new(&record.comm);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ipcscope_common::{Header, process};
+    use zerocopy::FromZeros as _;
+
+    use crate::event::{Task, ThreadState};
+
+    use super::super::{Decoder, tasks::Thread};
+
+    const LEADER: u32 = 10;
+    const OTHER: u32 = 11;
+
+    fn header(tid: u32) -> Header {
+        Header { tid, tgid: LEADER, ..Header::new_zeroed() }
+    }
+
+    fn exec(decoder: &mut Decoder) {
+        let mut record = process::Exec::new_zeroed();
+        (record.header, record.old_tid) = (header(LEADER), OTHER);
+        decoder.exec(&record);
+    }
+
+    fn freed(decoder: &mut Decoder) {
+        decoder.freed(&process::Freed { header: header(LEADER) });
+    }
+
+    fn decoder() -> Decoder {
+        let mut decoder = Decoder::default();
+        for tid in [LEADER, OTHER] {
+            let mut thread = Thread::new(Task { pid: LEADER, tid });
+            thread.state = Some(ThreadState::Running);
+            decoder.tasks.add(thread);
+        }
+        decoder
+    }
+
+    /// A thread executes; the kernel frees the leader whose id it takes over before or after that.
+    #[test]
+    fn a_leader_freed_late_does_not_take_its_successor_along() {
+        let mut late = decoder();
+        exec(&mut late);
+        freed(&mut late);
+        assert!(late.tasks.get(LEADER).is_some() && late.tasks.get(OTHER).is_none());
+        freed(&mut late);
+        assert!(late.tasks.get(LEADER).is_none());
+        let mut early = decoder();
+        freed(&mut early);
+        exec(&mut early);
+        freed(&mut early);
+        assert!(early.tasks.get(LEADER).is_none());
     }
 }

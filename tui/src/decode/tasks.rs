@@ -23,6 +23,8 @@ pub struct Thread {
     pub held: bool,
     /// It has ended, and waits to be reaped.
     pub ended: bool,
+    /// It has its id from a leader that the kernel has not freed yet: the next end told of that id is not its own.
+    pub succeeds: bool,
     /// Its state, once known.
     pub state: Option<ThreadState>,
     /// Since when.
@@ -94,6 +96,7 @@ impl Thread {
             address: 0,
             held: false,
             ended: false,
+            succeeds: false,
             state: None,
             since: 0,
             before: None,
@@ -192,6 +195,7 @@ impl Tasks {
             thread.task = task;
             if let Some(leader) = self.get(task.tid) {
                 (thread.state, thread.since) = (leader.state, leader.since);
+                thread.succeeds = true;
             }
             self.add(thread);
         }
