@@ -53,6 +53,21 @@ pub fn run() -> Outcome {
 
 const SUCCESS: Outcome = Outcome::Code(0);
 
+/// An error with its reasons, each once: some errors' own text tells theirs.
+pub(crate) fn reasons(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let reason = cause.to_string();
+        if text.is_empty() {
+            text = reason;
+        } else if !text.contains(&reason) {
+            text.push_str(": ");
+            text.push_str(&reason);
+        }
+    }
+    text
+}
+
 /// Says why, and what a script gets to see.
 fn failed(error: &anyhow::Error) -> Outcome {
     if error
@@ -62,7 +77,7 @@ fn failed(error: &anyhow::Error) -> Outcome {
         // Whoever read our output has had enough.
         return SUCCESS;
     }
-    eprintln!("ipcscope: {error:#}");
+    eprintln!("ipcscope: {}", reasons(error));
     let status = error.downcast_ref::<StartError>().map_or(1, StartError::exit_status);
     Outcome::Code(status)
 }

@@ -100,8 +100,8 @@ pub fn show(args: &WatchArgs, title: String) -> anyhow::Result<Outcome> {
 fn trace(args: &WatchArgs, updates: &Sender<Update>, asked: &Receiver<Request>, left: &Mutex<Left>) {
     let fail = |error: &anyhow::Error| {
         let status = error.downcast_ref::<StartError>().map_or(1, StartError::exit_status);
-        left.lock().unwrap_or_else(PoisonError::into_inner).failure = Some((format!("{error:#}"), status));
-        let _ = updates.send(Update::Failed(format!("{error:#}")));
+        left.lock().unwrap_or_else(PoisonError::into_inner).failure = Some((super::reasons(error), status));
+        let _ = updates.send(Update::Failed(super::reasons(error)));
     };
     let recording = match args.record.as_deref().map(setup::sink).transpose() {
         Ok(recording) => recording,

@@ -34,7 +34,10 @@ pub use serde_json::Value;
 
 /// How long anything may take before a test gives up. `cargo xtask vm` builds with `IPCSCOPE_SLOW`: without hardware help
 /// a virtual machine takes the better part of a minute to read the kernel's types and to verify the probes.
-pub const PATIENCE: Duration = Duration::from_secs(if option_env!("IPCSCOPE_SLOW").is_some() { 300 } else { 60 });
+pub const PATIENCE: Duration = Duration::from_secs(if SLOW { 300 } else { 60 });
+
+/// Every instruction is emulated.
+pub const SLOW: bool = option_env!("IPCSCOPE_SLOW").is_some();
 
 /// The program under test.
 pub fn program() -> PathBuf {
