@@ -2,13 +2,14 @@
 //!
 //! Data flows one way: probe → wire → event → model → view. Each module may use only those listed above it:
 //! `event` (domain types) → `decode` (bytes to events) → `model` (events to a world) → `analyze` → `trace` (recordings)
-//! → `source` and `sys` → `ui` → `app` and `cli`.
+//! → `export` → `source` and `sys` → `ui` → `app` and `cli`.
 
 pub mod analyze;
 pub mod app;
 pub mod cli;
 pub mod decode;
 pub mod event;
+pub mod export;
 pub mod model;
 pub mod source;
 pub mod sys;

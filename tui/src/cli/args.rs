@@ -129,6 +129,23 @@ Example:
 
 Exit status: 0 if all rules hold, 3 if one is broken, 1 if the rules cannot be read.")]
     Check(CheckArgs),
+    /// Write a recording down for other tools: diagrams, tables, time lines
+    #[command(after_help = "\
+Formats:
+  perfetto  threads with their states, messages and signals as arrows: open it in ui.perfetto.dev
+  mermaid   a sequence diagram as text, for Markdown
+  dot       processes and channels as a graph, for Graphviz
+  svg       the sequence diagram as a picture
+  html      sequence diagram, states over time and events in one page that needs no network
+  csv       a row for each event
+
+Examples:
+  ipcscope export run.ipcs --to html -o run.html
+  ipcscope export run.ipcs --to dot | dot -Tsvg > run.svg
+  ipcscope export run.ipcs --to mermaid --filter 't:0.1..0.2 channel:8124'
+
+A diagram that could not be read is refused: choose less of it with --filter.")]
+    Export(ExportArgs),
     /// Lessons that show how processes communicate; without a name, their list
     Demo(DemoArgs),
     /// Check what this machine and this user can trace, and say what to do about what is missing
@@ -361,6 +378,35 @@ pub struct StatsArgs {
     /// When to use colours
     #[arg(long, value_name = "WHEN", default_value_t, value_enum)]
     pub color: Color,
+}
+
+/// `export`.
+#[derive(Args, Clone, Debug)]
+pub struct ExportArgs {
+    /// The recording; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// For what
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub to: ExportFormat,
+    /// Write to this file; - is standard output, which is also the default
+    #[arg(short, long, value_name = "OUT")]
+    pub output: Option<PathBuf>,
+    /// Take only events that match (see `print`)
+    #[arg(long, value_name = "EXPR", value_parser = filter)]
+    pub filter: Option<Filter>,
+}
+
+/// `--to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the help of `export` tells what they are")]
+pub enum ExportFormat {
+    Perfetto,
+    Mermaid,
+    Dot,
+    Svg,
+    Html,
+    Csv,
 }
 
 /// `diagnose`.

@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod diagnose;
 mod doctor;
+mod export;
 mod follow;
 mod lines;
 pub mod manual;
@@ -40,6 +41,7 @@ pub fn run() -> Outcome {
         Command::Print(args) => print::run(args),
         Command::Stats(args) => stats::run(args),
         Command::Check(args) => check::run(args),
+        Command::Export(args) => export::run(args),
         Command::Diagnose(args) => diagnose::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Doctor(args) => doctor::run(args),

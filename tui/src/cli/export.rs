@@ -1,0 +1,49 @@
+//! `export`: a recording for other tools.
+
+use std::{
+    io::{self, BufWriter, Write},
+    path::Path,
+};
+
+use super::{
+    args::{ExportArgs, ExportFormat},
+    diagnose::note,
+    setup,
+};
+use crate::{
+    event::{Event, Nanos},
+    export::{Exporter, Format},
+    source::recording::{Item, Recording},
+    sys::outcome::Outcome,
+};
+
+/// Exports.
+pub fn run(args: &ExportArgs) -> anyhow::Result<Outcome> {
+    let mut recording = Recording::open(&args.file)?;
+    let out: Box<dyn Write> = match args.output.as_deref() {
+        None => Box::new(io::stdout().lock()),
+        Some(path) if path == Path::new("-") => Box::new(io::stdout().lock()),
+        Some(path) => Box::new(setup::sink(path)?),
+    };
+    let format = match args.to {
+        ExportFormat::Perfetto => Format::Perfetto,
+        ExportFormat::Mermaid => Format::Mermaid,
+        ExportFormat::Dot => Format::Dot,
+        ExportFormat::Svg => Format::Svg,
+        ExportFormat::Html => Format::Html,
+        ExportFormat::Csv => Format::Csv,
+    };
+    let filter = args.filter.clone().unwrap_or_default();
+    let mut exporter = Exporter::new(format, recording.header(), filter, BufWriter::new(out))?;
+    let mut events: Vec<Event> = Vec::new();
+    while let Some(item) = recording.next_item(&mut events)? {
+        if let Item::Events = item {
+            for event in events.drain(..) {
+                exporter.event(&event)?;
+            }
+        }
+    }
+    exporter.finish(Nanos(recording.until()), recording.ending().lost)?;
+    note(&recording, &args.file);
+    Ok(Outcome::Code(0))
+}
