@@ -13,6 +13,8 @@ kinds! {
     FOUND_HELD = 0x33;
     /// [`CloseRange`]
     CLOSED_RANGE = 0x32;
+    /// [`ChannelPath`]: of a named pipe, before the descriptor that was opened or found.
+    CHANNEL_PATH = 0x34;
 }
 
 /// Open for reading (`FMODE_READ`).
@@ -85,6 +87,36 @@ pub struct Descriptor {
     pub flags: u32,
 }
 
+/// Components of a path that are kept, and bytes of each.
+pub const PATH_PARTS: usize = 16;
+/// See [`PATH_PARTS`].
+pub const PART_LEN: usize = 64;
+
+/// Where a named pipe is, and whose.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct ChannelPath {
+    /// Common part.
+    pub header: Header,
+    /// The object's inode number.
+    pub ino: u64,
+    /// The inode's file system.
+    pub dev: u32,
+    /// `inode.i_mode`.
+    pub mode: u32,
+    /// `inode.i_uid`: the owner, as the kernel counts users.
+    pub owner: u32,
+    /// One more than how often it was opened for reading since somebody first had it open (`pipe_inode_info.r_counter`);
+    /// 0: unknown.
+    pub opened_to_read: u32,
+    /// The same for writing (`w_counter`).
+    pub opened_to_write: u32,
+    /// Components in `parts`, the last one of the path first; more than [`PATH_PARTS`]: it is not known.
+    pub count: u32,
+    /// Each up to its NUL, from the root of the mount namespace.
+    pub parts: [[u8; PART_LEN]; PATH_PARTS],
+}
+
 /// A range of descriptors was closed (close_range(2)).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -101,4 +133,4 @@ pub struct CloseRange {
     pub last: u32,
 }
 
-const _: () = assert!(size_of::<Descriptor>() == 104);
+const _: () = assert!(size_of::<Descriptor>() == 104 && size_of::<ChannelPath>() % 8 == 0);

@@ -64,12 +64,19 @@ offsets! {
     file_inode: "file"."f_inode";
     file_flags: "file"."f_flags";
     file_dentry: "file"."f_path.dentry";
+    file_mount: "file"."f_path.mnt";
     dentry_name: "dentry"."d_name.name";
+    dentry_parent: "dentry"."d_parent";
+    mount_root: "vfsmount"."mnt_root";
+    mount_place: "mount"."mnt";
+    mount_parent: "mount"."mnt_parent";
+    mount_point: "mount"."mnt_mountpoint";
     file_mode: "file"."f_mode";
     inode_mode: "inode"."i_mode";
     inode_ino: "inode"."i_ino";
     inode_sb: "inode"."i_sb";
     inode_pipe: "inode"."i_pipe";
+    inode_uid: "inode"."i_uid";
     super_block_dev: "super_block"."s_dev";
     super_block_magic: "super_block"."s_magic";
     pipe_owner: "pipe_inode_info"."mutex.owner";
@@ -79,6 +86,8 @@ offsets! {
     pipe_ring_size: "pipe_inode_info"."ring_size";
     pipe_readers: "pipe_inode_info"."readers";
     pipe_writers: "pipe_inode_info"."writers";
+    pipe_r_counter: "pipe_inode_info"."r_counter";
+    pipe_w_counter: "pipe_inode_info"."w_counter";
     pipe_bufs: "pipe_inode_info"."bufs";
     buffer_offset: "pipe_buffer"."offset";
     buffer_len: "pipe_buffer"."len";

@@ -12,6 +12,7 @@ use ipcscope_common::{
     settings::lost,
 };
 
+use super::path;
 use crate::{
     emit::{emit, header, reserve},
     kernel::{Ptr, current, field, now, offset, peek, peek_user, setting},
@@ -278,6 +279,7 @@ pub fn finish(task: &Task, me: Ptr, regs: Ptr) {
             tell_descriptor(arg0, -1, change::RESIZED);
         }
         class::OPEN if ret >= 0 => {
+            path::tell_path(ret as u64);
             tell_descriptor(ret as u64, -1, change::OPENED);
         }
         class::RECVMSG if ret >= 0 => {

@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod descriptor;
+pub mod path;
 pub mod pipe;
 pub mod process;
 pub mod sched;

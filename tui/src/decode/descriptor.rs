@@ -3,6 +3,7 @@
 //! Tables are keyed by the kernel's `files_struct`, which threads (and CLONE_FILES) share.
 
 mod inherit;
+mod path;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,7 +11,11 @@ use ipcscope_common::descriptor::{self as wire, change, object};
 
 use crate::event::{Call, ChannelChange, ChannelEvent, ChannelId, ChannelType, End, Kind, Task};
 
-use super::{Decoder, names, pipe::Pipe};
+use super::{
+    Decoder, names,
+    pipe::{Pipe, Verdict},
+};
+use path::Named;
 
 /// Page size of x86-64: a pipe's buffer.
 const PAGE: u64 = 4096;
@@ -43,6 +48,10 @@ pub struct Table {
 pub struct Channels {
     tables: HashMap<u64, Table>,
     pipes: HashMap<Key, Pipe>,
+    /// Named pipes whose path is known.
+    paths: HashMap<Key, Named>,
+    /// How often named pipes have been opened for reading and for writing, by the kernel's own count.
+    opened: HashMap<Key, (u32, u32)>,
     /// How often each name was given out.
     names: HashMap<String, u32>,
     /// Descriptors of processes outside the trace, when it began.
@@ -61,6 +70,14 @@ fn end_of(record: &wire::Descriptor) -> End {
         (false, true) => End::W,
         _ => End::R,
     }
+}
+
+/// That name, or with `#2` and so on if it was given out before.
+fn new_name(names: &mut HashMap<String, u32>, base: String) -> ChannelId {
+    let count = names.entry(base.clone()).or_default();
+    *count += 1;
+    let name = if *count > 1 { format!("{base}#{count}") } else { base };
+    ChannelId(name.into())
 }
 
 fn key_of(record: &wire::Descriptor) -> Key {
@@ -95,15 +112,14 @@ impl Channels {
             self.pipes.remove(&key);
         }
         let outside = self.outside.get(&key).is_some_and(|holders| !holders.is_empty());
-        let names = &mut self.names;
+        let (paths, names) = (&self.paths, &mut self.names);
         self.pipes.entry(key).or_insert_with(|| {
-            let (prefix, mechanism) =
-                if object == object::FIFO { ("fifo", ChannelType::Fifo) } else { ("pipe", ChannelType::Pipe) };
-            let base = format!("{prefix}:[{}]", key.1);
-            let count = names.entry(base.clone()).or_default();
-            *count += 1;
-            let name = if *count > 1 { format!("{base}#{count}") } else { base };
-            Pipe::new(ChannelId(name.into()), mechanism, slots, address, created, outside)
+            let (id, mechanism) = match paths.get(&key) {
+                Some(named) if object == object::FIFO => (named.id.clone(), ChannelType::Fifo),
+                _ if object == object::FIFO => (new_name(names, format!("fifo:[{}]", key.1)), ChannelType::Fifo),
+                _ => (new_name(names, format!("pipe:[{}]", key.1)), ChannelType::Pipe),
+            };
+            Pipe::new(id, mechanism, slots, address, created, outside)
         })
     }
 
@@ -173,9 +189,15 @@ impl Decoder {
     /// Pipes that nobody in the trace holds any more are forgotten, once their last receives are told.
     fn sweep(&mut self, key: Key) {
         let Some(pipe) = self.channels.pipes.get(&key) else { return };
-        if pipe.holders > 0 {
+        // Where the kernel counts one open more than was told, that one is about to be.
+        let awaited = pipe.mechanism == ChannelType::Fifo && pipe.openers.verdict(self.channels.now) == Verdict::Open;
+        if pipe.holders > 0 || awaited {
             return;
         }
+        self.forget_pipe(key);
+    }
+
+    fn forget_pipe(&mut self, key: Key) {
         self.resolve_pipe(key, true);
         if let Some(pipe) = self.channels.pipes.remove(&key) {
             self.channels.gone.push(pipe.address);
@@ -194,7 +216,17 @@ impl Decoder {
         thread.files = record.files;
         let (key, end) = (key_of(record), end_of(record));
         let held = Held { key, end, file: record.file };
-        let creating = record.change == change::CREATED && end == End::R;
+        // A FIFO's pipe begins with its first open; if that was not ours, the kernel's count tells.
+        let opened = self.channels.opened.get(&key).copied().filter(|_| record.change == change::OPENED);
+        if let (Some(opened), Some(pipe)) = (opened, self.channels.pipes.get(&key))
+            && pipe.holders == 0
+            && (pipe.address != record.address || pipe.openers.has_seen_more_than(opened))
+        {
+            // Nobody was left, and the kernel has dropped it meanwhile.
+            self.forget_pipe(key);
+        }
+        let first = opened.is_some() && record.object == object::FIFO && !self.channels.pipes.contains_key(&key);
+        let creating = first || record.change == change::CREATED && end == End::R;
         self.channels.ensure(key, record.object, record.slots, record.address, creating);
         if record.change == change::CLOSED {
             let held = self.channels.take(record.files, record.fd).unwrap_or(held);
@@ -216,6 +248,9 @@ impl Decoder {
             pipe.on_the_way = pipe.on_the_way.saturating_sub(1);
         }
         self.channels.put(record.files, record.fd, held);
+        if let (Some((to_read, to_write)), Some(pipe)) = (opened, self.channels.pipes.get_mut(&key)) {
+            pipe.openers.see_opens(to_read, to_write, header.time);
+        }
         match record.change {
             // Its other end follows in the next record; one event tells of both.
             change::CREATED if end != End::R => {}
@@ -238,6 +273,11 @@ impl Decoder {
                 told.capacity = Some(u64::from(record.slots) * PAGE);
             }
             ChannelChange::Duplicated => told.of_fd = (record.other >= 0).then_some(record.other),
+            ChannelChange::Opened => {
+                if let Some(named) = self.channels.paths.get(&held.key) {
+                    named.describe(&mut told);
+                }
+            }
             _ => {}
         }
         told.call = Some(call);

@@ -133,6 +133,7 @@ impl Decoder {
             Record::Held(record) => self.held(&record),
             Record::FoundHeld(record) => self.found_held(&record),
             Record::CloseRange(record) => self.close_range(&record),
+            Record::ChannelPath(record) => self.channel_path(&record),
             Record::PipeCall(record, payload) => self.pipe_call(&record, payload),
             Record::PipeSample(record) => self.pipe_sample(&record),
             Record::PipeContended(record) => self.pipe_contended(&record),

@@ -17,6 +17,7 @@ use crate::event::{ChannelId, ChannelType, FromUnknown, OpId, Task, ThreadState}
 
 use convert::{call_id, known, layout, method, position, side};
 use openers::Openers;
+pub use openers::Verdict;
 
 use super::{
     Decoder,
@@ -60,7 +61,7 @@ impl Pipe {
             mechanism,
             address,
             holders: 0,
-            outside: outside && !created,
+            outside: outside && (!created || mechanism == ChannelType::Fifo),
             on_the_way: 0,
             unseen: false,
             openers: Openers::default(),

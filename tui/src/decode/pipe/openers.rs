@@ -33,6 +33,10 @@ pub struct Openers {
     files: HashMap<u64, (u32, End)>,
     /// Files without descriptors, and when they lost the last.
     closed: Vec<(u64, End)>,
+    /// Opens for reading and for writing: those the trace knows of, and those the kernel has counted, closed ones included
+    /// (a FIFO's `r_counter` and `w_counter`; 0 elsewhere).
+    known: (u32, u32),
+    opened: (u32, u32),
     /// The kernel's last count of readers and writers, if that was more than known, and since when.
     more: Option<(u32, u32, u64)>,
 }
@@ -48,7 +52,12 @@ fn writes(end: End) -> bool {
 impl Openers {
     /// One more descriptor of a file.
     pub fn take(&mut self, file: u64, end: End) {
-        self.files.entry(file).or_insert((0, end)).0 += 1;
+        let copies = self.files.entry(file).or_insert((0, end));
+        copies.0 += 1;
+        if copies.0 == 1 {
+            self.known.0 += u32::from(reads(end));
+            self.known.1 += u32::from(writes(end));
+        }
         if let Some((readers, writers, _)) = self.more
             && !self.are_more(readers, writers)
         {
@@ -66,6 +75,19 @@ impl Openers {
         }
     }
 
+    /// The kernel has counted so many opens at `now`.
+    pub fn see_opens(&mut self, to_read: u32, to_write: u32, now: u64) {
+        self.opened = (self.opened.0.max(to_read), self.opened.1.max(to_write));
+        if self.more.is_none() && self.are_more(0, 0) {
+            self.more = Some((0, 0, now));
+        }
+    }
+
+    /// The kernel had counted more opens before: it has begun anew since.
+    pub fn has_seen_more_than(&self, (to_read, to_write): (u32, u32)) -> bool {
+        self.opened.0 > to_read || self.opened.1 > to_write
+    }
+
     /// The kernel counts so many at `now`.
     pub fn see(&mut self, readers: u32, writers: u32, now: u64) {
         self.closed.retain(|(time, _)| now.saturating_sub(*time) < GRACE);
@@ -80,7 +102,8 @@ impl Openers {
     fn are_more(&self, readers: u32, writers: u32) -> bool {
         let ends = || self.files.values().map(|(_, end)| *end).chain(self.closed.iter().map(|(_, end)| *end));
         let count = |which: fn(End) -> bool| ends().filter(|end| which(*end)).count();
-        readers as usize > count(reads) || writers as usize > count(writes)
+        let now = readers as usize > count(reads) || writers as usize > count(writes);
+        now || self.opened.0 > self.known.0 || self.opened.1 > self.known.1
     }
 
     /// What is known at `now`.
@@ -139,6 +162,19 @@ mod tests {
         assert_eq!(openers.verdict(20), Verdict::Ours);
         openers.see(1, 1, 10 + GRACE);
         assert_eq!(openers.verdict(10 + GRACE), Verdict::Open);
+    }
+
+    #[test]
+    fn who_opened_a_fifo_before_and_has_gone_may_have_left_something() {
+        let mut openers = Openers::default();
+        openers.take(1, End::R);
+        openers.see_opens(1, 1, 10);
+        assert_eq!(openers.verdict(10), Verdict::Open);
+        // Its writer's open is told a little later; another one came and went before.
+        openers.take(2, End::W);
+        assert_eq!(openers.verdict(10 + GRACE), Verdict::Ours);
+        openers.see_opens(1, 2, 20);
+        assert_eq!(openers.verdict(20 + GRACE), Verdict::Others);
     }
 
     #[test]

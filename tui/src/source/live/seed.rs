@@ -1,11 +1,22 @@
 //! What is there before the first event: BPF iterators enter threads into the filter and tell of threads and descriptors.
 
-use std::{fs::File, io::Read};
+use std::{
+    fs::{self, File},
+    io::Read,
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+    path::PathBuf,
+};
 
 use aya::{
     maps::HashMap,
     programs::{Iter, ProgramError},
 };
+
+use ipcscope_common::{
+    Header,
+    descriptor::{CHANNEL_PATH, ChannelPath, Descriptor, object},
+};
+use zerocopy::{FromBytes as _, FromZeros as _, IntoBytes as _};
 
 use super::probes::{ProbeError, Probes};
 
@@ -21,8 +32,38 @@ pub fn seed(probes: &mut Probes, pids: &[u32], held: bool) -> Result<Vec<Vec<u8>
         }
     }
     let mut rows = walk(probes, "seed_task", "task", size_of::<ipcscope_common::process::Found>())?;
-    rows.extend(walk(probes, "seed_file", "task_file", size_of::<ipcscope_common::descriptor::Descriptor>())?);
+    for row in walk(probes, "seed_file", "task_file", size_of::<Descriptor>())? {
+        rows.extend(Descriptor::read_from_bytes(&row).ok().and_then(|held| path(&held)));
+        rows.push(row);
+    }
     Ok(rows)
+}
+
+/// Where the named pipe behind a descriptor is, as a record.
+fn path(held: &Descriptor) -> Option<Vec<u8>> {
+    if held.object != object::FIFO {
+        return None;
+    }
+    let link = PathBuf::from(format!("/proc/{}/fd/{}", held.header.tgid, held.fd));
+    let (path, metadata) = (fs::read_link(&link).ok()?, fs::metadata(&link).ok()?);
+    if metadata.ino() != held.ino || !path.is_absolute() {
+        // The number is used for something else by now.
+        return None;
+    }
+    let mut record = ChannelPath::new_zeroed();
+    record.header = Header { kind: CHANNEL_PATH, ..held.header };
+    (record.ino, record.dev, record.mode, record.owner) = (held.ino, held.dev, metadata.mode(), metadata.uid());
+    for part in path.as_os_str().as_bytes().split(|byte| *byte == b'/').rev().filter(|part| !part.is_empty()) {
+        let place = record.parts.get_mut(record.count as usize)?;
+        if part.len() >= place.len() {
+            return None;
+        }
+        for (to, from) in place.iter_mut().zip(part) {
+            *to = *from;
+        }
+        record.count += 1;
+    }
+    Some(record.as_bytes().to_vec())
 }
 
 fn walk(probes: &mut Probes, name: &'static str, kind: &'static str, row: usize) -> Result<Vec<Vec<u8>>, ProbeError> {

@@ -1,0 +1,119 @@
+//! Named pipes: their path and owner, whose bytes are whose from the first open on, and what another open begins.
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::{
+    collections::HashMap,
+    fs,
+    os::unix::fs::MetadataExt as _,
+    process::{Command, Stdio},
+};
+
+use common::{Running, Scratch, Trace, Value, is, number, text, trace, wait};
+
+/// A name for a FIFO that a command is to make; gone with the value.
+fn fifo(name: &str) -> (Scratch, String, String) {
+    let place = Scratch::new(name);
+    let path = place.0.to_str().unwrap().to_owned();
+    let channel = format!("fifo:{path}");
+    (place, path, channel)
+}
+
+/// Every receive has the bytes of the sends that it names, and none is unknown.
+fn bytes_agree(trace: &Trace, channel: &str) {
+    let payloads: HashMap<u64, &str> =
+        trace.on("send", channel).map(|event| (number(event, "op"), text(event, "payload"))).collect();
+    for event in trace.on("recv", channel).filter(|event| event["bytes"] != 0) {
+        let from = event["from"].as_array().unwrap_or_else(|| panic!("of whom? {event}"));
+        let sent: String = from.iter().map(|part| payloads[&number(part, "op")]).collect();
+        // Only the first bytes of a large one are kept.
+        assert!(sent.starts_with(text(event, "payload")), "{sent}: {event}");
+    }
+}
+
+#[test]
+#[ignore = "root"]
+fn a_fifo_is_known_by_its_path_and_from_its_first_byte() {
+    const ROUNDS: usize = 20;
+    let (place, path, channel) = fifo("reopened");
+    let script =
+        format!("mkfifo -m 640 {path}; for i in $(seq {ROUNDS}); do echo hello $i > {path} & cat {path}; wait; done");
+    let trace = trace(&["sh", "-c", &script]);
+    let owner = fs::metadata(&place.0).unwrap().uid();
+    let opened: Vec<&Value> = trace.on("channel", &channel).filter(|event| event["event"] == "opened").collect();
+    assert_eq!(opened.len(), 2 * ROUNDS, "one name for all opens of one file");
+    for event in opened {
+        assert_eq!(text(event, "type"), "fifo");
+        assert_eq!((text(event, "name"), text(event, "mode"), number(event, "owner")), (&*path, "640", owner.into()));
+    }
+    assert_eq!(trace.on("send", &channel).count(), ROUNDS);
+    bytes_agree(&trace, &channel);
+    let ends = trace.on("recv", &channel).filter(|event| event["eof"] == true).count();
+    assert_eq!(ends, ROUNDS, "end of file as often as the last writer left");
+}
+
+#[test]
+#[ignore = "root"]
+fn several_writers_may_open_a_fifo() {
+    let (_place, path, channel) = fifo("several");
+    let script = format!(
+        "mkfifo {path}; for i in 1 2 3 4; do (for j in 1 2 3 4 5; do echo from $i round $j; done > {path}) & done; \
+         cat {path} > /dev/null; wait"
+    );
+    let trace = trace(&["sh", "-c", &script]);
+    assert_eq!(trace.on("send", &channel).count(), 20);
+    bytes_agree(&trace, &channel);
+}
+
+#[test]
+#[ignore = "root"]
+fn an_open_blocks_until_there_is_somebody_at_the_other_end() {
+    let (_place, path, channel) = fifo("rendezvous");
+    let script = format!("mkfifo {path}; cat {path} & sleep 0.3; echo late > {path}; wait");
+    let trace = trace(&["sh", "-c", &script]);
+    let opened = trace.one("the reader's open", |event| {
+        event["channel"] == *channel && event["event"] == "opened" && event["end"] == "r"
+    });
+    assert!(number(opened, "blocked_ns") > 100_000_000, "{opened}");
+    let blocked = trace
+        .kind("state")
+        .find(|event| event["to"] == "BLOCKED" && event["pid"] == opened["pid"] && event["on"]["op"] == opened["op"]);
+    assert!(text(&blocked.unwrap()["on"], "syscall").starts_with("open"), "{blocked:?}");
+    bytes_agree(&trace, &channel);
+}
+
+#[test]
+#[ignore = "root"]
+fn another_fifo_of_the_same_name_is_another_channel() {
+    let (_place, path, channel) = fifo("again");
+    // Kept open, so that its inode is not given to the second.
+    let script =
+        format!("mkfifo {path}; exec 7<> {path}; rm {path}; mkfifo {path}; echo second > {path} & cat {path}; wait");
+    let trace = trace(&["sh", "-c", &script]);
+    assert_eq!(trace.on("send", &channel).count(), 0);
+    let second = format!("{channel}#2");
+    assert_eq!(trace.on("send", &second).count(), 1, "{}", trace.text());
+    bytes_agree(&trace, &second);
+}
+
+#[test]
+#[ignore = "root"]
+fn a_fifo_that_is_open_already_has_its_path() {
+    let (place, path, channel) = fifo("attached");
+    assert!(Command::new("mkfifo").arg(&place.0).status().unwrap().success());
+    let mut both = fs::OpenOptions::new().read(true).write(true).open(&place.0).unwrap();
+    let input = fs::File::open(&place.0).unwrap();
+    let mut reader = Command::new("cat").stdin(input).stdout(Stdio::null()).spawn().unwrap();
+    let mut running = Running::trace(&["-p", &reader.id().to_string()]);
+    running.until("attached", |events| events.iter().any(|event| event["event"] == "attached"));
+    std::io::Write::write_all(&mut both, b"from outside").unwrap();
+    drop(both);
+    assert!(wait(&mut reader).success());
+    let trace = running.finish();
+    let attached =
+        trace.one("attached", |event| is(event, "channel") && event["event"] == "attached" && event["fd"] == 0);
+    assert_eq!((text(attached, "channel"), text(attached, "type")), (&*channel, "fifo"), "{path}");
+    let receive = trace.on("recv", &channel).find(|event| event["bytes"] == 12).unwrap();
+    assert!(receive["from"].is_null() && !receive["from_unknown"].is_null(), "nobody knows who wrote: {receive}");
+}
