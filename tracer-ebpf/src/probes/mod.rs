@@ -7,3 +7,4 @@ pub mod process;
 pub mod sched;
 pub mod seed;
 pub mod signal;
+pub mod waits;

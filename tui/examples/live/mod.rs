@@ -4,6 +4,7 @@ mod attach;
 mod beyond;
 mod flood;
 mod mistakes;
+mod origins;
 mod pipes;
 mod processes;
 mod signals;
@@ -30,7 +31,7 @@ pub fn run(words: &[&str]) -> bool {
         ["take", path] => beyond::take(path),
         ["compat"] => beyond::compat(),
         ["ring"] => beyond::ring(),
-        [name] => return pipes::run(name) || signals::run(name) || processes::run(name),
+        [name] => return pipes::run(name) || signals::run(name) || origins::run(name) || processes::run(name),
         _ => return false,
     }
     true

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use crate::event::{Comm, OpId, Task, ThreadState};
 
-use super::signal::{Frame, Pending};
+use super::{
+    outbox::Place,
+    signal::{Frame, Pending},
+};
 
 /// A thread in the stream.
 #[derive(Debug)]
@@ -136,6 +139,8 @@ pub struct Process {
     pub ended: bool,
     /// The fatal signal has been told.
     pub killed: bool,
+    /// What was said of signals that threads had pending when they were ended with others: why is not known yet.
+    pub dropped: Vec<Place>,
 }
 
 /// All of them.
@@ -191,6 +196,11 @@ impl Tasks {
 
     /// Another thread than the leader called exec: it takes the leader's id over, with all that is its own.
     pub fn take_over(&mut self, old: u32, task: Task) {
+        // Removing and adding must not lose what waits for the whole process.
+        let process = self.processes.get_mut(&task.pid).map(|process| {
+            let threads = process.threads;
+            std::mem::replace(process, Process { threads, ..Process::default() })
+        });
         if let Some(mut thread) = self.remove(old) {
             thread.task = task;
             if let Some(leader) = self.get(task.tid) {
@@ -198,6 +208,9 @@ impl Tasks {
                 thread.succeeds = true;
             }
             self.add(thread);
+        }
+        if let (Some(kept), Some(process)) = (process, self.processes.get_mut(&task.pid)) {
+            *process = Process { threads: process.threads, ..kept };
         }
     }
 
