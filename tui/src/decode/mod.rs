@@ -143,6 +143,7 @@ impl Decoder {
             Record::Rename(record) => self.rename(&record),
             Record::Switch(record) => self.switch(&record, None),
             Record::Block(record) => self.switch(&record.switch, Some(&record)),
+            Record::Wait(record) => self.wait(&record),
             Record::Waking(record) => self.waking(&record, false),
             Record::WakingNew(record) => self.waking(&record, true),
             Record::CallEnd(record) => self.call_end(&record),

@@ -128,7 +128,11 @@ impl Decoder {
         } else if block.ino != 0 {
             on.channel = Some(self.channels.name(block.dev, block.ino));
             on.fd = block.args.first().map(|fd| *fd as i32);
+            let task = Task { pid: header.tgid, tid: header.tid };
+            on.peer = on.fd.and_then(|fd| self.peer_of(task, fd, (block.dev, block.ino)));
             self.pipe_blocked(block, Some(op));
+        } else {
+            self.wait_for_set(header.time, Task { pid: header.tgid, tid: header.tid }, op, &mut on);
         }
         on
     }

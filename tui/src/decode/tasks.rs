@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use ipcscope_common::sched::Wait;
+
 use crate::event::{Comm, OpId, Task, ThreadState};
 
 use super::{
@@ -44,6 +46,8 @@ pub struct Thread {
     pub interrupted: Option<Interrupted>,
     /// The call it was last BLOCKED in, with the kernel's number.
     pub last_block: Option<(OpId, i32)>,
+    /// The set of descriptors that it waited for last: when, in which call if that is known, what.
+    pub set: Option<(u64, Option<OpId>, Vec<Wait>)>,
     /// The last transfer that moved bytes: its number, the kernel's, bytes asked for and moved.
     pub last_transfer: Option<(OpId, i32, Option<u64>, i64)>,
     /// The signals it blocks, once known.
@@ -108,6 +112,7 @@ impl Thread {
             last_entered: 0,
             interrupted: None,
             last_block: None,
+            set: None,
             last_transfer: None,
             mask: None,
             handlers: Vec::new(),
@@ -232,6 +237,11 @@ impl Tasks {
     }
 
     /// All threads, in no order.
+    pub fn all(&self) -> impl Iterator<Item = &Thread> {
+        self.threads.values()
+    }
+
+    /// The same, to change.
     pub fn all_mut(&mut self) -> impl Iterator<Item = &mut Thread> {
         self.threads.values_mut()
     }
