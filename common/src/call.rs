@@ -56,7 +56,7 @@ pub mod class {
     pub const RING: u8 = 25;
     /// kill(2) and its kin: nothing but the moment of entry, which names the call.
     pub const KILL: u8 = 32;
-    /// wait4(2), waitid(2).
+    /// wait4(2), waitid(2), timer_delete(2), timer_settime(2): told when they succeed.
     pub const WAIT: u8 = 33;
     /// rt_sigreturn(2): its [`super::CallEnd`] has the mask and the stack pointer in `args`.
     pub const SIGRETURN: u8 = 34;

@@ -133,4 +133,4 @@ pub struct CloseRange {
     pub last: u32,
 }
 
-const _: () = assert!(size_of::<Descriptor>() == 104 && size_of::<ChannelPath>() % 8 == 0);
+const _: () = assert!(size_of::<Descriptor>() == 104 && size_of::<ChannelPath>() == 24 + 32 + 1024);

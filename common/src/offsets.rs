@@ -72,6 +72,11 @@ offsets! {
     mount_parent: "mount"."mnt_parent";
     mount_point: "mount"."mnt_mountpoint";
     file_mode: "file"."f_mode";
+    file_private_data: "file"."private_data";
+    eventpoll_rbr: "eventpoll"."rbr";
+    epitem_fd: "epitem"."ffd.fd";
+    epitem_file: "epitem"."ffd.file";
+    epitem_events: "epitem"."event.events";
     inode_mode: "inode"."i_mode";
     inode_ino: "inode"."i_ino";
     inode_sb: "inode"."i_sb";

@@ -13,6 +13,8 @@ kinds! {
     WAKING = 0x22;
     /// [`Waking`] of a new thread (`sched_wakeup_new`)
     WAKING_NEW = 0x23;
+    /// [`Wait`]
+    WAIT = 0x24;
 }
 
 /// A CPU goes from one thread to another (`sched_switch`); the header names the one that leaves.
@@ -28,7 +30,10 @@ pub struct Switch {
     /// `prev_state`: 0 it could run on.
     pub state: u32,
     /// 1: it was preempted.
-    pub preempted: u32,
+    pub preempted: u16,
+    /// Stopped by a tracer: why, as ptrace(2) tells it (`task_struct.exit_code`): the signal that is to be delivered.
+    /// Ended: `task_struct.exit_state`.
+    pub stop: u16,
 }
 
 /// The same, with what the leaving thread waits for.
@@ -50,6 +55,29 @@ pub struct Block {
     /// The call's first three arguments.
     pub args: [u64; 3],
 }
+
+/// One of the descriptors that a thread waits for in poll(2), select(2), epoll_wait(2) or one of their kin; told right before
+/// its [`Block`], at the same time.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Wait {
+    /// Common part.
+    pub header: Header,
+    /// The inode behind it; 0: none.
+    pub ino: u64,
+    /// The inode's file system.
+    pub dev: u32,
+    /// The descriptor; -1: there are more than are told.
+    pub fd: i32,
+    /// The inode's `i_mode`.
+    pub mode: u16,
+    /// Waited for: [`crate::descriptor::END_READ`] bytes to read, [`crate::descriptor::END_WRITE`] room to write.
+    pub events: u16,
+    /// Keeps the size a multiple of 8.
+    pub reserved: u32,
+}
+
+const _: () = assert!(size_of::<Wait>() == 48);
 
 /// A thread is made runnable (`sched_waking`); the header names it.
 #[repr(C)]

@@ -83,8 +83,8 @@ pub struct Generate {
     pub nr: i32,
     /// The target's process group.
     pub pgrp: u32,
-    /// Keeps the size a multiple of 8.
-    pub reserved: u32,
+    /// Of a POSIX timer's (`SI_TIMER`) the timer's id; of the kernel's own ([`info::KERNEL`]) the target's session.
+    pub origin: u32,
     /// The current thread's name.
     pub comm: [u8; 16],
     /// The name of the target's controlling terminal.

@@ -8,3 +8,4 @@ pub mod process;
 pub mod sched;
 pub mod seed;
 pub mod signal;
+pub mod waits;

@@ -7,7 +7,7 @@ use ipcscope_common::{
     settings::lost,
 };
 
-use super::{descriptor, pipe};
+use super::{descriptor, pipe, waits};
 use crate::{
     emit::{emit, header},
     kernel::{Ptr, current, field, now, registers, setting, syscall_of},
@@ -16,6 +16,10 @@ use crate::{
 
 /// `TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE`.
 const SLEEPING: u32 = 3;
+/// `__TASK_TRACED`.
+const TRACED: u32 = 8;
+/// `TASK_DEAD`.
+const DEAD: u32 = 0x80;
 /// flock(2), fcntl(2).
 const FLOCK: i32 = 73;
 const FCNTL: i32 = 72;
@@ -48,7 +52,7 @@ fn switch_to(preempted: u64, prev: Ptr, next: Ptr, state: u32) {
         return;
     }
     let time = now();
-    let preempted = (preempted & 1) as u32;
+    let preempted = (preempted & 1) as u16;
     let next_tid = field!(next, task_pid as u32);
     match leaving {
         Some(task) => {
@@ -61,10 +65,15 @@ fn switch_to(preempted: u64, prev: Ptr, next: Ptr, state: u32) {
             }
             if asleep {
                 let regs = registers(prev);
+                let nr = field!(regs, regs_orig_ax as u64) as i32;
+                if waits::is_for_set(nr) && state & INTERRUPTIBLE != 0 && setting!(pipes) != 0 {
+                    task.returned = time;
+                    let (first, second) = (field!(regs, regs_di as u64), field!(regs, regs_si as u64));
+                    waits::tell_waits(nr as u32, first, second, field!(regs, regs_dx as u64));
+                }
                 let header = header(BLOCK, time, task.tid, task.tgid);
                 let end = if task.ends[0].pipe != 0 { &task.ends[0] } else { &task.ends[1] };
                 let followed = task.class != 0;
-                let nr = field!(regs, regs_orig_ax as u64) as i32;
                 // What an earlier call was on is nobody's business.
                 let (mut ino, mut dev) = if end.pipe != 0 { (end.ino, end.dev) } else { (0, 0) };
                 if nr == FLOCK || nr == FCNTL {
@@ -73,7 +82,7 @@ fn switch_to(preempted: u64, prev: Ptr, next: Ptr, state: u32) {
                 emit(
                     lost::SCHED,
                     Block {
-                        switch: Switch { header, next_tid, next_tgid, state, preempted },
+                        switch: Switch { header, next_tid, next_tgid, state, preempted, stop: 0 },
                         task: prev as u64,
                         entered: if followed { task.entered } else { 0 },
                         ino: if followed { ino } else { 0 },
@@ -88,12 +97,17 @@ fn switch_to(preempted: u64, prev: Ptr, next: Ptr, state: u32) {
                 );
             } else {
                 let header = header(SWITCH, time, task.tid, task.tgid);
-                emit(lost::SCHED, Switch { header, next_tid, next_tgid, state, preempted });
+                let stop = match state & (TRACED | DEAD) {
+                    0 => 0,
+                    TRACED => field!(prev, task_exit_code as u32) as u16,
+                    _ => field!(prev, task_exit_state as u32) as u16,
+                };
+                emit(lost::SCHED, Switch { header, next_tid, next_tgid, state, preempted, stop });
             }
         }
         None => {
             let header = header(SWITCH, time, field!(prev, task_pid as u32), 0);
-            emit(lost::SCHED, Switch { header, next_tid, next_tgid, state, preempted });
+            emit(lost::SCHED, Switch { header, next_tid, next_tgid, state, preempted, stop: 0 });
         }
     }
     if sampled != 0

@@ -19,23 +19,26 @@ const SIGNAL_GROUP_EXIT: u32 = 4;
 const SIGACTION_SIZE: u64 = 32;
 /// `SIGNAL_CLD_STOPPED | SIGNAL_CLD_CONTINUED`: the process was stopping or stopped, and a SIGCONT ended that.
 const SIGNAL_CLD_MASK: u32 = 0x30;
-/// `PIDTYPE_PGID`: index into `signal_struct.pids`.
+/// `PIDTYPE_PGID`, `PIDTYPE_SID`: indices into `signal_struct.pids`.
 const PIDTYPE_PGID: u64 = 2;
+const PIDTYPE_SID: u64 = 3;
+/// `si_code` of a POSIX timer.
+const SI_TIMER: i32 = -2;
 /// `struct signalfd_siginfo`, and how many a read can bring before we stop looking.
 const SIGNALFD_SIZE: u64 = 128;
 const SIGNALFD_MOST: u64 = 256;
 
-/// What the pointer to the information stands for: (kind, si_code, si_value or si_addr).
+/// What the pointer to the information stands for: (kind, si_code, si_value or si_addr, si_tid).
 #[inline(always)]
-fn information(pointer: u64) -> (u32, i32, u64) {
+fn information(pointer: u64) -> (u32, i32, u64, u32) {
     if pointer <= info::KERNEL as u64 {
-        return (pointer as u32, 0, 0);
+        return (pointer as u32, 0, 0, 0);
     }
     // kernel_siginfo: signo 0, errno 4, code 8, then at 16 the pid and at 24 the value, or at 16 the address. Read as a
     // whole: the verifier allows no arithmetic on this pointer, since it may be one of the numbers above.
     let raw: [u64; 4] = peek(pointer);
     let code = raw[1] as i32;
-    (info::FULL, code, if code > 0 { raw[2] } else { raw[3] })
+    (info::FULL, code, if code > 0 { raw[2] } else { raw[3] }, raw[2] as u32)
 }
 
 /// In `__send_signal`, with the signal lock held and after the target was chosen and woken.
@@ -60,7 +63,7 @@ pub fn generate(ctx: &BtfTracePointContext) {
         return;
     }
     let signo: i32 = ctx.arg(0);
-    let (kind, code, value) = information(ctx.arg(1));
+    let (kind, code, value, timer) = information(ctx.arg(1));
     let group: i32 = ctx.arg(3);
     let result: i32 = ctx.arg(4);
     let bit = 1u64 << ((signo - 1) as u64 & 63);
@@ -83,8 +86,14 @@ pub fn generate(ctx: &BtfTracePointContext) {
     if field!(signal, signal_flags as u32) & SIGNAL_CLD_MASK != 0 {
         flags |= flag::CONTINUED;
     }
-    let group_pid = field!(signal, signal_pids as [u64; 3])[PIDTYPE_PGID as usize];
-    let pgrp: u32 = peek(group_pid + offset!(pid_numbers) as u64 + offset!(upid_nr) as u64);
+    let pids = field!(signal, signal_pids as [u64; 4]);
+    let number = offset!(pid_numbers) as u64 + offset!(upid_nr) as u64;
+    let pgrp: u32 = peek(pids[PIDTYPE_PGID as usize] + number);
+    let origin = match (kind, code) {
+        (info::KERNEL, _) => peek(pids[PIDTYPE_SID as usize] + number),
+        (info::FULL, SI_TIMER) => timer,
+        _ => 0,
+    };
     let actions = field!(task, task_sighand as u64) + offset!(sighand_action) as u64;
     let action: [u64; 2] = peek(actions + ((signo - 1) as u64 & 63) * SIGACTION_SIZE);
     let tty = field!(signal, signal_tty as u64);
@@ -109,7 +118,7 @@ pub fn generate(ctx: &BtfTracePointContext) {
             flags,
             nr: syscall_of(me),
             pgrp,
-            reserved: 0,
+            origin,
             comm: field!(me, task_comm as [u8; 16]),
             tty,
         },
@@ -122,7 +131,7 @@ pub fn deliver(ctx: &BtfTracePointContext) {
     let task = current();
     let Some(entry) = traced(task) else { return };
     let signo: i32 = ctx.arg(0);
-    let (kind, code, value) = information(ctx.arg(1));
+    let (kind, code, value, _) = information(ctx.arg(1));
     let action: u64 = ctx.arg(2);
     let action: [u64; 2] = peek(action);
     let signal = field!(task, task_signal as Ptr);

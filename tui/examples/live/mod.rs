@@ -4,12 +4,14 @@ mod attach;
 mod beyond;
 mod flood;
 mod mistakes;
+mod origins;
 mod pipes;
 mod processes;
 mod signals;
 mod states;
 mod sys;
 mod verdicts;
+mod waits;
 
 /// Runs a workload; `false` if there is none of that name.
 pub fn run(words: &[&str]) -> bool {
@@ -30,7 +32,13 @@ pub fn run(words: &[&str]) -> bool {
         ["take", path] => beyond::take(path),
         ["compat"] => beyond::compat(),
         ["ring"] => beyond::ring(),
-        [name] => return pipes::run(name) || signals::run(name) || processes::run(name),
+        [name] => {
+            return pipes::run(name)
+                || signals::run(name)
+                || origins::run(name)
+                || waits::run(name)
+                || processes::run(name);
+        }
         _ => return false,
     }
     true

@@ -48,7 +48,7 @@ pub fn handle(signal: c_int, flags: c_int) {
     handle_with(signal, flags, count);
 }
 
-fn handle_with(signal: c_int, flags: c_int, handler: extern "C" fn(c_int)) {
+pub(super) fn handle_with(signal: c_int, flags: c_int, handler: extern "C" fn(c_int)) {
     // SAFETY: all zero is a valid sigaction; the handler only touches atomics and calls what is safe in one.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();

@@ -4,12 +4,13 @@
 
 mod inherit;
 mod path;
+mod peers;
 
 use std::collections::{BTreeMap, HashMap};
 
 use ipcscope_common::descriptor::{self as wire, change, object};
 
-use crate::event::{Call, ChannelChange, ChannelEvent, ChannelId, ChannelType, End, Kind, Task};
+use crate::event::{Call, ChannelChange, ChannelEvent, ChannelId, ChannelType, End, Kind, PeerPid, Task};
 
 use super::{
     Decoder, names,
@@ -58,6 +59,8 @@ pub struct Channels {
     outside: HashMap<Key, Vec<u32>>,
     /// What exec has left open, until the exec itself is told.
     after_exec: HashMap<u32, Vec<wire::Descriptor>>,
+    /// Who holds an end alone, as long as no descriptor changes.
+    peers: HashMap<(Key, End), Option<PeerPid>>,
     /// Time of the data.
     pub now: u64,
     /// Pipes nobody in the trace holds any more: kernel addresses, for whoever keeps tables by them.
@@ -87,6 +90,7 @@ fn key_of(record: &wire::Descriptor) -> Key {
 impl Channels {
     /// One more thread uses that table.
     pub fn use_table(&mut self, files: u64) {
+        self.peers.clear();
         self.tables.entry(files).or_default().users += 1;
     }
 
@@ -129,6 +133,7 @@ impl Channels {
     }
 
     fn put(&mut self, files: u64, fd: i32, held: Held) {
+        self.peers.clear();
         let table = self.tables.entry(files).or_default();
         let old = table.held.insert(fd, held);
         if let Some(pipe) = self.pipes.get_mut(&held.key) {
@@ -148,6 +153,7 @@ impl Channels {
     }
 
     fn release(&mut self, held: Held) {
+        self.peers.clear();
         if let Some(pipe) = self.pipes.get_mut(&held.key) {
             pipe.holders = pipe.holders.saturating_sub(1);
             pipe.openers.release(held.file, self.now);
@@ -286,6 +292,7 @@ impl Decoder {
 
     /// A message takes a copy of an end along. Until somebody in the trace gets it, it may be anybody's.
     fn sent(&mut self, record: &wire::Descriptor, task: Task, held: Held) {
+        self.channels.peers.clear();
         let Some(pipe) = self.channels.pipes.get_mut(&held.key) else { return };
         match record.ret {
             0 => pipe.on_the_way += 1,

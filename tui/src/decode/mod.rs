@@ -37,6 +37,21 @@ use tasks::Tasks;
 pub use names::syscall as syscall_name;
 pub use outbox::PATIENCE;
 
+/// What a thread does of its own accord, so that no signal it was stopped for by its tracer can still come.
+fn is_own_doing(record: &Record<'_>) -> bool {
+    match record {
+        Record::Block(block) => block.switch.preempted == 0,
+        Record::CallEnd(_)
+        | Record::CallBegin(_)
+        | Record::Descriptor(_)
+        | Record::PipeCall(..)
+        | Record::Sigaction(_)
+        | Record::Mask(_)
+        | Record::Consumed(_) => true,
+        _ => false,
+    }
+}
+
 /// Turns records into events.
 #[derive(Debug, Default)]
 pub struct Decoder {
@@ -66,6 +81,9 @@ impl Decoder {
                 self.now = self.now.max(header.time);
                 self.channels.now = self.now;
                 self.numbers.take(&header);
+                if self.is_any_shown() && is_own_doing(&record) {
+                    self.suppressed(header.time, Task { pid: header.tgid, tid: header.tid });
+                }
                 self.apply(record);
             }
             _ => self.damaged += 1,
@@ -125,6 +143,7 @@ impl Decoder {
             Record::Rename(record) => self.rename(&record),
             Record::Switch(record) => self.switch(&record, None),
             Record::Block(record) => self.switch(&record.switch, Some(&record)),
+            Record::Wait(record) => self.wait(&record),
             Record::Waking(record) => self.waking(&record, false),
             Record::WakingNew(record) => self.waking(&record, true),
             Record::CallEnd(record) => self.call_end(&record),

@@ -76,6 +76,7 @@ impl Decoder {
         let frames = std::mem::take(&mut thread.handlers);
         let first = std::mem::take(&mut thread.held);
         let before = std::mem::replace(&mut thread.files, record.files);
+        self.tell_dropped(task.pid, Some("exec"));
         if let Some(process) = self.tasks.process(task.pid) {
             // SIGKILL ended the other threads, but not the process.
             process.killed = false;
@@ -122,6 +123,8 @@ impl Decoder {
         {
             process.ended = true;
         }
+        let killed = signal == libc::SIGKILL || self.tasks.process(task.pid).is_some_and(|process| process.killed);
+        self.drop_shown(header.time, task, if killed { "exit" } else { "tracer" });
         self.discard_at_exit(header.time, task, record.last != 0);
     }
 
@@ -130,6 +133,12 @@ impl Decoder {
         let child = match usize::try_from(record.nr).ok().and_then(syscalls::Sysno::new) {
             Some(syscalls::Sysno::wait4) if record.ret > 0 => record.ret as u32,
             Some(syscalls::Sysno::waitid) if record.ret == 0 => record.args[2] as u32,
+            Some(call @ (syscalls::Sysno::timer_delete | syscalls::Sysno::timer_settime)) if record.ret == 0 => {
+                let deleted = call == syscalls::Sysno::timer_delete;
+                let what = if deleted { "timer deleted" } else { "timer set anew" };
+                self.timer_changed(record.header.tgid, record.args[0] as u32, what);
+                return;
+            }
             _ => return,
         };
         // The number is the caller's own; in another pid namespace it says nothing here.

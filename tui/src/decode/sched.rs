@@ -13,6 +13,8 @@ const UNINTERRUPTIBLE: u32 = 0x2;
 const STOPPED: u32 = 0x4;
 const TRACED: u32 = 0x8;
 const DEAD: u32 = 0x80;
+/// `EXIT_DEAD`: it is gone with its end.
+const EXIT_DEAD: u32 = 0x10;
 /// `TASK_WAKEKILL`: a fatal signal wakes it.
 const WAKEKILL: u32 = 0x100;
 /// `P_PID` of waitid(2).
@@ -72,6 +74,12 @@ impl Decoder {
             };
             self.tasks.ensure(header.tid, header.tgid);
             self.set_state(header.time, header.tid, change);
+            if record.state & TRACED != 0 {
+                self.traced_stop(record);
+            } else if record.state & DEAD != 0 && u32::from(record.stop) & EXIT_DEAD != 0 {
+                // Nobody has to reap it: a thread, or a child of somebody who does not care (`exit_notify`).
+                self.set_state(header.time, header.tid, StateChange::to(None, ThreadState::Dead));
+            }
         }
         if record.next_tgid != 0 {
             self.tasks.ensure(record.next_tid, record.next_tgid);
@@ -120,7 +128,11 @@ impl Decoder {
         } else if block.ino != 0 {
             on.channel = Some(self.channels.name(block.dev, block.ino));
             on.fd = block.args.first().map(|fd| *fd as i32);
+            let task = Task { pid: header.tgid, tid: header.tid };
+            on.peer = on.fd.and_then(|fd| self.peer_of(task, fd, (block.dev, block.ino)));
             self.pipe_blocked(block, Some(op));
+        } else {
+            self.wait_for_set(header.time, Task { pid: header.tgid, tid: header.tid }, op, &mut on);
         }
         on
     }

@@ -1,7 +1,7 @@
 //! Signals: the life of every instance, joined from generation, delivery and the end of its handler.
 //!
-//! `sender`: who sent it; `queue`: what waits; `delivery`: who takes it; `disposition`: what is done about it. What becomes
-//! of interrupted calls is in `verdict`.
+//! `sender`: who sent it; `queue`: what waits; `delivery`: who takes it; `tracer`: who takes it before that; `disposition`:
+//! what is done about it. What becomes of interrupted calls is in `verdict`.
 //!
 //! Invariant: every instance ends exactly once, or waits when the trace ends.
 
@@ -9,6 +9,9 @@ mod delivery;
 mod disposition;
 mod queue;
 mod sender;
+mod tracer;
+
+use std::collections::HashMap;
 
 use ipcscope_common::signal::{self as wire, flag, info};
 
@@ -36,6 +39,8 @@ const SIGVTALRM: i32 = 26;
 const SIGPROF: i32 = 27;
 const SIGWINCH: i32 = 28;
 
+/// `si_code` of a POSIX timer's signal.
+const SI_TIMER: i32 = -2;
 /// SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU.
 const STOPS: [i32; 4] = [19, 20, 21, 22];
 
@@ -60,6 +65,8 @@ pub struct Signals {
     multicasts: u64,
     /// The last act of sending to several, its number, its time.
     last_act: Option<(Act, u64, u64)>,
+    /// What tracers have been shown and not yet decided about, by thread.
+    shown: HashMap<u32, Pending>,
 }
 
 /// What the disposition does.
@@ -132,6 +139,8 @@ impl Decoder {
             scope: if group { Scope::Process } else { Scope::Thread },
             code: record.code,
             value: record.value,
+            timer: (record.info == info::FULL && record.code == SI_TIMER).then_some(record.origin),
+            stale: None,
         };
         let tid = (!group).then_some(record.target_tid);
         let to = Destination { pid: record.target_tgid, tid, external: !is_traced };
@@ -195,7 +204,7 @@ impl Decoder {
                 self.push(time, receiver, Kind::Signal(event));
             }
             2 => {
-                event.into = self.find_pending(receiver, group, record.signo);
+                event.into = self.find_pending(receiver, group, record.signo, pending.timer);
                 event.phase = Phase::Coalesced;
                 self.push(time, receiver, Kind::Signal(event));
             }

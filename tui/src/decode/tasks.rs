@@ -2,9 +2,14 @@
 
 use std::collections::HashMap;
 
+use ipcscope_common::sched::Wait;
+
 use crate::event::{Comm, OpId, Task, ThreadState};
 
-use super::signal::{Frame, Pending};
+use super::{
+    outbox::Place,
+    signal::{Frame, Pending},
+};
 
 /// A thread in the stream.
 #[derive(Debug)]
@@ -41,6 +46,8 @@ pub struct Thread {
     pub interrupted: Option<Interrupted>,
     /// The call it was last BLOCKED in, with the kernel's number.
     pub last_block: Option<(OpId, i32)>,
+    /// The set of descriptors that it waited for last: when, in which call if that is known, what.
+    pub set: Option<(u64, Option<OpId>, Vec<Wait>)>,
     /// The last transfer that moved bytes: its number, the kernel's, bytes asked for and moved.
     pub last_transfer: Option<(OpId, i32, Option<u64>, i64)>,
     /// The signals it blocks, once known.
@@ -105,6 +112,7 @@ impl Thread {
             last_entered: 0,
             interrupted: None,
             last_block: None,
+            set: None,
             last_transfer: None,
             mask: None,
             handlers: Vec::new(),
@@ -136,6 +144,8 @@ pub struct Process {
     pub ended: bool,
     /// The fatal signal has been told.
     pub killed: bool,
+    /// What was said of signals that threads had pending when they were ended with others: why is not known yet.
+    pub dropped: Vec<Place>,
 }
 
 /// All of them.
@@ -191,6 +201,11 @@ impl Tasks {
 
     /// Another thread than the leader called exec: it takes the leader's id over, with all that is its own.
     pub fn take_over(&mut self, old: u32, task: Task) {
+        // Removing and adding must not lose what waits for the whole process.
+        let process = self.processes.get_mut(&task.pid).map(|process| {
+            let threads = process.threads;
+            std::mem::replace(process, Process { threads, ..Process::default() })
+        });
         if let Some(mut thread) = self.remove(old) {
             thread.task = task;
             if let Some(leader) = self.get(task.tid) {
@@ -198,6 +213,9 @@ impl Tasks {
                 thread.succeeds = true;
             }
             self.add(thread);
+        }
+        if let (Some(kept), Some(process)) = (process, self.processes.get_mut(&task.pid)) {
+            *process = Process { threads: process.threads, ..kept };
         }
     }
 
@@ -219,6 +237,11 @@ impl Tasks {
     }
 
     /// All threads, in no order.
+    pub fn all(&self) -> impl Iterator<Item = &Thread> {
+        self.threads.values()
+    }
+
+    /// The same, to change.
     pub fn all_mut(&mut self) -> impl Iterator<Item = &mut Thread> {
         self.threads.values_mut()
     }

@@ -83,6 +83,12 @@ pub struct Blocked {
     /// The channels of a set that is waited for (poll(2), select(2), epoll_wait(2)).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<ChannelId>,
+    /// All descriptors of that set, those included that are of no known channel.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fds: Vec<i32>,
+    /// The set is larger than what is told of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
     /// The descriptor the call is on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fd: Option<i32>,
@@ -103,6 +109,30 @@ pub struct Blocked {
     /// Signals do not wake it (TASK_UNINTERRUPTIBLE).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub uninterruptible: bool,
+}
+
+impl Blocked {
+    /// What a set that is waited for consists of, in words: its channels, then how many other descriptors.
+    pub fn set(&self) -> Vec<String> {
+        let mut parts: Vec<String> = self.channels.iter().map(ToString::to_string).collect();
+        let others = self.fds.len().saturating_sub(self.channels.len());
+        match (others, self.cut) {
+            (0, false) => {}
+            (_, true) => parts.push("other descriptors".to_owned()),
+            (1, false) => parts.push("another descriptor".to_owned()),
+            (others, false) => parts.push(format!("{others} other descriptors")),
+        }
+        if self.channels.is_empty() {
+            parts.clear();
+            parts.extend(match self.fds.as_slice() {
+                [] => None,
+                [fd] if !self.cut => Some(format!("fd {fd}")),
+                fds if self.cut => Some(format!("more than {} descriptors", fds.len())),
+                fds => Some(format!("{} descriptors", fds.len())),
+            });
+        }
+        parts
+    }
 }
 
 /// A lock that is waited for.

@@ -110,24 +110,37 @@ fn quiet() -> impl Strategy<Value = Kind> {
 fn change() -> impl Strategy<Value = StateChange> {
     let cause = prop::sample::select(vec![Cause::Call, Cause::Fault, Cause::Io]);
     let lock = option::of(prop_oneof![Just(Lock::Word(())), text().prop_map(Lock::File)]);
-    let set = (vec(channel(), 0..3), option::of(0..6_u32), lock, 0..3_u32);
+    let fds = (vec(0..9, 0..4), any::<bool>());
+    let set = (vec(channel(), 0..3), option::of(0..6_u32), lock, 0..3_u32, fds);
     let on =
         (option::of(word()), option::of(channel()), option::of(0..5), option::of(0..6_u32), cause, any::<bool>(), set)
-            .prop_map(|(syscall, channel, fd, waits_for, cause, uninterruptible, (channels, peer, lock, restarts))| {
-                Blocked {
-                    op: None,
+            .prop_map(
+                |(
                     syscall,
-                    channel: channel.map(|(id, _)| id),
-                    channels: channels.into_iter().map(|(id, _)| id).collect(),
+                    channel,
                     fd,
-                    peer: peer.map(|pid| PeerPid { pid }),
                     waits_for,
-                    lock,
-                    restarts,
                     cause,
                     uninterruptible,
-                }
-            });
+                    (channels, peer, lock, restarts, (fds, cut)),
+                )| {
+                    Blocked {
+                        op: None,
+                        syscall,
+                        channel: channel.map(|(id, _)| id),
+                        channels: channels.into_iter().map(|(id, _)| id).collect(),
+                        fds,
+                        cut,
+                        fd,
+                        peer: peer.map(|pid| PeerPid { pid }),
+                        waits_for,
+                        lock,
+                        restarts,
+                        cause,
+                        uninterruptible,
+                    }
+                },
+            );
     let woken_by = prop_oneof![Just(WokenBy::Kernel), task().prop_map(WokenBy::Task)];
     (option::of(state()), state(), option::of(0..4_u32), option::of(on), option::of(woken_by), any::<[bool; 2]>())
         .prop_map(|(from, to, cpu, on, woken_by, [preempted, traced])| StateChange {

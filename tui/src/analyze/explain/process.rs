@@ -169,8 +169,13 @@ impl Story<'_> {
                     "nanosleep" | "clock_nanosleep" => ": it sleeps until a time".to_owned(),
                     "pause" | "rt_sigsuspend" | "rt_sigtimedwait" => " until a signal comes".to_owned(),
                     "futex" => ": a lock or condition of its program (futex)".to_owned(),
-                    "poll" | "ppoll" | "select" | "pselect6" | "epoll_wait" | "epoll_pwait" => {
-                        " until one of several descriptors is ready".to_owned()
+                    "poll" | "ppoll" | "select" | "pselect6" | "epoll_wait" | "epoll_pwait" | "epoll_pwait2" => {
+                        let set = on.set();
+                        match (set.as_slice(), on.fds.len()) {
+                            ([], _) => " until one of several descriptors is ready".to_owned(),
+                            ([one], 0 | 1) => format!(": it waits for {one}"),
+                            _ => format!(": it waits for any of {}", list(set)),
+                        }
                     }
                     _ => on.fd.map(|fd| format!(" on fd {fd}")).unwrap_or_default(),
                 };
@@ -182,10 +187,6 @@ impl Story<'_> {
             Some(Lock::File(file)) => self.say(format!("Another holds the lock on {file}.")),
             Some(Lock::Word(())) => self.say("It waits for another thread to unlock it."),
             None => {}
-        }
-        if !on.channels.is_empty() {
-            let names = on.channels.iter().map(ToString::to_string).collect();
-            self.say(format!("It waits for any of {}.", list(names)));
         }
         if let Some(peer) = on.peer {
             self.say(format!("At the other end is {}.", self.name(peer.pid)));

@@ -402,7 +402,15 @@ fn processes() {
 #[test]
 fn waits_of_other_kinds() {
     check(&[
-        ("1 12 head state BLOCKED poll set 7,8", "It waits for any of pipe:[7] and pipe:[8]."),
+        (
+            "1 12 head state BLOCKED poll set 7,8 fds 3,5",
+            "head (12) is BLOCKED in poll: it waits for any of pipe:[7] and pipe:[8].",
+        ),
+        ("1 12 head state BLOCKED select set 7 fds 3,5,6", "it waits for any of pipe:[7] and 2 other descriptors."),
+        ("1 12 head state BLOCKED epoll_wait set 7 fds 3", "in epoll_wait: it waits for pipe:[7]."),
+        ("1 12 head state BLOCKED poll fds 3,4 cut", "in poll: it waits for any of more than 2 descriptors."),
+        ("1 12 head state BLOCKED poll fds 3", "in poll: it waits for fd 3."),
+        ("1 12 head state BLOCKED poll", "in poll until one of several descriptors is ready."),
         ("1 12 head state BLOCKED read 7 peer 11", "At the other end is yes (11)."),
         ("1 12 head state BLOCKED flock lock /tmp/f", "Another holds the lock on /tmp/f."),
         ("1 12 head state BLOCKED futex lock word", "It waits for another thread to unlock it."),

@@ -205,6 +205,9 @@ impl Lines {
         if let Some(syscall) = on.syscall {
             wait_in(syscall, on.channel.as_ref(), out);
         }
+        for (index, part) in on.set().into_iter().enumerate() {
+            out.plain(if index == 0 { " for " } else { ", " }).add(Role::Channel, part);
+        }
         match (on.cause, &on.channel, on.fd) {
             (Cause::Fault, ..) => {
                 out.plain(" on a page fault");

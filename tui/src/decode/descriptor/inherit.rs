@@ -31,6 +31,7 @@ impl Decoder {
 
     /// A thread ended: with the last one its table closes.
     pub(in crate::decode) fn leave_table(&mut self, time: u64, task: Task, files: u64) {
+        self.channels.peers.clear();
         let Some(table) = self.channels.tables.get_mut(&files) else { return };
         table.users = table.users.saturating_sub(1);
         if table.users > 0 {

@@ -45,7 +45,8 @@ impl Decoder {
             return;
         }
         let carries = (record.info == info::FULL).then_some((record.code, record.value));
-        let pending = match self.take_pending(task, signo, carries) {
+        let pending = match self.passed_on(header.time, task, signo).or_else(|| self.take_pending(task, signo, carries))
+        {
             Some(pending) => pending,
             // Another thread's exit_group(2) ends this one: no signal.
             None if fatal => return,
@@ -91,7 +92,17 @@ impl Decoder {
     /// A signal whose generation a loss has hidden, or that was pending before the trace began.
     fn unseen(&mut self, time: u64, signo: i32) -> Pending {
         let id = self.signals.fresh();
-        Pending { id, signo, generated: time, sender: None, scope: Scope::Process, code: 0, value: 0 }
+        Pending {
+            id,
+            signo,
+            generated: time,
+            sender: None,
+            scope: Scope::Process,
+            code: 0,
+            value: 0,
+            timer: None,
+            stale: None,
+        }
     }
 
     /// Handlers whose frames lie below a stack pointer in use will never return: longjmp(3) has left them.

@@ -3,7 +3,7 @@
 use super::{SIGCONT, STOPS};
 use crate::{
     decode::{Decoder, names},
-    event::{Delivery, Destination, Interrupted, Kind, Phase, Scope, Sender, SignalEvent, SignalId, Task},
+    event::{Delivery, Destination, Event, Interrupted, Kind, Phase, Scope, Sender, SignalEvent, SignalId, Task},
 };
 
 /// A signal that has been generated and not yet taken.
@@ -17,14 +17,19 @@ pub struct Pending {
     /// `si_code` and `si_value`: they tell apart several real-time signals of one number.
     pub(super) code: i32,
     pub(super) value: u64,
+    /// The POSIX timer it is of.
+    pub(super) timer: Option<u32>,
+    /// What was done to that timer since: from 6.13 on nobody gets the signal any more (`posixtimer_deliver_signal`).
+    pub(super) stale: Option<&'static str>,
 }
 
 /// Where in a queue the signal is that a thread takes: the oldest of its number; if a record was lost and several wait,
-/// the oldest that carries the same.
+/// the oldest that carries the same. One that a timer has given up only if there is no other.
 fn place(queue: &[Pending], signo: i32, carries: Option<(i32, u64)>) -> Option<usize> {
     let exact = |pending: &Pending| pending.signo == signo && carries == Some((pending.code, pending.value));
-    let first = queue.iter().position(|pending| pending.signo == signo)?;
-    Some(queue.iter().position(exact).unwrap_or(first))
+    let valid = |pending: &Pending| pending.signo == signo && pending.stale.is_none();
+    let any = |pending: &Pending| pending.signo == signo;
+    queue.iter().position(exact).or_else(|| queue.iter().position(valid)).or_else(|| queue.iter().position(any))
 }
 
 impl Decoder {
@@ -38,13 +43,41 @@ impl Decoder {
         }
     }
 
-    pub(super) fn find_pending(&mut self, receiver: Task, group: bool, signo: i32) -> Option<SignalId> {
+    /// The instance that a further one merges with: of a POSIX timer, that timer's.
+    pub(super) fn find_pending(
+        &mut self,
+        receiver: Task,
+        group: bool,
+        signo: i32,
+        timer: Option<u32>,
+    ) -> Option<SignalId> {
         let queue = if group {
-            self.tasks.process(receiver.pid).map(|process| &process.pending)
+            self.tasks.process(receiver.pid).map(|process| &mut process.pending)
         } else {
-            self.tasks.get(receiver.tid).map(|thread| &thread.pending)
+            self.tasks.get_mut(receiver.tid).map(|thread| &mut thread.pending)
         };
-        queue?.iter().find(|pending| pending.signo == signo).map(|pending| pending.id)
+        let queue = queue?;
+        let same = queue.iter().position(|pending| pending.signo == signo && pending.timer == timer);
+        let at = same.or_else(|| queue.iter().position(|pending| pending.signo == signo))?;
+        let pending = queue.get_mut(at)?;
+        // The timer ran out again, and means it.
+        pending.stale = None;
+        Some(pending.id)
+    }
+
+    /// timer_delete(2) or timer_settime(2) succeeded: what waits of that timer is void, which shows when nobody gets it.
+    pub(in crate::decode) fn timer_changed(&mut self, pid: u32, timer: u32, what: &'static str) {
+        let mark = |queue: &mut Vec<Pending>| {
+            for pending in queue.iter_mut().filter(|pending| pending.timer == Some(timer)) {
+                pending.stale = Some(what);
+            }
+        };
+        if let Some(process) = self.tasks.process(pid) {
+            mark(&mut process.pending);
+        }
+        for thread in self.tasks.all_mut().filter(|thread| thread.task.pid == pid) {
+            mark(&mut thread.pending);
+        }
     }
 
     /// The instance a thread takes: its own first, then its process's (`dequeue_signal`).
@@ -92,12 +125,43 @@ impl Decoder {
         let Some(thread) = self.tasks.get_mut(task.tid) else { return };
         let frames = std::mem::take(&mut thread.handlers);
         let mut pending = std::mem::take(&mut thread.pending);
-        if last && let Some(process) = self.tasks.process(task.pid) {
-            pending.append(&mut process.pending);
+        let mut killed = false;
+        if let Some(process) = self.tasks.process(task.pid) {
+            killed = process.killed;
+            if last {
+                pending.append(&mut process.pending);
+            }
         }
         self.abandon(time, task, frames);
         for pending in pending {
-            self.end_pending(time, task, &pending, Phase::Discarded, Some("exit"), None);
+            let reason = pending.stale.unwrap_or("exit");
+            if last || !killed {
+                self.end_pending(time, task, &pending, Phase::Discarded, Some(reason), None);
+                continue;
+            }
+            // Somebody ends the process's threads: by ending the process, or by an exec that comes next.
+            let event = self.end_of(time, task, &pending, Phase::Discarded, Some(reason), None);
+            let place = self.outbox.hold(event);
+            if let Some(process) = self.tasks.process(task.pid) {
+                process.dropped.push(place);
+            }
+        }
+        if last {
+            self.tell_dropped(task.pid, None);
+        }
+    }
+
+    /// It has become known why threads were ended with signals pending: by an exec, or with their process.
+    pub(in crate::decode) fn tell_dropped(&mut self, pid: u32, reason: Option<&'static str>) {
+        let Some(process) = self.tasks.process(pid) else { return };
+        for place in std::mem::take(&mut process.dropped) {
+            self.outbox.complete(place, |event| {
+                if let (Kind::Signal(signal), Some(_)) = (&mut event.kind, reason)
+                    && signal.reason == Some("exit")
+                {
+                    signal.reason = reason;
+                }
+            });
         }
     }
 
@@ -111,12 +175,25 @@ impl Decoder {
         reason: Option<&'static str>,
         consumed_by: Option<Interrupted>,
     ) {
+        let event = self.end_of(time, task, pending, phase, reason, consumed_by);
+        self.outbox.push(event);
+    }
+
+    fn end_of(
+        &self,
+        time: u64,
+        task: Task,
+        pending: &Pending,
+        phase: Phase,
+        reason: Option<&'static str>,
+        consumed_by: Option<Interrupted>,
+    ) -> Event {
         let tid = (pending.scope == Scope::Thread || consumed_by.is_some()).then_some(task.tid);
         let mut event = SignalEvent::about(pending, phase, Destination { pid: task.pid, tid, external: false });
         event.delivery = Delivery { pending_ns: Some(time.saturating_sub(pending.generated)), ..Delivery::default() };
         event.reason = reason;
         event.consumed_by = consumed_by;
-        self.push(time, task, Kind::Signal(event));
+        self.event(time, task, Kind::Signal(event))
     }
 }
 
@@ -163,11 +240,16 @@ mod tests {
             scope: Scope::Process,
             code: -1,
             value,
+            timer: None,
+            stale: None,
         };
-        let queue = [waiting(0, 10, 0), waiting(1, 35, 1), waiting(2, 35, 2)];
+        let mut queue = [waiting(0, 10, 0), waiting(1, 35, 1), waiting(2, 35, 2)];
         assert_eq!(place(&queue, 35, None), Some(1));
         assert_eq!(place(&queue, 35, Some((-1, 2))), Some(2));
         assert_eq!(place(&queue, 35, Some((0, 2))), Some(1));
         assert_eq!(place(&queue, 12, None), None);
+        queue[1].stale = Some("timer deleted");
+        assert_eq!(place(&queue, 35, None), Some(2));
+        assert_eq!(place(&queue, 35, Some((-1, 1))), Some(1));
     }
 }

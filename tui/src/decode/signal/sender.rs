@@ -30,8 +30,30 @@ pub struct Multicast {
 pub enum Act {
     /// A call.
     Call(OpId),
-    /// A terminal: the signal, the group, the kernel's thread that did it.
-    Terminal(i32, u32, u32),
+    /// The kernel, for a terminal or of its own: the signal, the group, the thread that did it.
+    Kernel(i32, u32, u32),
+}
+
+/// Whom a SIGHUP or SIGCONT of the kernel's own is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hangup {
+    /// A session's leader, whose terminal went away (`tty_signal_session_leader`).
+    Leader,
+    /// The foreground group of a terminal whose session's leader ended (`disassociate_ctty`).
+    Foreground,
+    /// A stopped group that nobody is left to continue (`kill_orphaned_pgrp`).
+    Orphans,
+}
+
+fn hangup(record: &wire::Generate) -> Hangup {
+    let session = record.origin;
+    if session == 0 || record.header.tgid == session {
+        Hangup::Foreground
+    } else if record.target_tgid == session {
+        Hangup::Leader
+    } else {
+        Hangup::Orphans
+    }
 }
 
 fn tty(name: &[u8; 16]) -> Option<String> {
@@ -66,6 +88,9 @@ pub fn sender(record: &wire::Generate) -> Sender {
         (info::FULL, code) if code <= 0 => by(SenderKind::Process),
         // From 7.2 on kill(2) gives no information.
         (info::NONE, _) if sends(record.nr) => by(SenderKind::Process),
+        (info::KERNEL, _) if matches!(record.signo, SIGHUP | SIGCONT) && hangup(record) == Hangup::Orphans => {
+            of(SenderKind::Kernel)
+        }
         (info::KERNEL, _) if terminal => Sender { kind: SenderKind::Terminal, pid: None, tty: tty(&record.tty) },
         (info::KERNEL, _) if matches!(record.signo, SIGALRM | SIGVTALRM | SIGPROF) => of(SenderKind::Timer),
         _ => of(SenderKind::Kernel),
@@ -88,10 +113,15 @@ impl Decoder {
     /// One number for everything a call, or a key, sends to several processes.
     pub(super) fn multicast(&mut self, op: Option<OpId>, sender: &Sender, record: &wire::Generate) -> Multicast {
         let is_kill = matches!(usize::try_from(record.nr).ok().and_then(Sysno::new), Some(Sysno::kill));
+        let alone = || matches!(record.signo, SIGHUP | SIGCONT) && hangup(record) == Hangup::Leader;
         let act = match (op, sender.kind) {
             // kill(2): a positive number is one process; 0, -1 and other negative ones are groups or everybody.
             (Some(op), _) if is_kill && record.argument as i32 <= 0 => Act::Call(op),
-            (_, SenderKind::Terminal) => Act::Terminal(record.signo, record.pgrp, record.header.tid),
+            (_, SenderKind::Terminal) if alone() => return Multicast::default(),
+            (_, SenderKind::Terminal) => Act::Kernel(record.signo, record.pgrp, record.header.tid),
+            (_, SenderKind::Kernel) if record.info == info::KERNEL && matches!(record.signo, SIGHUP | SIGCONT) => {
+                Act::Kernel(record.signo, record.pgrp, record.header.tid)
+            }
             _ => return Multicast::default(),
         };
         let broadcast = matches!(act, Act::Call(_)) && record.argument as u32 == u32::MAX;
@@ -112,7 +142,24 @@ impl Decoder {
 
 #[cfg(test)]
 mod tests {
+    use zerocopy::FromZeros;
+
     use super::*;
+
+    #[test]
+    fn who_a_hangup_is_for() {
+        let mut record = wire::Generate { signo: SIGHUP, info: info::KERNEL, ..FromZeros::new_zeroed() };
+        for (session, current, target, whom, kind) in [
+            (0, 1, 7, Hangup::Foreground, SenderKind::Terminal),
+            (7, 1, 7, Hangup::Leader, SenderKind::Terminal),
+            (7, 7, 8, Hangup::Foreground, SenderKind::Terminal),
+            (7, 7, 7, Hangup::Foreground, SenderKind::Terminal),
+            (7, 9, 8, Hangup::Orphans, SenderKind::Kernel),
+        ] {
+            (record.origin, record.header.tgid, record.target_tgid) = (session, current, target);
+            assert_eq!((hangup(&record), sender(&record).kind), (whom, kind), "{session} {current} {target}");
+        }
+    }
 
     #[test]
     fn values_are_numbers_or_addresses() {

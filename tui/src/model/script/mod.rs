@@ -9,7 +9,7 @@
 //! | `fork` | `CHILD`, or `TID thread` |
 //! | `exec` | `PATH ARG…`; a last `…` says that arguments were cut |
 //! | `exit` | `CODE`, `SIGPIPE`, `SIGSEGV core`; before them `thread` if only a thread ended |
-//! | `state` | `RUNNING cpu0` · `BLOCKED SYSCALL [CHANNEL] [fd N] [for PID] [set CHANNEL,…] [peer PID] [lock FILE or word] [restarts N] [uninterruptible]` · `BLOCKED fault` · `BLOCKED io` · `READY [by PID[.TID] or kernel] [preempted]` · `STOPPED [traced]` · the others |
+//! | `state` | `RUNNING cpu0` · `BLOCKED SYSCALL [CHANNEL] [fd N] [for PID] [set CHANNEL,…] [fds N,…] [cut] [peer PID] [lock FILE or word] [restarts N] [uninterruptible]` · `BLOCKED fault` · `BLOCKED io` · `READY [by PID[.TID] or kernel] [preempted]` · `STOPPED [traced]` · the others |
 //! | `pipe` | `CHANNEL RFD WFD [capacity N] [slots N]`: created; 65536 bytes in 16 buffers if not said |
 //! | `open` `attach` `close` | `CHANNEL END FD [capacity N] [slots N]` |
 //! | `dup` | `CHANNEL END FD NEWFD` |
@@ -254,6 +254,14 @@ fn blocked(words: &mut Words<'_>) -> Result<Blocked, Problem> {
             "for" => on.waits_for = Some(words.number("a process id")?),
             "uninterruptible" => on.uninterruptible = true,
             "set" => on.channels = words.word("channels")?.split(',').map(|word| channel(word).0).collect(),
+            "fds" => {
+                let fds = words.word("descriptors")?;
+                on.fds = fds
+                    .split(',')
+                    .map(|fd| fd.parse().map_err(|_| bad("descriptors", fds)))
+                    .collect::<Result<_, _>>()?;
+            }
+            "cut" => on.cut = true,
             "peer" => on.peer = Some(PeerPid { pid: words.number("a process id")? }),
             "lock" if words.take("word") => on.lock = Some(Lock::Word(())),
             "lock" => on.lock = Some(Lock::File(words.word("a file, or `word`")?.to_owned())),

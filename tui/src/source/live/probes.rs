@@ -285,7 +285,8 @@ fn classes() -> [u8; NUMBERS] {
             ],
             class::KILL,
         ),
-        (&[l::SYS_wait4, l::SYS_waitid], class::WAIT),
+        // A timer that is deleted or set anew takes its signal back.
+        (&[l::SYS_wait4, l::SYS_waitid, l::SYS_timer_delete, l::SYS_timer_settime], class::WAIT),
         (&[l::SYS_rt_sigtimedwait], class::SIGWAIT),
         (&[l::SYS_rt_sigaction], class::SIGACTION),
         (&[l::SYS_rt_sigprocmask], class::SIGMASK),

@@ -103,7 +103,9 @@ fn blocked(app: &App, on: &Blocked, at: Nanos) -> String {
     let fd = on.fd.map_or_else(String::new, |fd| format!(" fd {fd}"));
     let gauge = on.channel.as_ref().and_then(|id| app.tracks.gauge(id));
     let fill = gauge.map_or_else(String::new, |gauge| format!(" ({})", fill(gauge, at)));
-    [call, channel, fd, fill].concat()
+    let set = on.set();
+    let set = if set.is_empty() { String::new() } else { format!(" for {}", set.join(", ")) };
+    [call, channel, fd, fill, set].concat()
 }
 
 fn fill(gauge: &Gauge, at: Nanos) -> String {
