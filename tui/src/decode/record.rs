@@ -24,7 +24,7 @@ pub enum Record<'a> {
     Held(descriptor::Descriptor),
     FoundHeld(descriptor::Descriptor),
     CloseRange(descriptor::CloseRange),
-    ChannelPath(descriptor::ChannelPath),
+    ChannelPath(Box<descriptor::ChannelPath>),
     PipeCall(pipe::PipeCall, &'a [u8]),
     PipeSample(pipe::PipeSample),
     PipeContended(Box<pipe::PipeLayout>),
@@ -91,7 +91,7 @@ pub fn parse(bytes: &[u8]) -> Result<Record<'_>, TooShort> {
         descriptor::HELD => plain!(Held),
         descriptor::FOUND_HELD => plain!(FoundHeld),
         descriptor::CLOSED_RANGE => plain!(CloseRange),
-        descriptor::CHANNEL_PATH => plain!(ChannelPath),
+        descriptor::CHANNEL_PATH => plain!(boxed ChannelPath),
         pipe::PIPE_CALL => {
             let (call, rest): (pipe::PipeCall, _) = read(kind, bytes)?;
             let payload = rest.get(..call.payload_len as usize).unwrap_or(rest);
