@@ -2,6 +2,7 @@
 
 mod attach;
 mod beyond;
+mod blocking;
 mod flood;
 mod mistakes;
 mod origins;
@@ -9,6 +10,7 @@ mod pipes;
 mod processes;
 mod signals;
 mod states;
+mod subject;
 mod sys;
 mod verdicts;
 mod waits;
