@@ -200,6 +200,22 @@ fn what_a_tracer_does_with_signals() {
 
 #[test]
 #[ignore = "root"]
+fn an_interruption_without_delivery_is_told_on_the_call() {
+    let (trace, truth) = origins("undelivered");
+    let child = pid(&truth, "child");
+    assert_eq!(truth["got"], "1");
+    let read = trace.one("read", |event| {
+        is(event, "recv") && event["pid"] == child && event["channel"] == truth["channel"].as_str()
+    });
+    assert_eq!((number(read, "restarts"), number(read, "bytes")), (1, 1), "{read}");
+    assert!(read["interrupted_by"].as_array().is_none_or(Vec::is_empty), "nothing was delivered: {read}");
+    assert_eq!(trace.phases("SIGUSR1", child), ["generated", "discarded"]);
+    let waits = trace.kind("state").filter(|event| event["pid"] == child && event["on"]["op"] == read["op"]);
+    assert_eq!(waits.count(), 2, "before and after it: the same call");
+}
+
+#[test]
+#[ignore = "root"]
 fn exec_takes_the_signals_of_other_threads_away() {
     for workload in ["exec-discards", "exec-continues"] {
         let (trace, truth) = origins(workload);

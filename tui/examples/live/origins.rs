@@ -26,6 +26,7 @@ pub fn run(name: &str) -> bool {
         "timer-deleted" => timer_deleted(),
         "autoreap" => autoreap(),
         "tracer" => tracer(),
+        "undelivered" => undelivered(),
         "exec-discards" => exec_discards(),
         "exec-continues" => exec_continues(),
         _ => return false,
@@ -311,6 +312,25 @@ fn tracer() {
         assert!(libc::WIFSTOPPED(status), "{status:#x}");
         ptrace(libc::PTRACE_CONT, child, passed);
     }
+    say("status", reap(child));
+}
+
+/// A child that waits for a byte; a signal interrupts that, and its tracer suppresses the signal.
+fn undelivered() {
+    let (r, w) = pipe(0);
+    say("channel", name(r));
+    let child = fork(|| {
+        // SAFETY: a plain call.
+        unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, null::<u8>(), null::<u8>()) };
+        say("got", read(r, 1).0);
+    });
+    say("child", child);
+    until_state(child, 'S');
+    kill(child, libc::SIGUSR1);
+    assert!(libc::WIFSTOPPED(reap(child)));
+    ptrace(libc::PTRACE_CONT, child, 0);
+    until_state(child, 'S');
+    write(w, b"x");
     say("status", reap(child));
 }
 
