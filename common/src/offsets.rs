@@ -77,6 +77,8 @@ offsets! {
     inode_sb: "inode"."i_sb";
     inode_pipe: "inode"."i_pipe";
     inode_uid: "inode"."i_uid";
+    socket_inode: "socket_alloc"."vfs_inode";
+    mqueue_inode: "mqueue_inode_info"."vfs_inode";
     super_block_dev: "super_block"."s_dev";
     super_block_magic: "super_block"."s_magic";
     pipe_owner: "pipe_inode_info"."mutex.owner";
@@ -100,5 +102,8 @@ offsets! {
     regs_sp: "pt_regs"."sp";
     regs_orig_ax: "pt_regs"."orig_ax";
 }
+
+/// Structures that a kernel may be built without; what needs them is then not captured.
+pub const OPTIONAL: &[&str] = &["socket_alloc", "mqueue_inode_info"];
 
 const _: () = assert!(size_of::<Offsets>() == 4 * FIELDS.len());

@@ -21,11 +21,11 @@ const THREADS: u32 = 16384;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct End {
-    /// The `pipe_inode_info` that the call is on; 0: it is on no channel here.
+    /// The `pipe_inode_info` that the call is on; 0: it is on no pipe here.
     pub pipe: u64,
     /// The `file` looked at last, to notice that the descriptor changed its meaning meanwhile.
     pub file: u64,
-    /// That file's `pipe_inode_info`; 0: it is no channel.
+    /// The channel behind that file: `pipe_inode_info`, or what its `object` has; 0: it is no channel.
     pub address: u64,
     /// Its inode number.
     pub ino: u64,
@@ -37,14 +37,21 @@ pub struct End {
     pub flags: u16,
     /// `ipcscope_common::descriptor::object`.
     pub object: u16,
-    /// Keeps the size a multiple of 8.
-    pub reserved: u32,
+    /// 1: the call is on it, whatever it is.
+    pub in_use: u32,
 }
 
 impl End {
     /// Nothing.
     pub const NONE: Self =
-        Self { pipe: 0, file: 0, address: 0, ino: 0, dev: 0, fd: -1, flags: 0, object: 0, reserved: 0 };
+        Self { pipe: 0, file: 0, address: 0, ino: 0, dev: 0, fd: -1, flags: 0, object: 0, in_use: 0 };
+
+    /// The call is on nothing here; what is known of the file stays.
+    #[inline(always)]
+    pub fn leave(&mut self) {
+        self.pipe = 0;
+        self.in_use = 0;
+    }
 }
 
 /// Bytes of a write that are kept from its entry on.

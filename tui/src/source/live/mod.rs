@@ -22,6 +22,7 @@ use crossbeam_channel::{Receiver, bounded};
 use ipcscope_common::{
     Header as WireHeader,
     mark::{self, flag},
+    offsets::ABSENT,
     settings::Settings,
 };
 use zerocopy::IntoBytes;
@@ -118,6 +119,9 @@ pub fn probe() -> Result<Vec<String>, StartError> {
         prev_state_argument: kernel.prev_state_argument,
         signals: 1,
         pipes: 1,
+        queues: 1,
+        mqueues: u32::from(kernel.offsets.mqueue_inode != ABSENT),
+        sockets: u32::from(kernel.offsets.socket_inode != ABSENT),
         sched: 1,
         storage_in_interrupts: u32::from(kernel.storage_in_interrupts),
     };
@@ -157,6 +161,9 @@ impl Session {
             prev_state_argument: kernel.prev_state_argument,
             signals: u32::from(capture.signals),
             pipes: u32::from(capture.pipes),
+            queues: 0,
+            mqueues: 0,
+            sockets: 0,
             sched: u32::from(capture.sched),
             storage_in_interrupts: u32::from(kernel.storage_in_interrupts),
         };
