@@ -33,6 +33,9 @@ pub mod object {
     /// A POSIX message queue.
     pub const MQUEUE: u16 = 4;
 
+    /// A System V message queue: no descriptor leads to one, but calls are on it.
+    pub const QUEUE: u16 = 5;
+
     /// Whether that is a pipe or a FIFO.
     pub const fn is_pipe(object: u16) -> bool {
         matches!(object, PIPE | FIFO)

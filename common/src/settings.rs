@@ -44,6 +44,30 @@ impl Settings {
     };
 }
 
+/// Where functions of the running kernel are: addresses and lengths in bytes; a length of 0: unknown.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Sites {
+    /// `load_msg`, which makes messages.
+    pub load_msg: u64,
+    /// Its length.
+    pub load_msg_len: u64,
+    /// `free_msg`.
+    pub free_msg: u64,
+    /// Its length.
+    pub free_msg_len: u64,
+    /// `newque`, which makes System V queues.
+    pub newque: u64,
+    /// Its length.
+    pub newque_len: u64,
+}
+
+impl Sites {
+    /// None is known.
+    pub const NONE: Self =
+        Self { load_msg: 0, load_msg_len: 0, free_msg: 0, free_msg_len: 0, newque: 0, newque_len: 0 };
+}
+
 /// Why a record is missing; index of the counters.
 pub mod lost {
     /// A process record.

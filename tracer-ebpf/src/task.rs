@@ -102,6 +102,33 @@ struct Stored {
     task: Task,
     /// The first bytes of the write it is in.
     payload: [u8; PAYLOAD],
+    /// The message it sends or receives.
+    message: Message,
+}
+
+/// A call on a message queue.
+#[repr(C)]
+pub struct Message {
+    /// The message (`msg_msg`); 0: none was made or freed yet.
+    pub address: u64,
+    /// When it was freed.
+    pub freed: u64,
+    /// Its type.
+    pub msg_type: i64,
+    /// The queue (`msg_queue`), as found last; 0: there is none.
+    pub queue: u64,
+    /// The namespaces it was found in.
+    pub nsproxy: u64,
+    /// Its id.
+    pub id: u32,
+    /// The number of its namespace.
+    pub namespace: u32,
+    /// 1: what hardly ever changes of that queue was told.
+    pub told: u64,
+    /// 1: the call made a queue.
+    pub created: u32,
+    /// Its length.
+    pub len: u32,
 }
 
 impl Task {
@@ -193,6 +220,13 @@ pub fn traced(task: Ptr) -> Option<&'static mut Task> {
 #[inline(always)]
 pub fn with_payload(task: Ptr) -> Option<(&'static mut Task, &'static mut [u8; PAYLOAD])> {
     storage(task, 0).map(|stored| (&mut stored.task, &mut stored.payload))
+}
+
+/// The call of a thread, if it is traced, with the message and the first bytes it sends.
+#[inline(always)]
+pub fn with_message(task: Ptr) -> Option<(&'static mut Task, &'static mut Message, &'static mut [u8; PAYLOAD])> {
+    let stored = storage(task, 0)?;
+    (stored.task.tid != 0).then_some((&mut stored.task, &mut stored.message, &mut stored.payload))
 }
 
 /// The ids of a thread, if it is traced: from its storage where that is safe in interrupts.

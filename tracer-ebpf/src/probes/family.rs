@@ -18,7 +18,7 @@ use ipcscope_common::{call::class, descriptor::object};
 
 pub use ipcscope_common::call::family::{COUNT, NONE, PIPE_AND_SOCKET, QUEUE, SOCKET};
 
-use super::{call, pipe, queue};
+use super::{pipe, queue};
 use crate::{
     kernel::{Ptr, current, setting},
     task::{Task, traced},
@@ -82,27 +82,20 @@ fn sys_exit_pipe_and_socket(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Declares the two programs of a family; `$enter` and `$exit` get the thread, its `task_struct` and its registers.
+/// Declares the two programs of a family; `$enter` and `$exit` get the thread and its registers.
 macro_rules! family {
     ($enter_name:ident => $enter:path, $exit_name:ident => $exit:path) => {
         #[btf_tracepoint(function = "sys_enter")]
         #[inline(always)]
         fn $enter_name(ctx: BtfTracePointContext) -> i32 {
-            let me = current();
-            if let Some(task) = traced(me) {
-                $enter(task, me, ctx.arg::<Ptr>(0));
-            }
+            $enter(current(), ctx.arg::<Ptr>(0));
             0
         }
 
         #[btf_tracepoint(function = "sys_exit")]
         #[inline(always)]
         fn $exit_name(ctx: BtfTracePointContext) -> i32 {
-            let me = current();
-            if let Some(task) = traced(me) {
-                $exit(task, me, ctx.arg::<Ptr>(0));
-                call::leave(task, me);
-            }
+            $exit(current(), ctx.arg::<Ptr>(0));
             0
         }
     };

@@ -6,6 +6,7 @@ mod flood;
 mod mistakes;
 mod pipes;
 mod processes;
+mod queues;
 mod signals;
 mod states;
 mod sys;
@@ -29,6 +30,12 @@ pub fn run(words: &[&str]) -> bool {
         ["give", path] => beyond::give(path),
         ["take", path] => beyond::take(path),
         ["compat"] => beyond::compat(),
+        ["queue-load", senders, receivers, messages] => {
+            queues::load(senders.parse().unwrap(), receivers.parse().unwrap(), messages.parse().unwrap());
+        }
+        ["queues"] => queues::queues(),
+        ["queue-leave"] => queues::leave(),
+        ["queue-use-up", queue] => queues::use_up(queue.parse().unwrap()),
         ["ring"] => beyond::ring(),
         [name] => return pipes::run(name) || signals::run(name) || processes::run(name),
         _ => return false,

@@ -7,6 +7,7 @@ pub mod offsets;
 pub mod probes;
 mod ring;
 mod seed;
+mod sites;
 
 use std::{
     sync::{
@@ -68,6 +69,8 @@ pub struct Capture {
     pub signals: bool,
     /// Capture pipes and FIFOs.
     pub pipes: bool,
+    /// Capture System V message queues.
+    pub queues: bool,
     /// Capture the scheduler.
     pub sched: bool,
     /// Payload bytes to keep of each message.
@@ -119,7 +122,7 @@ pub fn probe() -> Result<Vec<String>, StartError> {
         prev_state_argument: kernel.prev_state_argument,
         signals: 1,
         pipes: 1,
-        queues: 1,
+        queues: u32::from(kernel.offsets.queue_qnum != ABSENT),
         mqueues: u32::from(kernel.offsets.mqueue_inode != ABSENT),
         sockets: u32::from(kernel.offsets.socket_inode != ABSENT),
         sched: 1,
@@ -161,7 +164,7 @@ impl Session {
             prev_state_argument: kernel.prev_state_argument,
             signals: u32::from(capture.signals),
             pipes: u32::from(capture.pipes),
-            queues: 0,
+            queues: u32::from(capture.queues && kernel.offsets.queue_qnum != ABSENT),
             mqueues: 0,
             sockets: 0,
             sched: u32::from(capture.sched),

@@ -9,11 +9,11 @@ use aya::{
 };
 use ipcscope_common::{
     call::{NUMBERS, class, family},
-    settings::Settings,
+    settings::{Settings, Sites},
 };
 use zerocopy::IntoBytes;
 
-use super::offsets::Kernel;
+use super::{offsets::Kernel, sites::sites};
 
 /// The probes, built by `cargo xtask ebpf` and committed: no kernel's version is in them.
 static OBJECT: &[u8] = include_bytes!("../../../ebpf/ipcscope.bpf.o");
@@ -35,6 +35,7 @@ const SCHED: &[(&str, &str)] =
     &[("sched_switch", "sched_switch"), ("sched_waking", "sched_waking"), ("sched_wakeup_new", "sched_wakeup_new")];
 /// Not in every kernel: without it, overlapping calls on a pipe stay unknown more often.
 const CONTENTION: &[(&str, &str)] = &[("contention_begin", "contention_begin")];
+const QUEUES: &[(&str, &str)] = &[("message_allocated", "kmalloc"), ("message_freed", "kfree")];
 const SIGNALS: &[(&str, &str)] = &[("signal_generate", "signal_generate"), ("signal_deliver", "signal_deliver")];
 const FLOOR: &[(&str, &str)] = &[
     ("floor_sys_enter", "sys_enter"),
@@ -151,10 +152,12 @@ impl Probes {
     pub fn attach(kernel: &Kernel, settings: &Settings, ring: u32, floor: bool) -> Result<Self, ProbeError> {
         let btf = Btf::from_sys_fs()?;
         let classes = classes(settings);
+        let sites = if settings.queues == 0 { Sites::NONE } else { sites() };
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&btf))
             .override_global("OFFSETS", kernel.offsets.as_bytes(), true)
             .override_global("SETTINGS", settings.as_bytes(), true)
+            .override_global("SITES", sites.as_bytes(), true)
             .override_global("CLASSES", classes.as_slice(), true)
             .map_max_entries("EVENTS", ring)
             // The library has no type for task storage; the probes alone use it.
@@ -164,6 +167,9 @@ impl Probes {
         let mut families: Vec<&[(&str, &str)]> = vec![PROGRAMS];
         if kernel.contention && settings.pipes != 0 {
             families.push(CONTENTION);
+        }
+        if settings.queues != 0 && sites.load_msg_len != 0 && sites.free_msg_len != 0 {
+            families.push(QUEUES);
         }
         if settings.sched != 0 {
             families.push(SCHED);
@@ -190,9 +196,11 @@ impl Probes {
         Ok(Self { links, ebpf, btf, hooks })
     }
 
-    /// Descriptors of the programs that are loaded.
+    /// Descriptors of the programs that are loaded, without those that tell of messages: messages are not made in
+    /// interrupts, where these are skipped now and then.
     pub fn programs(&self) -> Result<Vec<OwnedFd>, ProbeError> {
-        let loaded = self.ebpf.programs().filter_map(|(_, program)| program.fd().ok());
+        let counted = self.ebpf.programs().filter(|(name, _)| QUEUES.iter().all(|(message, _)| message != name));
+        let loaded = counted.filter_map(|(_, program)| program.fd().ok());
         let owned = loaded.map(|fd| fd.as_fd().try_clone_to_owned());
         owned.collect::<Result<_, _>>().map_err(ProbeError::Descriptor)
     }
