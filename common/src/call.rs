@@ -72,6 +72,32 @@ pub mod class {
     pub const SIGMASK: u8 = 38;
     /// rt_sigtimedwait(2).
     pub const SIGWAIT: u8 = 39;
+    /// msgsnd(2).
+    pub const MSGSND: u8 = 48;
+    /// msgrcv(2).
+    pub const MSGRCV: u8 = 49;
+    /// msgget(2).
+    pub const MSGGET: u8 = 50;
+    /// msgctl(2).
+    pub const MSGCTL: u8 = 51;
+    /// The last of the calls on System V queues.
+    pub const LAST_QUEUE: u8 = 63;
+}
+
+/// Mechanisms whose calls have programs of their own, with a stack of their own, that the common ones go on to.
+pub mod family {
+    /// System V message queues.
+    pub const QUEUE: u32 = 0;
+    /// POSIX message queues.
+    pub const MQUEUE: u32 = 1;
+    /// Sockets.
+    pub const SOCKET: u32 = 2;
+    /// Calls between a pipe and a socket: exits only.
+    pub const PIPE_AND_SOCKET: u32 = 3;
+    /// How many there are.
+    pub const COUNT: u32 = 4;
+    /// None of them.
+    pub const NONE: u32 = COUNT;
 }
 
 /// A call ended in a way that matters to somebody: interrupted, reaped a child, returned from a handler, or the first to

@@ -28,6 +28,18 @@ pub mod object {
     pub const PIPE: u16 = 1;
     /// A named pipe.
     pub const FIFO: u16 = 2;
+    /// A socket.
+    pub const SOCKET: u16 = 3;
+    /// A POSIX message queue.
+    pub const MQUEUE: u16 = 4;
+
+    /// A System V message queue: no descriptor leads to one, but calls are on it.
+    pub const QUEUE: u16 = 5;
+
+    /// Whether that is a pipe or a FIFO.
+    pub const fn is_pipe(object: u16) -> bool {
+        matches!(object, PIPE | FIFO)
+    }
 }
 
 /// What happened to the descriptor.
@@ -61,7 +73,7 @@ pub struct Descriptor {
     pub ret: i64,
     /// The object's inode number.
     pub ino: u64,
-    /// The kernel's object (`pipe_inode_info`): to tell reused inode numbers apart.
+    /// The kernel's object (`pipe_inode_info`, `socket`, `mqueue_inode_info`): to tell reused inode numbers apart.
     pub address: u64,
     /// The open file (`struct file`), which copies of the descriptor share.
     pub file: u64,

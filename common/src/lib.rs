@@ -14,6 +14,7 @@ pub mod mark;
 pub mod offsets;
 pub mod pipe;
 pub mod process;
+pub mod queue;
 pub mod sched;
 pub mod settings;
 pub mod signal;

@@ -82,6 +82,25 @@ offsets! {
     inode_sb: "inode"."i_sb";
     inode_pipe: "inode"."i_pipe";
     inode_uid: "inode"."i_uid";
+    socket_inode: "socket_alloc"."vfs_inode";
+    mqueue_inode: "mqueue_inode_info"."vfs_inode";
+    task_nsproxy: "task_struct"."nsproxy";
+    nsproxy_ipc: "nsproxy"."ipc_ns";
+    ipc_ids: "ipc_namespace"."ids";
+    ipc_sem_ctls: "ipc_namespace"."sem_ctls";
+    ipc_inum: "ipc_namespace"."ns.inum";
+    ids_head: "ipc_ids"."ipcs_idr.idr_rt.xa_head";
+    xa_shift: "xa_node"."shift";
+    xa_slots: "xa_node"."slots";
+    perm_id: "kern_ipc_perm"."id";
+    perm_deleted: "kern_ipc_perm"."deleted";
+    perm_key: "kern_ipc_perm"."key";
+    perm_uid: "kern_ipc_perm"."uid";
+    perm_mode: "kern_ipc_perm"."mode";
+    queue_cbytes: "msg_queue"."q_cbytes";
+    queue_qnum: "msg_queue"."q_qnum";
+    queue_qbytes: "msg_queue"."q_qbytes";
+    message_len: "msg_msg"."m_ts";
     super_block_dev: "super_block"."s_dev";
     super_block_magic: "super_block"."s_magic";
     pipe_owner: "pipe_inode_info"."mutex.owner";
@@ -101,9 +120,14 @@ offsets! {
     regs_si: "pt_regs"."si";
     regs_dx: "pt_regs"."dx";
     regs_r10: "pt_regs"."r10";
+    regs_r8: "pt_regs"."r8";
     regs_ax: "pt_regs"."ax";
     regs_sp: "pt_regs"."sp";
     regs_orig_ax: "pt_regs"."orig_ax";
 }
+
+/// Structures that a kernel may be built without; what needs them is then not captured.
+pub const OPTIONAL: &[&str] =
+    &["socket_alloc", "mqueue_inode_info", "ipc_namespace", "ipc_ids", "kern_ipc_perm", "msg_queue", "msg_msg"];
 
 const _: () = assert!(size_of::<Offsets>() == 4 * FIELDS.len());

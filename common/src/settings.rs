@@ -16,6 +16,12 @@ pub struct Settings {
     pub signals: u32,
     /// 1: capture pipes and FIFOs.
     pub pipes: u32,
+    /// 1: capture System V message queues.
+    pub queues: u32,
+    /// 1: capture POSIX message queues.
+    pub mqueues: u32,
+    /// 1: capture sockets.
+    pub sockets: u32,
     /// 1: capture the scheduler.
     pub sched: u32,
     /// 1: task storage can be looked into from interrupts (from 6.2 on).
@@ -30,9 +36,36 @@ impl Settings {
         prev_state_argument: 0,
         signals: 0,
         pipes: 0,
+        queues: 0,
+        mqueues: 0,
+        sockets: 0,
         sched: 0,
         storage_in_interrupts: 0,
     };
+}
+
+/// Where functions of the running kernel are: addresses and lengths in bytes; a length of 0: unknown.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Sites {
+    /// `load_msg`, which makes messages.
+    pub load_msg: u64,
+    /// Its length.
+    pub load_msg_len: u64,
+    /// `free_msg`.
+    pub free_msg: u64,
+    /// Its length.
+    pub free_msg_len: u64,
+    /// `newque`, which makes System V queues.
+    pub newque: u64,
+    /// Its length.
+    pub newque_len: u64,
+}
+
+impl Sites {
+    /// None is known.
+    pub const NONE: Self =
+        Self { load_msg: 0, load_msg_len: 0, free_msg: 0, free_msg_len: 0, newque: 0, newque_len: 0 };
 }
 
 /// Why a record is missing; index of the counters.
@@ -55,14 +88,18 @@ pub mod lost {
     pub const TASK_TABLE: u32 = 7;
     /// A pipe whose users could not be followed: the table of pipes is full.
     pub const PIPE_TABLE: u32 = 8;
-    /// How many of these the probes count.
-    pub const COUNT: u32 = 9;
     /// A hook that the kernel skipped: its program was running on that CPU already (`bpf_prog_info.recursion_misses`).
     pub const RECURSION: u32 = 9;
     /// A number was given out, but neither the record came nor does a counter tell of it.
     pub const UNKNOWN: u32 = 10;
+    /// A call on a message queue.
+    pub const QUEUE: u32 = 11;
+    /// A call on a socket.
+    pub const SOCKET: u32 = 12;
+    /// How many there are. The probes count all but [`RECURSION`] and [`UNKNOWN`].
+    pub const COUNT: u32 = 13;
     /// Their names, in order.
-    pub const NAMES: [&str; UNKNOWN as usize + 1] = [
+    pub const NAMES: [&str; COUNT as usize] = [
         "process",
         "sched",
         "descriptor",
@@ -74,6 +111,8 @@ pub mod lost {
         "pipe-table",
         "recursion",
         "unknown",
+        "queue",
+        "socket",
     ];
 
     /// A loss of that class is a record that had a number ([`crate::Header::seq`]).

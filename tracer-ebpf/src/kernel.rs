@@ -9,7 +9,7 @@ use aya_ebpf::{
     helpers::{bpf_probe_read_user, generated},
 };
 use core::{ffi::c_void, mem::MaybeUninit};
-use ipcscope_common::{call::NUMBERS, offsets::Offsets, settings::Settings};
+use ipcscope_common::{call::NUMBERS, offsets::Offsets, settings::{Settings, Sites}};
 
 /// Places of the fields, set by user space before loading.
 #[unsafe(no_mangle)]
@@ -17,6 +17,9 @@ pub static OFFSETS: Offsets = Offsets::NONE;
 /// What to capture, set by user space before loading.
 #[unsafe(no_mangle)]
 pub static SETTINGS: Settings = Settings::NONE;
+/// Where functions are, set by user space before loading.
+#[unsafe(no_mangle)]
+pub static SITES: Sites = Sites::NONE;
 /// What to do about each system call, set by user space before loading.
 #[unsafe(no_mangle)]
 pub static CLASSES: [u8; NUMBERS] = [0; NUMBERS];
@@ -43,6 +46,21 @@ macro_rules! setting {
     };
 }
 pub(crate) use setting;
+
+/// Where a function is.
+macro_rules! site {
+    ($field:ident) => {
+        $crate::kernel::frozen_long(&$crate::kernel::SITES.$field)
+    };
+}
+pub(crate) use site;
+
+/// Reads what user space has set, as [`frozen`].
+#[inline(always)]
+pub fn frozen_long(value: &u64) -> u64 {
+    // SAFETY: a plain read.
+    unsafe { core::ptr::read_volatile(value) }
+}
 
 /// Loads a field directly, through a pointer whose type the verifier knows.
 macro_rules! field {

@@ -21,7 +21,7 @@ mod task;
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 
-use probes::{call, pipe, process, sched, seed, signal};
+use probes::{call, pipe, process, queue, sched, seed, signal};
 
 /// Declares a tracepoint program that hands its context to a function.
 macro_rules! program {
@@ -91,6 +91,15 @@ program! {
 program! {
     /// `signal_deliver(int sig, struct kernel_siginfo *info, struct k_sigaction *ka)`
     signal_deliver = "signal_deliver" => signal::deliver
+}
+
+program! {
+    /// `kmalloc(unsigned long call_site, const void *ptr, …)`
+    message_allocated = "kmalloc" => queue::allocated
+}
+program! {
+    /// `kfree(unsigned long call_site, const void *ptr)`
+    message_freed = "kfree" => queue::freed
 }
 
 /// `bpf_iter_task`: threads that are to be traced from the start.

@@ -21,11 +21,11 @@ const THREADS: u32 = 16384;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct End {
-    /// The `pipe_inode_info` that the call is on; 0: it is on no channel here.
+    /// The `pipe_inode_info` that the call is on; 0: it is on no pipe here.
     pub pipe: u64,
     /// The `file` looked at last, to notice that the descriptor changed its meaning meanwhile.
     pub file: u64,
-    /// That file's `pipe_inode_info`; 0: it is no channel.
+    /// The channel behind that file: `pipe_inode_info`, or what its `object` has; 0: it is no channel.
     pub address: u64,
     /// Its inode number.
     pub ino: u64,
@@ -37,14 +37,21 @@ pub struct End {
     pub flags: u16,
     /// `ipcscope_common::descriptor::object`.
     pub object: u16,
-    /// Keeps the size a multiple of 8.
-    pub reserved: u32,
+    /// 1: the call is on it, whatever it is.
+    pub in_use: u32,
 }
 
 impl End {
     /// Nothing.
     pub const NONE: Self =
-        Self { pipe: 0, file: 0, address: 0, ino: 0, dev: 0, fd: -1, flags: 0, object: 0, reserved: 0 };
+        Self { pipe: 0, file: 0, address: 0, ino: 0, dev: 0, fd: -1, flags: 0, object: 0, in_use: 0 };
+
+    /// The call is on nothing here; what is known of the file stays.
+    #[inline(always)]
+    pub fn leave(&mut self) {
+        self.pipe = 0;
+        self.in_use = 0;
+    }
 }
 
 /// Bytes of a write that are kept from its entry on.
@@ -95,6 +102,33 @@ struct Stored {
     task: Task,
     /// The first bytes of the write it is in.
     payload: [u8; PAYLOAD],
+    /// The message it sends or receives.
+    message: Message,
+}
+
+/// A call on a message queue.
+#[repr(C)]
+pub struct Message {
+    /// The message (`msg_msg`); 0: none was made or freed yet.
+    pub address: u64,
+    /// When it was freed.
+    pub freed: u64,
+    /// Its type.
+    pub msg_type: i64,
+    /// The queue (`msg_queue`), as found last; 0: there is none.
+    pub queue: u64,
+    /// The namespaces it was found in.
+    pub nsproxy: u64,
+    /// Its id.
+    pub id: u32,
+    /// The number of its namespace.
+    pub namespace: u32,
+    /// 1: what hardly ever changes of that queue was told.
+    pub told: u64,
+    /// 1: the call made a queue.
+    pub created: u32,
+    /// Its length.
+    pub len: u32,
 }
 
 impl Task {
@@ -186,6 +220,13 @@ pub fn traced(task: Ptr) -> Option<&'static mut Task> {
 #[inline(always)]
 pub fn with_payload(task: Ptr) -> Option<(&'static mut Task, &'static mut [u8; PAYLOAD])> {
     storage(task, 0).map(|stored| (&mut stored.task, &mut stored.payload))
+}
+
+/// The call of a thread, if it is traced, with the message and the first bytes it sends.
+#[inline(always)]
+pub fn with_message(task: Ptr) -> Option<(&'static mut Task, &'static mut Message, &'static mut [u8; PAYLOAD])> {
+    let stored = storage(task, 0)?;
+    (stored.task.tid != 0).then_some((&mut stored.task, &mut stored.message, &mut stored.payload))
 }
 
 /// The ids of a thread, if it is traced: from its storage where that is safe in interrupts.

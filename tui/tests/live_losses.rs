@@ -65,8 +65,16 @@ fn a_buffer_that_is_too_small_is_seen_to_be() {
 fn flood(command: &[&str]) -> (BTreeMap<u16, u64>, BTreeMap<u32, u64>) {
     let argv = std::iter::once(workload().into_os_string()).chain(command.iter().map(Into::into)).collect();
     let launch = Launch { argv, user: None, terminal: launch::Terminal::Inherit };
-    let capture =
-        Capture { follow: true, signals: true, pipes: true, sched: true, payload: 64, ring: 1 << 16, floor: false };
+    let capture = Capture {
+        follow: true,
+        signals: true,
+        pipes: true,
+        queues: true,
+        sched: true,
+        payload: 64,
+        ring: 1 << 16,
+        floor: false,
+    };
     let mut session = Session::start(Target::Command(launch), capture).unwrap();
     let mut running = session.running.take().unwrap();
     let (mut records, mut lost) = (BTreeMap::new(), BTreeMap::new());

@@ -1,6 +1,6 @@
 //! System calls: one program for all entries and one for all exits, dispatched by class.
 //!
-//! Calls that no family looks at cost a table look-up. The arguments are read where the kernel keeps them (`pt_regs`),
+//! What has a program of its own is left to that ([`family`]). Calls that no family looks at cost a table look-up. The arguments are read where the kernel keeps them (`pt_regs`),
 //! at entry for what may be gone at exit (a descriptor another thread closes), at exit for the rest.
 
 use aya_ebpf::programs::BtfTracePointContext;
@@ -9,7 +9,7 @@ use ipcscope_common::{
     settings::lost,
 };
 
-use super::{descriptor, pipe, signal};
+use super::{descriptor, family, pipe, signal};
 use crate::{
     emit::{emit, header},
     kernel::{Ptr, class_of, current, field, now, peek_user, setting},
@@ -77,6 +77,7 @@ pub fn enter(ctx: &BtfTracePointContext) {
         _ => {}
     }
     pipe::join(task, me);
+    family::enter(ctx, task);
 }
 
 /// Notes the call a thread is in. Also for threads that were in one when tracing began.
@@ -86,8 +87,8 @@ pub fn begin(task: &mut Task, me: Ptr, regs: Ptr, nr: i32, class: u8) {
     task.nr = nr;
     task.class = class;
     task.sampled = 0;
-    task.ends[0].pipe = 0;
-    task.ends[1].pipe = 0;
+    task.ends[0].leave();
+    task.ends[1].leave();
     match class {
         class::READ..=class::SENDFILE => pipe::begin(task, me, regs, class),
         class::CLOSE => descriptor::resolve(me, field!(regs, regs_di as u64), &mut task.ends[0]),
@@ -132,6 +133,9 @@ pub fn exit(ctx: &BtfTracePointContext) {
     let time = now();
     task.returned = time;
     task.ret = ret;
+    // Before the rest, so that nothing of this is alive there: stack is short, and the verifier of 6.1 looks at every
+    // combination.
+    family::exit(ctx, task);
     match class {
         class::READ..=class::SENDFILE if task.ends[0].pipe | task.ends[1].pipe != 0 => pipe::finish(task, me, regs),
         // A message without bytes is sent, too.
@@ -158,19 +162,25 @@ pub fn exit(ctx: &BtfTracePointContext) {
     if task.watched != 0 && !interrupted(ret) && matches!(class, class::SENDMSG..=class::RING | class::SIGWAIT) {
         end(task, regs, nr, ret, time);
     }
-    task.watched = u64::from(interrupted(ret));
-    if class <= class::SENDFILE {
+    leave(task, me);
+}
+
+/// The call is over, all of it told.
+#[inline(always)]
+pub fn leave(task: &mut Task, me: Ptr) {
+    task.watched = u64::from(interrupted(task.ret));
+    if task.class <= class::SENDFILE {
         task.known = u8::from(descriptor::is_alone(me));
     }
     task.class = class::NONE;
     task.sampled = 0;
-    task.ends[0].pipe = 0;
-    task.ends[1].pipe = 0;
+    task.ends[0].leave();
+    task.ends[1].leave();
 }
 
 /// A restart code (include/linux/errno.h: ERESTARTSYS 512 to ERESTART_RESTARTBLOCK 516) or EINTR.
 #[inline(always)]
-fn interrupted(ret: i64) -> bool {
+pub fn interrupted(ret: i64) -> bool {
     (-516..=-512).contains(&ret) || ret == -4
 }
 

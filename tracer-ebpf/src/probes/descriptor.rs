@@ -19,9 +19,13 @@ use crate::{
     task::{End, Task, traced},
 };
 
-/// `S_IFMT` and `S_IFIFO`.
+/// `S_IFMT`, `S_IFIFO`, `S_IFREG` and `S_IFSOCK`.
 const FORMAT: u16 = 0o170_000;
 const FIFO: u16 = 0o010_000;
+const REGULAR: u16 = 0o100_000;
+const SOCKET: u16 = 0o140_000;
+/// `MQUEUE_MAGIC` (ipc/mqueue.c).
+const MQUEUE_MAGIC: u64 = 0x1980_0202;
 /// `PIPEFS_MAGIC`: an anonymous pipe; any other file system: a named one.
 const PIPEFS_MAGIC: u64 = 0x5049_5045;
 /// `F_DUPFD`, `F_DUPFD_CLOEXEC`, `F_SETPIPE_SZ`.
@@ -55,32 +59,50 @@ pub fn file_of(task: Ptr, fd: u64) -> u64 {
 #[map]
 static PIPEFS: Array<[u64; 2]> = Array::with_max_entries(1, 0);
 
-/// Fills `end` if the file is a pipe or FIFO; else its `pipe` is 0.
+/// Fills `end` if the file is an end of a channel; else it is not in use.
 #[inline(always)]
 pub fn channel(file: u64, fd: i32, end: &mut End) {
     match found(file, fd) {
         Some(found) => *end = found,
-        None => (end.pipe, end.address, end.file) = (0, 0, file),
+        None => (end.pipe, end.in_use, end.address, end.file) = (0, 0, 0, file),
     }
 }
 
-/// The end that the file is, if it is one of a pipe or FIFO.
+/// The end that the file is, if it is one of a channel that is captured.
 #[inline(always)]
 pub fn found(file: u64, fd: i32) -> Option<End> {
-    if file == 0 || setting!(pipes) == 0 {
+    if file == 0 || setting!(pipes) | setting!(sockets) | setting!(mqueues) == 0 {
         return None;
     }
     let (inode, flags) = inode_and_flags(file);
     let (mode, super_block, ino) = inode_facts(inode);
-    if mode & FORMAT != FIFO {
-        return None;
-    }
-    let (object, dev) = file_system(super_block);
-    let address: u64 = peek(inode + offset!(inode_pipe) as u64);
+    let (object, dev, address) = match mode & FORMAT {
+        FIFO if setting!(pipes) != 0 => {
+            let (object, dev) = file_system(super_block);
+            (object, dev, peek(inode + offset!(inode_pipe) as u64))
+        }
+        // struct socket is what a socket_alloc begins with.
+        SOCKET if setting!(sockets) != 0 => (object::SOCKET, device(super_block), inode - offset!(socket_inode) as u64),
+        REGULAR if setting!(mqueues) != 0 && magic(super_block) == MQUEUE_MAGIC => {
+            (object::MQUEUE, device(super_block), inode - offset!(mqueue_inode) as u64)
+        }
+        _ => return None,
+    };
     if address == 0 {
         return None;
     }
-    Some(End { pipe: address, file, address, ino, dev, fd, flags: call_flags(flags), object, reserved: 0 })
+    let pipe = if object::is_pipe(object) { address } else { 0 };
+    Some(End { pipe, file, address, ino, dev, fd, flags: call_flags(flags), object, in_use: 1 })
+}
+
+#[inline(always)]
+fn device(super_block: u64) -> u32 {
+    peek(super_block + offset!(super_block_dev) as u64)
+}
+
+#[inline(always)]
+fn magic(super_block: u64) -> u64 {
+    peek(super_block + offset!(super_block_magic) as u64)
 }
 
 /// What the file's `O_*` flags mean for a call.
@@ -100,8 +122,9 @@ pub fn follow(me: Ptr, fd: u64, end: &mut End, known: bool) {
         channel(file, fd as i32, end);
         return;
     }
-    end.pipe = end.address;
-    if end.pipe != 0 {
+    end.pipe = if object::is_pipe(end.object) { end.address } else { 0 };
+    end.in_use = u32::from(end.address != 0);
+    if end.in_use != 0 {
         end.fd = fd as i32;
         end.flags = call_flags(peek(file + offset!(file_flags) as u64));
     }
@@ -115,7 +138,7 @@ pub fn inode_of(task: Ptr, fd: u64) -> (u64, u32) {
         return (0, 0);
     }
     let (_, super_block, ino) = inode_facts(inode_and_flags(file).0);
-    (ino, peek(super_block + offset!(super_block_dev) as u64))
+    (ino, device(super_block))
 }
 
 /// Whether the thread has its descriptor table for itself.
@@ -159,9 +182,8 @@ fn file_system(super_block: u64) -> (u16, u32) {
         if (*known)[0] == super_block {
             return (object::PIPE, (*known)[1] as u32);
         }
-        let magic: u64 = peek(super_block + offset!(super_block_magic) as u64);
-        let dev: u32 = peek(super_block + offset!(super_block_dev) as u64);
-        if magic != PIPEFS_MAGIC {
+        let dev = device(super_block);
+        if magic(super_block) != PIPEFS_MAGIC {
             return (object::FIFO, dev);
         }
         (*known)[1] = u64::from(dev);
@@ -219,7 +241,7 @@ pub unsafe fn fill(room: *mut Descriptor, header: Header, task: Ptr, end: &End, 
         (*room).entered = call.0;
         (*room).ret = call.1;
         (*room).ino = end.ino;
-        (*room).address = end.pipe;
+        (*room).address = end.address;
         (*room).file = end.file;
         (*room).files = field!(task, task_files as u64);
         (*room).dev = end.dev;
@@ -229,7 +251,7 @@ pub unsafe fn fill(room: *mut Descriptor, header: Header, task: Ptr, end: &End, 
         (*room).nr = -1;
         (*room).object = end.object;
         (*room).end = peek::<u32>(end.file + offset!(file_mode) as u64) as u16 & (END_READ | END_WRITE);
-        (*room).slots = peek(end.pipe + offset!(pipe_max_usage) as u64);
+        (*room).slots = if end.pipe == 0 { 0 } else { peek(end.pipe + offset!(pipe_max_usage) as u64) };
         (*room).flags = peek(end.file + offset!(file_flags) as u64);
     }
 }
@@ -250,13 +272,13 @@ pub fn finish(task: &Task, me: Ptr, regs: Ptr) {
             tell_descriptor(ret as u64, arg0 as i32, change::DUPLICATED);
         }
         class::DUP_TO if ret >= 0 && arg0 as i32 != arg1 as i32 => {
-            if task.ends[0].pipe != 0 {
+            if task.ends[0].in_use != 0 {
                 emit_one(task, me, &task.ends[0], arg0 as i32, change::CLOSED);
             }
             tell_descriptor(ret as u64, arg0 as i32, change::DUPLICATED);
         }
         // A close that reports an error has closed the descriptor all the same, unless it was none (close(2)).
-        class::CLOSE if ret != -9 && task.ends[0].pipe != 0 => {
+        class::CLOSE if ret != -9 && task.ends[0].in_use != 0 => {
             emit_one(task, me, &task.ends[0], -1, change::CLOSED);
         }
         class::CLOSE_RANGE if ret == 0 && field!(regs, regs_dx as u64) & CLOSE_RANGE_CLOEXEC == 0 => {

@@ -2,9 +2,11 @@
 
 pub mod call;
 pub mod descriptor;
+pub mod family;
 pub mod path;
 pub mod pipe;
 pub mod process;
+pub mod queue;
 pub mod sched;
 pub mod seed;
 pub mod signal;

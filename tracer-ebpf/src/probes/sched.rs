@@ -72,10 +72,10 @@ fn switch_to(preempted: u64, prev: Ptr, next: Ptr, state: u32) {
                     waits::tell_waits(nr as u32, first, second, field!(regs, regs_dx as u64));
                 }
                 let header = header(BLOCK, time, task.tid, task.tgid);
-                let end = if task.ends[0].pipe != 0 { &task.ends[0] } else { &task.ends[1] };
+                let end = if task.ends[0].in_use != 0 { &task.ends[0] } else { &task.ends[1] };
                 let followed = task.class != 0;
                 // What an earlier call was on is nobody's business.
-                let (mut ino, mut dev) = if end.pipe != 0 { (end.ino, end.dev) } else { (0, 0) };
+                let (mut ino, mut dev) = if end.in_use != 0 { (end.ino, end.dev) } else { (0, 0) };
                 if nr == FLOCK || nr == FCNTL {
                     (ino, dev) = descriptor::inode_of(prev, field!(regs, regs_di as u64));
                 }

@@ -8,6 +8,7 @@ mod mistakes;
 mod origins;
 mod pipes;
 mod processes;
+mod queues;
 mod signals;
 mod states;
 mod subject;
@@ -33,6 +34,12 @@ pub fn run(words: &[&str]) -> bool {
         ["give", path] => beyond::give(path),
         ["take", path] => beyond::take(path),
         ["compat"] => beyond::compat(),
+        ["queue-load", senders, receivers, messages] => {
+            queues::load(senders.parse().unwrap(), receivers.parse().unwrap(), messages.parse().unwrap());
+        }
+        ["queues"] => queues::queues(),
+        ["queue-leave"] => queues::leave(),
+        ["queue-use-up", queue] => queues::use_up(queue.parse().unwrap()),
         ["ring"] => beyond::ring(),
         [name] => {
             return pipes::run(name)

@@ -41,6 +41,7 @@ fn capture(args: &TargetArgs) -> Capture {
         follow: !args.no_follow,
         signals: wants(Family::Signal),
         pipes: wants(Family::Pipe) || wants(Family::Fifo),
+        queues: wants(Family::SysvMq),
         // States tell what signals and pipes do to a thread.
         sched: wants(Family::Sched) || wants(Family::Signal),
         payload: args.payload,

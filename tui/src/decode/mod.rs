@@ -13,6 +13,7 @@ mod outbox;
 mod pipe;
 pub mod pipe_order;
 mod process;
+mod queue;
 pub mod record;
 mod sched;
 pub mod sequence;
@@ -30,6 +31,7 @@ use crate::event::{Comm, Event, FamilySet, Kind, Lost, Nanos, Task};
 use descriptor::Channels;
 use numbers::Numbers;
 use outbox::Outbox;
+use queue::Queues;
 use record::Record;
 use signal::Signals;
 use tasks::Tasks;
@@ -60,6 +62,7 @@ pub struct Decoder {
     flags: u32,
     tasks: Tasks,
     channels: Channels,
+    queues: Queues,
     signals: Signals,
     outbox: Outbox,
     lost: u64,
@@ -158,6 +161,8 @@ impl Decoder {
             Record::PipeContended(record) => self.pipe_contended(&record),
             Record::PipeLayout(record) => self.pipe_layout(&record),
             Record::PipeUnseen(record) => self.pipe_unseen(&record),
+            Record::QueueMessage(record) => self.queue_message(&record),
+            Record::QueueCall(record, payload) => self.queue_call(&record, payload),
             Record::Generate(record) => self.generate(&record),
             Record::Deliver(record) => self.deliver(&record),
             Record::Sigaction(record) => self.sigaction(&record),
@@ -200,6 +205,9 @@ impl Decoder {
     fn records_lost(&mut self, record: &mark::Lost) {
         if !matches!(record.class, lost::SCHED | lost::SIGNAL | lost::CALL) {
             self.pipes_lost(record.header.time);
+        }
+        if matches!(record.class, lost::QUEUE | lost::UNKNOWN) {
+            self.queues_lost(record.over != 0);
         }
         if record.class != lost::PIPE_SAMPLE {
             self.calls_lost();

@@ -1,6 +1,6 @@
 //! Bytes → records: the only place that knows how records lie in memory. No BPF handle in sight.
 
-use ipcscope_common::{Header, call, descriptor, mark, pipe, process, sched, signal};
+use ipcscope_common::{Header, call, descriptor, mark, pipe, process, queue, sched, signal};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 /// A record of the wire.
@@ -30,6 +30,8 @@ pub enum Record<'a> {
     PipeContended(Box<pipe::PipeLayout>),
     PipeLayout(Box<pipe::PipeLayout>),
     PipeUnseen(pipe::PipeUnseen),
+    QueueMessage(queue::QueueMessage),
+    QueueCall(Box<queue::QueueCall>, &'a [u8]),
     Generate(signal::Generate),
     Deliver(signal::Deliver),
     Sigaction(signal::Sigaction),
@@ -101,6 +103,12 @@ pub fn parse(bytes: &[u8]) -> Result<Record<'_>, TooShort> {
         pipe::PIPE_CONTENDED => plain!(boxed PipeContended),
         pipe::PIPE_LAYOUT => plain!(boxed PipeLayout),
         pipe::PIPE_UNSEEN => plain!(PipeUnseen),
+        queue::QUEUE_MESSAGE => plain!(QueueMessage),
+        queue::QUEUE_CALL => {
+            let (call, rest): (queue::QueueCall, _) = read(kind, bytes)?;
+            let payload = rest.get(..call.payload_len as usize).unwrap_or(rest);
+            Ok(Record::QueueCall(Box::new(call), payload))
+        }
         signal::GENERATE => plain!(Generate),
         signal::DELIVER => plain!(Deliver),
         signal::SIGACTION => plain!(Sigaction),

@@ -126,6 +126,10 @@ impl Decoder {
             on.lock = Some(Lock::File(format!("{major}:{minor}:{}", block.ino)));
             on.fd = block.args.first().map(|fd| *fd as i32);
         } else if block.ino != 0 {
+            if let Some(queue) = self.queues.name(block.dev, block.ino as i32) {
+                on.channel = Some(queue);
+                return on;
+            }
             on.channel = Some(self.channels.name(block.dev, block.ino));
             on.fd = block.args.first().map(|fd| *fd as i32);
             let task = Task { pid: header.tgid, tid: header.tid };

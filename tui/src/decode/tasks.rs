@@ -84,8 +84,10 @@ pub struct Interrupted {
     pub restarts: u32,
     /// Who interrupted it.
     pub by: Vec<crate::event::SignalId>,
-    /// Its record, if it is a call on a channel.
+    /// Its record, if it is a call on a pipe.
     pub record: Option<ipcscope_common::pipe::PipeCall>,
+    /// Its record, if it is a call on a message queue.
+    pub queue: Option<Box<ipcscope_common::queue::QueueCall>>,
     /// A handler runs, and with it is decided whether the call fails or goes on.
     pub decided: bool,
     /// It fails.

@@ -79,8 +79,10 @@ impl Decoder {
             call.by.push(id);
             call.decided = is_handler;
             let verdict = table(call.ret, is_handler, record.sa_flags);
+            let call = call.clone();
             let (op, nr, channel) = (call.op, call.nr, call.record);
             let channel = channel.map(|record| self.channels.name(record.dev, record.ino));
+            let channel = channel.or_else(|| self.queue_of_interrupted(&call));
             return (Some(InterruptedCall { op: Some(op), syscall: names::syscall(nr), channel }), verdict);
         }
         // It returned what it had done so far.
@@ -146,6 +148,7 @@ impl Decoder {
                 restarts: 0,
                 by: Vec::new(),
                 record: None,
+                queue: None,
                 decided: false,
                 failed: false,
             },
@@ -155,7 +158,7 @@ impl Decoder {
     /// Records are missing: what was expected may have happened unseen.
     pub(super) fn calls_lost(&mut self) {
         for thread in self.tasks.all_mut() {
-            thread.interrupted = thread.interrupted.take().filter(|call| call.record.is_some());
+            thread.interrupted = thread.interrupted.take().filter(|call| call.record.is_some() || call.queue.is_some());
         }
     }
 }

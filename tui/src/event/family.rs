@@ -37,7 +37,7 @@ families! {
     /// Named pipes.
     Fifo = "fifo", true;
     /// System V message queues.
-    SysvMq = "sysv-mq", false;
+    SysvMq = "sysv-mq", true;
     /// POSIX message queues.
     PosixMq = "posix-mq", false;
     /// UNIX sockets of all types.
@@ -154,10 +154,10 @@ mod tests {
         for (text, set) in [
             ("pipe", "pipe"),
             ("fifo, pipe", "pipe,fifo"),
-            ("!sched", "signal,pipe,fifo,process"),
-            ("all,!sched,!process", "signal,pipe,fifo"),
+            ("!sched", "signal,pipe,fifo,sysv-mq,process"),
+            ("all,!sched,!process", "signal,pipe,fifo,sysv-mq"),
             ("all", "all"),
-            ("signal,pipe,fifo,sched,process", "all"),
+            ("signal,pipe,fifo,sysv-mq,sched,process", "all"),
             ("!pipe,pipe", "all"),
         ] {
             assert_eq!(text.parse::<FamilySet>().map(|set| set.to_string()), Ok(set.to_owned()), "{text}");
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused() {
         for (text, part) in [
-            ("pipes", "unknown name \"pipes\": there are signal, pipe, fifo, sched, process and all"),
+            ("pipes", "unknown name \"pipes\": there are signal, pipe, fifo, sysv-mq, sched, process and all"),
             ("", "unknown name \"\""),
             ("pipe,,fifo", "unknown name \"\""),
             ("pipe,!pipe", "nothing is left"),

@@ -34,6 +34,7 @@ impl Decoder {
             restarts,
             by,
             record: Some(*record),
+            queue: None,
             decided: false,
             failed: false,
         });
@@ -115,6 +116,7 @@ impl Decoder {
     }
 
     fn tell_interrupted(&mut self, time: u64, task: Task, interrupted: &Interrupted, unfinished: bool) {
+        self.queue_tell_interrupted(time, task, interrupted, unfinished);
         let Some(record) = &interrupted.record else { return };
         let mut call = self.call_of(record, interrupted.op, task, interrupted.entered, time);
         call.restarts = interrupted.restarts;

@@ -7,6 +7,7 @@ pub mod offsets;
 pub mod probes;
 mod ring;
 mod seed;
+mod sites;
 
 use std::{
     sync::{
@@ -22,6 +23,7 @@ use crossbeam_channel::{Receiver, bounded};
 use ipcscope_common::{
     Header as WireHeader,
     mark::{self, flag},
+    offsets::ABSENT,
     settings::Settings,
 };
 use zerocopy::IntoBytes;
@@ -67,6 +69,8 @@ pub struct Capture {
     pub signals: bool,
     /// Capture pipes and FIFOs.
     pub pipes: bool,
+    /// Capture System V message queues.
+    pub queues: bool,
     /// Capture the scheduler.
     pub sched: bool,
     /// Payload bytes to keep of each message.
@@ -118,6 +122,9 @@ pub fn probe() -> Result<Vec<String>, StartError> {
         prev_state_argument: kernel.prev_state_argument,
         signals: 1,
         pipes: 1,
+        queues: u32::from(kernel.offsets.queue_qnum != ABSENT),
+        mqueues: u32::from(kernel.offsets.mqueue_inode != ABSENT),
+        sockets: u32::from(kernel.offsets.socket_inode != ABSENT),
         sched: 1,
         storage_in_interrupts: u32::from(kernel.storage_in_interrupts),
     };
@@ -157,6 +164,9 @@ impl Session {
             prev_state_argument: kernel.prev_state_argument,
             signals: u32::from(capture.signals),
             pipes: u32::from(capture.pipes),
+            queues: u32::from(capture.queues && kernel.offsets.queue_qnum != ABSENT),
+            mqueues: 0,
+            sockets: 0,
             sched: u32::from(capture.sched),
             storage_in_interrupts: u32::from(kernel.storage_in_interrupts),
         };

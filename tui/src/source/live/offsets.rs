@@ -3,7 +3,7 @@
 use std::{fs, io};
 
 use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
-use ipcscope_common::offsets::{ABSENT, FIELDS, Offsets};
+use ipcscope_common::offsets::{ABSENT, FIELDS, OPTIONAL, Offsets};
 use zerocopy::FromBytes;
 
 use crate::sys::host;
@@ -74,7 +74,10 @@ pub fn kernel() -> Result<Kernel, KernelError> {
         .map_err(|error| KernelError::Parse(error.message().to_owned()))?;
     let mut places = Vec::with_capacity(FIELDS.len());
     for &(structure, member) in FIELDS {
-        places.push(place(&types, structure, member).ok_or(KernelError::Missing { structure, member })?);
+        let place = place(&types, structure, member);
+        let place =
+            place.or_else(|| (OPTIONAL.contains(&structure) && types.id_of(structure).is_none()).then_some(ABSENT));
+        places.push(place.ok_or(KernelError::Missing { structure, member })?);
     }
     let bytes: Vec<u8> = places.into_iter().flat_map(u32::to_ne_bytes).collect();
     let offsets = Offsets::read_from_bytes(&bytes).unwrap_or(Offsets::NONE);

@@ -4,15 +4,16 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
-    programs::{BtfTracePoint, ProgramError, tp_btf::BtfTracePointLink},
+    maps::ProgramArray,
+    programs::{BtfTracePoint, ProgramError, ProgramFd, tp_btf::BtfTracePointLink},
 };
 use ipcscope_common::{
-    call::{NUMBERS, class},
-    settings::Settings,
+    call::{NUMBERS, class, family},
+    settings::{Settings, Sites},
 };
 use zerocopy::IntoBytes;
 
-use super::offsets::Kernel;
+use super::{offsets::Kernel, sites::sites};
 
 /// The probes, built by `cargo xtask ebpf` and committed: no kernel's version is in them.
 static OBJECT: &[u8] = include_bytes!("../../../ebpf/ipcscope.bpf.o");
@@ -27,10 +28,14 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("sys_enter", "sys_enter"),
     ("sys_exit", "sys_exit"),
 ];
+/// Programs that the common ones of `sys_enter` and `sys_exit` go on to, by family; empty: none.
+const FAMILIES: &[(u32, &str, &str)] =
+    &[(family::QUEUE, "sys_enter_queue", "sys_exit_queue"), (family::PIPE_AND_SOCKET, "", "sys_exit_pipe_and_socket")];
 const SCHED: &[(&str, &str)] =
     &[("sched_switch", "sched_switch"), ("sched_waking", "sched_waking"), ("sched_wakeup_new", "sched_wakeup_new")];
 /// Not in every kernel: without it, overlapping calls on a pipe stay unknown more often.
 const CONTENTION: &[(&str, &str)] = &[("contention_begin", "contention_begin")];
+const QUEUES: &[(&str, &str)] = &[("message_allocated", "kmalloc"), ("message_freed", "kfree")];
 const SIGNALS: &[(&str, &str)] = &[("signal_generate", "signal_generate"), ("signal_deliver", "signal_deliver")];
 const FLOOR: &[(&str, &str)] = &[
     ("floor_sys_enter", "sys_enter"),
@@ -146,11 +151,13 @@ impl Probes {
     /// programs, to measure what hooks cost.
     pub fn attach(kernel: &Kernel, settings: &Settings, ring: u32, floor: bool) -> Result<Self, ProbeError> {
         let btf = Btf::from_sys_fs()?;
-        let classes = classes();
+        let classes = classes(settings);
+        let sites = if settings.queues == 0 { Sites::NONE } else { sites() };
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&btf))
             .override_global("OFFSETS", kernel.offsets.as_bytes(), true)
             .override_global("SETTINGS", settings.as_bytes(), true)
+            .override_global("SITES", sites.as_bytes(), true)
             .override_global("CLASSES", classes.as_slice(), true)
             .map_max_entries("EVENTS", ring)
             // The library has no type for task storage; the probes alone use it.
@@ -161,6 +168,9 @@ impl Probes {
         if kernel.contention && settings.pipes != 0 {
             families.push(CONTENTION);
         }
+        if settings.queues != 0 && sites.load_msg_len != 0 && sites.free_msg_len != 0 {
+            families.push(QUEUES);
+        }
         if settings.sched != 0 {
             families.push(SCHED);
         }
@@ -170,17 +180,15 @@ impl Probes {
         if floor {
             families = vec![FLOOR];
         }
+        if !floor {
+            load_families(&mut ebpf, &btf, settings)?;
+        }
         for &(name, tracepoint) in families.into_iter().flatten() {
             let name = match name {
                 "sched_switch" if settings.prev_state_argument == 1 => "sched_switch_state_first",
                 name => name,
             };
-            let program: &mut BtfTracePoint = ebpf
-                .program_mut(name)
-                .ok_or(ProbeError::Absent(name))?
-                .try_into()
-                .map_err(|source| ProbeError::Program { name, source })?;
-            program.load(tracepoint, &btf).map_err(|source| ProbeError::Program { name, source })?;
+            let program = load(&mut ebpf, &btf, name, tracepoint)?;
             let link = program.attach().and_then(|link| program.take_link(link));
             links.push(link.map_err(|source| ProbeError::Program { name, source })?);
             hooks.push(tracepoint.to_owned());
@@ -188,12 +196,57 @@ impl Probes {
         Ok(Self { links, ebpf, btf, hooks })
     }
 
-    /// Descriptors of the programs that are loaded.
+    /// Descriptors of the programs that are loaded, without those that tell of messages: messages are not made in
+    /// interrupts, where these are skipped now and then.
     pub fn programs(&self) -> Result<Vec<OwnedFd>, ProbeError> {
-        let loaded = self.ebpf.programs().filter_map(|(_, program)| program.fd().ok());
+        let counted = self.ebpf.programs().filter(|(name, _)| QUEUES.iter().all(|(message, _)| message != name));
+        let loaded = counted.filter_map(|(_, program)| program.fd().ok());
         let owned = loaded.map(|fd| fd.as_fd().try_clone_to_owned());
         owned.collect::<Result<_, _>>().map_err(ProbeError::Descriptor)
     }
+}
+
+fn load<'a>(
+    ebpf: &'a mut Ebpf,
+    btf: &Btf,
+    name: &'static str,
+    tracepoint: &str,
+) -> Result<&'a mut BtfTracePoint, ProbeError> {
+    let program: &mut BtfTracePoint = ebpf
+        .program_mut(name)
+        .ok_or(ProbeError::Absent(name))?
+        .try_into()
+        .map_err(|source| ProbeError::Program { name, source })?;
+    program.load(tracepoint, btf).map_err(|source| ProbeError::Program { name, source })?;
+    Ok(program)
+}
+
+/// Loads the programs of the families that are captured and puts them where the common ones find them. The kernel empties
+/// the tables when nobody has them open any more: they stay in `ebpf`.
+fn load_families(ebpf: &mut Ebpf, btf: &Btf, settings: &Settings) -> Result<(), ProbeError> {
+    for &(family, enter, exit) in FAMILIES {
+        let captured = match family {
+            family::QUEUE => settings.queues,
+            family::MQUEUE => settings.mqueues,
+            _ => settings.sockets,
+        };
+        if captured == 0 {
+            continue;
+        }
+        for (name, tracepoint, table) in [(enter, "sys_enter", "ENTER_FAMILIES"), (exit, "sys_exit", "EXIT_FAMILIES")] {
+            if name.is_empty() {
+                continue;
+            }
+            let problem = |source| ProbeError::Program { name, source };
+            let program = load(ebpf, btf, name, tracepoint)?.fd().map_err(problem)?;
+            let program: ProgramFd = program.try_clone().map_err(ProbeError::Descriptor)?;
+            let map = ebpf.map_mut(table).ok_or(ProbeError::Absent(table))?;
+            let problem = |source| ProbeError::Map { name: table, source };
+            let mut table = ProgramArray::try_from(map).map_err(problem)?;
+            table.set(family, &program, 0).map_err(problem)?;
+        }
+    }
+    Ok(())
 }
 
 /// Calls that may block, or that a signal can interrupt, and that no family looks at.
@@ -251,8 +304,20 @@ const BLOCKING: &[libc::c_long] = &[
 /// and pwritev2 (arch/x86/entry/syscalls/syscall_32.tbl). read has the number of close.
 const ONLY_32_BIT: [usize; 13] = [4, 145, 146, 187, 239, 245, 313, 315, 316, 333, 334, 378, 379];
 
+/// The calls of families that have programs of their own, while they are captured.
+fn own_classes(settings: &Settings) -> impl Iterator<Item = (libc::c_long, u8)> {
+    use libc as l;
+    let queues = [
+        (l::SYS_msgsnd, class::MSGSND),
+        (l::SYS_msgrcv, class::MSGRCV),
+        (l::SYS_msgget, class::MSGGET),
+        (l::SYS_msgctl, class::MSGCTL),
+    ];
+    queues.into_iter().filter(|_| settings.queues != 0)
+}
+
 /// What to do about each system call of x86-64 (arch/x86/entry/syscalls/syscall_64.tbl).
-fn classes() -> [u8; NUMBERS] {
+fn classes(settings: &Settings) -> [u8; NUMBERS] {
     use libc as l;
     let mut table = [0; NUMBERS];
     for (numbers, class) in [
@@ -298,6 +363,11 @@ fn classes() -> [u8; NUMBERS] {
             if let Some(entry) = table.get_mut(number as usize) {
                 *entry = class;
             }
+        }
+    }
+    for (number, class) in own_classes(settings) {
+        if let Some(entry) = table.get_mut(number as usize) {
+            *entry = class;
         }
     }
     for number in ONLY_32_BIT {

@@ -18,12 +18,15 @@ pub(super) enum Weight {
     Light,
     /// Where bytes go.
     Heavy,
+    /// Where messages go.
+    Dashed,
 }
 
 #[derive(Clone, Copy, Default)]
 struct Cell {
     light: u8,
     heavy: u8,
+    dashed: bool,
     style: Style,
 }
 
@@ -55,8 +58,12 @@ impl Canvas {
             match weight {
                 Weight::Light => cell.light |= directions,
                 Weight::Heavy => cell.heavy |= directions,
+                Weight::Dashed => {
+                    cell.dashed |= cell.heavy == 0;
+                    cell.heavy |= directions;
+                }
             }
-            if weight == Weight::Heavy || cell.heavy == 0 {
+            if weight != Weight::Light || cell.heavy == 0 {
                 cell.style = style;
             }
         }
@@ -122,7 +129,8 @@ impl Canvas {
             }
             let at = Position::new(self.area.x + (index % width) as u16, self.area.y + (index / width) as u16);
             if let Some(target) = buffer.cell_mut(at) {
-                target.set_char(if cell.heavy == 0 { light(all) } else { heavy(all) }).set_style(cell.style);
+                let wire = if cell.heavy == 0 { light(all) } else { heavy(all) };
+                target.set_char(if cell.dashed { dashed(wire) } else { wire }).set_style(cell.style);
             }
         }
     }
@@ -135,6 +143,15 @@ fn pick(set: &str, directions: u8) -> char {
 /// Indexed by UP 1, DOWN 2, LEFT 4, RIGHT 8.
 fn light(directions: u8) -> char {
     pick(" │││─┘┐┤─└┌├─┴┬┼", directions)
+}
+
+/// The same where there is one; corners have none.
+fn dashed(heavy: char) -> char {
+    match heavy {
+        '━' => '┅',
+        '┃' => '┇',
+        other => other,
+    }
 }
 
 fn heavy(directions: u8) -> char {

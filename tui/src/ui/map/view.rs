@@ -14,6 +14,7 @@ use super::{
     layout::{Gauge, Place, Plan, Scale},
     telling::{Teller, Told},
 };
+use crate::event::ChannelType;
 use crate::ui::{
     App,
     screen::{Areas, draw_border},
@@ -47,7 +48,10 @@ pub(crate) fn draw(app: &App, frame: &mut Frame, areas: &Areas) {
             Some(link) => teller.link_fill(link).2,
             None => app.theme.dim(),
         };
-        canvas.wire(&wire.corners, wire.weight, style);
+        let first = link.and_then(|link| app.world().channels.get(link.members.first()?));
+        let is_queue = first.is_some_and(|c| matches!(c.mechanism, ChannelType::SysvMq | ChannelType::PosixMq));
+        let weight = if is_queue && wire.weight == Weight::Heavy { Weight::Dashed } else { wire.weight };
+        canvas.wire(&wire.corners, weight, style);
     }
     let buffer = frame.buffer_mut();
     canvas.draw(buffer);
@@ -134,9 +138,9 @@ fn draw_link(
     for wire in plan.wires.iter().filter(|wire| wire.link == Some(number)) {
         if let Some((x, y, to_left)) = wire.arrow {
             let head = match (to_left, wire.weight) {
-                (true, Weight::Heavy) => "◀",
+                (true, Weight::Heavy | Weight::Dashed) => "◀",
                 (true, Weight::Light) => "◁",
-                (false, Weight::Heavy) => "▶",
+                (false, Weight::Heavy | Weight::Dashed) => "▶",
                 (false, Weight::Light) => "▷",
             };
             canvas.text(buffer, x, y, head, style);

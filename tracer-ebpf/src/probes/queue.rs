@@ -1,0 +1,314 @@
+//! System V message queues.
+//!
+//! Which message a call puts in or takes out is told by its address: the kernel makes a message in `load_msg`, on the
+//! sender's call, and frees it in `free_msg`, on the receiver's (ipc/msgutil.c). The two hooks on the allocator see
+//! every allocation of the machine and leave after comparing where it comes from. No table is kept here: between the two
+//! the address belongs to one message only, so user space matches by address and time. A message that somebody makes who
+//! is not traced is told too, lest its address be taken for an earlier one's.
+
+use aya_ebpf::{EbpfContext as _, programs::BtfTracePointContext};
+use ipcscope_common::{
+    call::class,
+    descriptor::object,
+    queue::{QUEUE_CALL, QUEUE_MESSAGE, QueueCall, QueueMessage, state},
+    settings::lost,
+};
+
+use super::call::leave;
+use crate::{
+    emit::{emit, header, reserve},
+    kernel::{Ptr, copy_user, current, field, now, offset, peek, peek_user, setting, site},
+    task::{Message, PAYLOAD, Task, with_message},
+};
+
+/// `IPCMNI_SHIFT`: the part of an id that is its place in the table (ipc/util.h).
+const PLACE: u32 = (1 << 15) - 1;
+/// The table of queues among `ipc_namespace.ids` (ipc/util.h, `IPC_MSG_IDS`).
+const MSG_IDS: u64 = 1;
+/// More bytes than are kept of any message.
+const LARGE: usize = 4096;
+
+/// The second argument of a tracepoint, a `void *`, which verifiers before 6.13 or so let nobody load directly.
+#[inline(always)]
+fn second(ctx: &BtfTracePointContext) -> u64 {
+    peek(ctx.as_ptr() as u64 + 8)
+}
+
+/// In `kmalloc`, on whichever CPU. `kmalloc(unsigned long call_site, const void *ptr, …)`
+#[inline(always)]
+pub fn allocated(ctx: &BtfTracePointContext) {
+    let from: u64 = ctx.arg(0);
+    let is_message = from.wrapping_sub(site!(load_msg)) < site!(load_msg_len);
+    let is_queue = from.wrapping_sub(site!(newque)) < site!(newque_len);
+    if !is_message && !is_queue {
+        return;
+    }
+    let address = second(ctx);
+    let traced = with_message(current()).filter(|(task, ..)| matches!(task.class, class::MSGSND..=class::LAST_QUEUE));
+    match traced {
+        Some((_, message, _)) if is_queue => message.created = 1,
+        _ if is_queue => {}
+        Some((task, message, _)) if task.class == class::MSGSND => {
+            // The rest of a long message follows.
+            if message.address == 0 {
+                message.address = address;
+                let header = header(QUEUE_MESSAGE, now(), task.tid, task.tgid);
+                emit(lost::QUEUE, QueueMessage { header, entered: task.entered, address });
+            }
+        }
+        // A copy of MSG_COPY takes an address as well.
+        _ => {
+            let header = header(QUEUE_MESSAGE, now(), 0, 0);
+            emit(lost::QUEUE, QueueMessage { header, entered: 0, address });
+        }
+    }
+}
+
+/// In `kfree`. `kfree(unsigned long call_site, const void *ptr)`
+#[inline(always)]
+pub fn freed(ctx: &BtfTracePointContext) {
+    let from: u64 = ctx.arg(0);
+    if from.wrapping_sub(site!(free_msg)) >= site!(free_msg_len) {
+        return;
+    }
+    let Some((task, message, _)) = with_message(current()) else { return };
+    // The message itself goes before the rest of a long one.
+    if task.class == class::MSGRCV && message.address == 0 {
+        let address = second(ctx);
+        message.address = address;
+        message.freed = now();
+        message.len = peek::<u64>(address + offset!(message_len) as u64) as u32;
+    }
+}
+
+/// A call on a queue begins.
+#[inline(always)]
+pub fn begin(me: Ptr, regs: Ptr) {
+    let Some((task, message, payload)) = with_message(me) else { return };
+    message.address = 0;
+    message.created = 0;
+    message.len = 0;
+    let (arg0, arg1) = (field!(regs, regs_di as u64), field!(regs, regs_si as u64));
+    if task.class == class::MSGSND {
+        // struct msgbuf { long mtype; char mtext[]; }, as it is now: another thread may change it.
+        message.msg_type = peek_user::<i64>(arg1).unwrap_or(0);
+        let size = field!(regs, regs_dx as u64);
+        let limit = setting!(payload_limit);
+        let most = if limit < PAYLOAD as u32 { limit } else { PAYLOAD as u32 };
+        let len = if size < u64::from(most) { size as u32 } else { most };
+        task.payload_len = if len != 0 && copy_user::<PAYLOAD>(payload, arg1 + 8, len) { len } else { 0 };
+    }
+    if task.class != class::MSGGET {
+        find(message, me, arg0 as u32);
+        let end = &mut task.ends[0];
+        end.object = object::QUEUE;
+        end.in_use = u32::from(message.queue != 0);
+        // What was known of a descriptor's file is not known any more.
+        (end.file, end.address) = (0, 0);
+        (end.ino, end.dev) = (u64::from(arg0 as u32), message.namespace);
+    }
+}
+
+/// Where a queue is, in the namespace of the current thread: as the last time if that is the same. It may have been
+/// removed since ([`is_queue`]).
+#[inline(always)]
+fn find(message: &mut Message, me: Ptr, id: u32) {
+    let nsproxy = field!(me, task_nsproxy as Ptr);
+    if message.queue != 0 && message.id == id && message.nsproxy == nsproxy as u64 {
+        return;
+    }
+    let space: u64 = peek(nsproxy as u64 + offset!(nsproxy_ipc) as u64);
+    let ids = space + offset!(ipc_ids) as u64;
+    // struct ipc_ids ids[3], then int sem_ctls[4].
+    let size = (offset!(ipc_sem_ctls) - offset!(ipc_ids)) as u64 / 3;
+    let root = ids + MSG_IDS * size + offset!(ids_head) as u64;
+    message.nsproxy = nsproxy as u64;
+    message.id = id;
+    message.namespace = peek(space + offset!(ipc_inum) as u64);
+    message.queue = queue_at(peek(root), id & PLACE);
+    message.told = 0;
+    if !is_queue(message.queue, id) {
+        message.queue = 0;
+    }
+}
+
+/// An entry of an `xarray` (lib/xarray.c): nodes are marked by their lowest bits. Four levels are 24 bits.
+#[inline(always)]
+fn queue_at(head: u64, place: u32) -> u64 {
+    let mut entry = head;
+    for _ in 0..4 {
+        if entry & 3 != 2 || entry <= 4096 {
+            break;
+        }
+        let node = entry - 2;
+        let shift: u8 = peek(node + offset!(xa_shift) as u64);
+        let slot = u64::from(place >> (shift & 31)) & 63;
+        entry = peek(node + offset!(xa_slots) as u64 + slot * 8);
+    }
+    if entry & 3 == 0 { entry } else { 0 }
+}
+
+/// Whether that is the queue of that id, and not removed.
+#[inline(always)]
+fn is_queue(queue: u64, id: u32) -> bool {
+    if queue == 0 {
+        return false;
+    }
+    // One read where they are as they have been in all kernels so far.
+    if offset!(perm_deleted) == 4 && offset!(perm_id) == 8 {
+        let words: [u32; 3] = peek(queue);
+        words[2] == id && words[1] & 0xff == 0
+    } else {
+        peek::<u32>(queue + offset!(perm_id) as u64) == id && peek::<u8>(queue + offset!(perm_deleted) as u64) == 0
+    }
+}
+
+/// Bytes in a queue, messages in it, bytes it may hold: one read where they are neighbours.
+#[inline(always)]
+fn contents(queue: u64) -> [u64; 3] {
+    if offset!(queue_qnum) == offset!(queue_cbytes) + 8 && offset!(queue_qbytes) == offset!(queue_cbytes) + 16 {
+        peek(queue + offset!(queue_cbytes) as u64)
+    } else {
+        [
+            peek(queue + offset!(queue_cbytes) as u64),
+            peek(queue + offset!(queue_qnum) as u64),
+            peek(queue + offset!(queue_qbytes) as u64),
+        ]
+    }
+}
+
+/// A record with room for payload.
+#[repr(C)]
+struct WithPayload<const N: usize> {
+    call: QueueCall,
+    payload: [u8; N],
+}
+
+/// It returned.
+#[inline(always)]
+pub fn finish(me: Ptr, regs: Ptr) {
+    let Some((task, message, payload)) = with_message(me) else { return };
+    tell(task, message, payload, me, regs);
+    leave(task, me);
+}
+
+#[inline(always)]
+fn tell(task: &Task, message: &mut Message, payload: &[u8; PAYLOAD], me: Ptr, regs: Ptr) {
+    let (arg0, arg1) = (field!(regs, regs_di as u64), field!(regs, regs_si as u64));
+    let (size, ret) = (field!(regs, regs_dx as u64), task.ret);
+    let is_send = task.class == class::MSGSND;
+    let limit = setting!(payload_limit);
+    let moved = match task.class {
+        class::MSGSND if ret == 0 => size,
+        class::MSGRCV if ret > 0 => ret as u64,
+        _ => 0,
+    };
+    let keep = if moved < u64::from(limit) { moved as u32 } else { limit };
+    let text = arg1 + 8;
+    if keep == 0 {
+        let Some(mut record) = reserve::<QueueCall>(lost::QUEUE) else { return };
+        // SAFETY: the record's room.
+        unsafe { write(record.as_mut_ptr(), task, message, me, regs, (arg0, arg1, size)) };
+        record.submit();
+    } else if keep <= PAYLOAD as u32 {
+        let Some(mut record) = reserve::<WithPayload<PAYLOAD>>(lost::QUEUE) else { return };
+        // SAFETY: the record's room.
+        unsafe {
+            let room = record.as_mut_ptr();
+            write(&raw mut (*room).call, task, message, me, regs, (arg0, arg1, size));
+            if is_send && keep <= task.payload_len {
+                (*room).payload = *payload;
+                (*room).call.payload_len = keep;
+            } else if copy_user::<PAYLOAD>(&raw mut (*room).payload, text, keep) {
+                (*room).call.payload_len = keep;
+            }
+        }
+        record.submit();
+    } else {
+        let Some(mut record) = reserve::<WithPayload<LARGE>>(lost::QUEUE) else { return };
+        // SAFETY: the record's room.
+        unsafe {
+            let room = record.as_mut_ptr();
+            write(&raw mut (*room).call, task, message, me, regs, (arg0, arg1, size));
+            if copy_user::<LARGE>(&raw mut (*room).payload, text, keep) {
+                (*room).call.payload_len = keep;
+            }
+        }
+        record.submit();
+    }
+}
+
+/// Writes the record of a call.
+///
+/// # Safety
+///
+/// `room` has to be valid for writing.
+#[inline(always)]
+unsafe fn write(
+    room: *mut QueueCall,
+    task: &Task,
+    message: &mut Message,
+    me: Ptr,
+    regs: Ptr,
+    (arg0, arg1, arg2): (u64, u64, u64),
+) {
+    let ret = task.ret;
+    let (id, flags, requested) = match task.class {
+        class::MSGSND => (arg0 as u32, field!(regs, regs_r10 as u64), arg2),
+        class::MSGRCV => (arg0 as u32, field!(regs, regs_r8 as u64), arg2),
+        class::MSGGET => (ret as u32, arg1, 0),
+        _ => (arg0 as u32, arg1, 0),
+    };
+    if task.class != class::MSGGET || ret >= 0 {
+        find(message, me, id);
+    }
+    let mut queue = message.queue;
+    let found = is_queue(queue, id);
+    if !found {
+        queue = 0;
+        message.queue = 0;
+    }
+    // What hardly ever changes is told when the thread comes to the queue, and by the calls that tell of nothing else.
+    let whole = found && (message.told == 0 || task.class > class::MSGRCV);
+    let mut told = if found { state::FOUND } else { 0 };
+    if whole {
+        told |= state::WHOLE;
+        message.told = 1;
+    }
+    if message.created != 0 {
+        told |= state::CREATED;
+    }
+    if site!(load_msg_len) != 0 {
+        told |= state::SEEN;
+    }
+    // SAFETY: as the caller promises.
+    unsafe {
+        (*room).header = header(QUEUE_CALL, task.returned, task.tid, task.tgid);
+        (*room).entered = task.entered;
+        (*room).ret = ret;
+        (*room).requested = requested;
+        (*room).msg_type = match task.class {
+            class::MSGSND => message.msg_type,
+            class::MSGRCV if ret >= 0 => peek_user::<i64>(arg1).unwrap_or(0),
+            class::MSGRCV => field!(regs, regs_r10 as u64) as i64,
+            _ => 0,
+        };
+        (*room).message = message.address;
+        (*room).freed = message.freed;
+        [(*room).fill, (*room).depth, (*room).capacity] = if found { contents(queue) } else { [0; 3] };
+        (*room).id = id as i32;
+        (*room).nr = task.nr;
+        (*room).flags = flags as i32;
+        (*room).namespace = message.namespace;
+        if whole {
+            (*room).key = peek(queue + offset!(perm_key) as u64);
+            (*room).uid = peek(queue + offset!(perm_uid) as u64);
+            (*room).mode = u32::from(peek::<u16>(queue + offset!(perm_mode) as u64));
+        } else {
+            ((*room).key, (*room).uid, (*room).mode) = (arg0 as u32, 0, 0);
+        }
+        (*room).state = told;
+        (*room).payload_len = 0;
+        (*room).message_len = message.len;
+    }
+}
