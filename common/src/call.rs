@@ -82,6 +82,30 @@ pub mod class {
     pub const MSGCTL: u8 = 51;
     /// The last of the calls on System V queues.
     pub const LAST_QUEUE: u8 = 63;
+    /// sendto(2).
+    pub const SENDTO: u8 = 64;
+    /// recvfrom(2).
+    pub const RECVFROM: u8 = 65;
+    /// sendmmsg(2).
+    pub const SENDMMSG: u8 = 66;
+    /// recvmmsg(2).
+    pub const RECVMMSG: u8 = 67;
+    /// connect(2).
+    pub const CONNECT: u8 = 68;
+    /// accept(2), accept4(2).
+    pub const ACCEPT: u8 = 69;
+    /// bind(2).
+    pub const BIND: u8 = 70;
+    /// listen(2).
+    pub const LISTEN: u8 = 71;
+    /// shutdown(2).
+    pub const SHUTDOWN: u8 = 72;
+    /// socket(2).
+    pub const SOCKET: u8 = 73;
+    /// socketpair(2): an array of two descriptors in argument 3.
+    pub const SOCKETPAIR: u8 = 74;
+    /// The last of the calls on sockets.
+    pub const LAST_SOCKET: u8 = 79;
 }
 
 /// Mechanisms whose calls have programs of their own, with a stack of their own, that the common ones go on to.

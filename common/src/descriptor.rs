@@ -35,6 +35,10 @@ pub mod object {
 
     /// A System V message queue: no descriptor leads to one, but calls are on it.
     pub const QUEUE: u16 = 5;
+    /// Of a socket: the `SOCK_*` type is this many bits up, with [`INET`] added if it is no UNIX socket.
+    pub const MECHANISM: u16 = 8;
+    /// See [`MECHANISM`].
+    pub const INET: u16 = 16;
 
     /// Whether that is a pipe or a FIFO.
     pub const fn is_pipe(object: u16) -> bool {
@@ -93,7 +97,7 @@ pub struct Descriptor {
     pub object: u16,
     /// [`END_READ`] and [`END_WRITE`].
     pub end: u16,
-    /// The pipe's buffers.
+    /// The pipe's buffers; of a UNIX socket its peer's inode number.
     pub slots: u32,
     /// `O_*` flags of the file.
     pub flags: u32,

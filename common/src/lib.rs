@@ -18,6 +18,7 @@ pub mod queue;
 pub mod sched;
 pub mod settings;
 pub mod signal;
+pub mod socket;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 

@@ -101,6 +101,27 @@ offsets! {
     queue_qnum: "msg_queue"."q_qnum";
     queue_qbytes: "msg_queue"."q_qbytes";
     message_len: "msg_msg"."m_ts";
+    socket_sk: "socket"."sk";
+    sock_socket: "sock"."sk_socket";
+    sock_type: "sock"."sk_type";
+    sock_protocol: "sock"."sk_protocol";
+    sock_shutdown: "sock"."sk_shutdown";
+    sock_queued: "sock"."sk_receive_queue.qlen";
+    sock_family: "sock_common"."skc_family";
+    sock_state: "sock_common"."skc_state";
+    sock_daddr: "sock_common"."skc_daddr";
+    sock_saddr: "sock_common"."skc_rcv_saddr";
+    sock_dport: "sock_common"."skc_dport";
+    sock_port: "sock_common"."skc_num";
+    sock_daddr6: "sock_common"."skc_v6_daddr";
+    sock_saddr6: "sock_common"."skc_v6_rcv_saddr";
+    sock_net: "sock_common"."skc_net.net";
+    net_inum: "net"."ns.inum";
+    unix_peer: "unix_sock"."peer";
+    unix_addr: "unix_sock"."addr";
+    unix_address_len: "unix_address"."len";
+    unix_address_name: "unix_address"."name";
+    skb_sk: "sk_buff"."sk";
     super_block_dev: "super_block"."s_dev";
     super_block_magic: "super_block"."s_magic";
     pipe_owner: "pipe_inode_info"."mutex.owner";
@@ -121,13 +142,38 @@ offsets! {
     regs_dx: "pt_regs"."dx";
     regs_r10: "pt_regs"."r10";
     regs_r8: "pt_regs"."r8";
+    regs_r9: "pt_regs"."r9";
     regs_ax: "pt_regs"."ax";
     regs_sp: "pt_regs"."sp";
     regs_orig_ax: "pt_regs"."orig_ax";
 }
 
+impl Offsets {
+    /// The kernel has sockets, and UNIX ones.
+    pub fn has_sockets(&self) -> bool {
+        ![self.socket_inode, self.socket_sk, self.sock_family, self.unix_peer, self.skb_sk].contains(&ABSENT)
+    }
+}
+
 /// Structures that a kernel may be built without; what needs them is then not captured.
-pub const OPTIONAL: &[&str] =
-    &["socket_alloc", "mqueue_inode_info", "ipc_namespace", "ipc_ids", "kern_ipc_perm", "msg_queue", "msg_msg"];
+pub const OPTIONAL: &[&str] = &[
+    "socket_alloc",
+    "mqueue_inode_info",
+    "ipc_namespace",
+    "ipc_ids",
+    "kern_ipc_perm",
+    "msg_queue",
+    "msg_msg",
+    "socket",
+    "sock",
+    "sock_common",
+    "net",
+    "unix_sock",
+    "unix_address",
+    "sk_buff",
+];
+
+/// Members that a structure may be without: no IPv6, no network namespaces.
+pub const OPTIONAL_MEMBERS: &[&str] = &["skc_v6_daddr", "skc_v6_rcv_saddr", "skc_net.net"];
 
 const _: () = assert!(size_of::<Offsets>() == 4 * FIELDS.len());

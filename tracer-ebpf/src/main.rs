@@ -21,7 +21,7 @@ mod task;
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 
-use probes::{call, pipe, process, queue, sched, seed, signal};
+use probes::{call, pipe, process, queue, sched, seed, signal, socket};
 
 /// Declares a tracepoint program that hands its context to a function.
 macro_rules! program {
@@ -91,6 +91,10 @@ program! {
 program! {
     /// `signal_deliver(int sig, struct kernel_siginfo *info, struct k_sigaction *ka)`
     signal_deliver = "signal_deliver" => signal::deliver
+}
+program! {
+    /// `skb_copy_datagram_iovec(const struct sk_buff *skb, int len)`
+    skb_copied = "skb_copy_datagram_iovec" => socket::copied
 }
 
 program! {

@@ -104,6 +104,8 @@ struct Stored {
     payload: [u8; PAYLOAD],
     /// The message it sends or receives.
     message: Message,
+    /// Whose messages it has got in its call.
+    senders: Senders,
 }
 
 /// A call on a message queue.
@@ -129,6 +131,29 @@ pub struct Message {
     pub created: u32,
     /// Its length.
     pub len: u32,
+}
+
+/// Messages of one call whose senders are noted; a power of two.
+pub const SENDERS: usize = 8;
+
+/// The sockets that messages came from, in order.
+#[repr(C)]
+pub struct Senders {
+    /// How many messages; only the first [`SENDERS`] are in the list.
+    pub count: u32,
+    reserved: u32,
+    /// Where they came from.
+    pub list: [Sender; SENDERS],
+}
+
+/// A socket that a message came from.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Sender {
+    /// Its `sock`.
+    pub sock: u64,
+    /// Its inode number.
+    pub ino: u64,
 }
 
 impl Task {
@@ -227,6 +252,12 @@ pub fn with_payload(task: Ptr) -> Option<(&'static mut Task, &'static mut [u8; P
 pub fn with_message(task: Ptr) -> Option<(&'static mut Task, &'static mut Message, &'static mut [u8; PAYLOAD])> {
     let stored = storage(task, 0)?;
     (stored.task.tid != 0).then_some((&mut stored.task, &mut stored.message, &mut stored.payload))
+}
+
+/// Where the senders of messages are noted that a thread gets in its call.
+#[inline(always)]
+pub fn with_senders(task: Ptr) -> Option<&'static mut Senders> {
+    storage(task, 0).map(|stored| &mut stored.senders)
 }
 
 /// The ids of a thread, if it is traced: from its storage where that is safe in interrupts.

@@ -70,6 +70,7 @@ fn flood(command: &[&str]) -> (BTreeMap<u16, u64>, BTreeMap<u32, u64>) {
         signals: true,
         pipes: true,
         queues: true,
+        sockets: true,
         sched: true,
         payload: 64,
         ring: 1 << 16,

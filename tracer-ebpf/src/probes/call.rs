@@ -185,7 +185,7 @@ pub fn interrupted(ret: i64) -> bool {
 }
 
 #[inline(always)]
-fn end(task: &Task, regs: Ptr, nr: i32, ret: i64, time: u64) {
+pub fn end(task: &Task, regs: Ptr, nr: i32, ret: i64, time: u64) {
     let mut third = field!(regs, regs_dx as u64);
     if nr == WAITID {
         // siginfo_t: the child's id is at 12.

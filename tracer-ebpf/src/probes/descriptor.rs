@@ -12,7 +12,7 @@ use ipcscope_common::{
     settings::lost,
 };
 
-use super::path;
+use super::{path, socket};
 use crate::{
     emit::{emit, header, reserve},
     kernel::{Ptr, current, field, now, offset, peek, peek_user, setting},
@@ -252,6 +252,9 @@ pub unsafe fn fill(room: *mut Descriptor, header: Header, task: Ptr, end: &End, 
         (*room).object = end.object;
         (*room).end = peek::<u32>(end.file + offset!(file_mode) as u64) as u16 & (END_READ | END_WRITE);
         (*room).slots = if end.pipe == 0 { 0 } else { peek(end.pipe + offset!(pipe_max_usage) as u64) };
+        if end.object == object::SOCKET {
+            ((*room).object, (*room).slots) = socket::described(end);
+        }
         (*room).flags = peek(end.file + offset!(file_flags) as u64);
     }
 }

@@ -18,7 +18,7 @@ use ipcscope_common::{call::class, descriptor::object};
 
 pub use ipcscope_common::call::family::{COUNT, NONE, PIPE_AND_SOCKET, QUEUE, SOCKET};
 
-use super::{pipe, queue};
+use super::{call, pipe, queue, socket};
 use crate::{
     kernel::{Ptr, current, setting},
     task::{Task, traced},
@@ -38,6 +38,7 @@ pub fn of(task: &Task) -> u32 {
         class::MSGSND..=class::LAST_QUEUE => QUEUE,
         class::READ..=class::SENDFILE if uses(task, object::SOCKET) => SOCKET,
         class::SENDMSG | class::RECVMSG if setting!(sockets) != 0 => SOCKET,
+        class::SENDTO..=class::LAST_SOCKET => SOCKET,
         _ => NONE,
     }
 }
@@ -102,3 +103,4 @@ macro_rules! family {
 }
 
 family!(sys_enter_queue => queue::begin, sys_exit_queue => queue::finish);
+family!(sys_enter_socket => socket::begin, sys_exit_socket => socket::finish);

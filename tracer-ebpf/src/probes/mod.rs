@@ -11,3 +11,4 @@ pub mod sched;
 pub mod seed;
 pub mod signal;
 pub mod waits;
+pub mod socket;

@@ -10,6 +10,7 @@ mod pipes;
 mod processes;
 mod queues;
 mod signals;
+mod sockets;
 mod states;
 mod subject;
 mod sys;
@@ -30,6 +31,7 @@ pub fn run(words: &[&str]) -> bool {
         ["correct", name] => mistakes::run(name, false),
         ["hold-still", ready] => pipes::hold_still(ready.parse().unwrap()),
         ["verdicts"] => verdicts::verdicts(),
+        words if sockets::run(words) => {}
         [name] if states::run(name) => {}
         ["give", path] => beyond::give(path),
         ["take", path] => beyond::take(path),

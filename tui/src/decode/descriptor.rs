@@ -15,9 +15,12 @@ use crate::event::{Call, ChannelChange, ChannelEvent, ChannelId, ChannelType, En
 use super::{
     Decoder, names,
     pipe::{Pipe, Verdict},
+    socket::{self, Sockets},
 };
 use path::Named;
 
+/// The part of [`wire::Descriptor::object`] that is one of [`object`].
+const OBJECT: u16 = 0xff;
 /// Page size of x86-64: a pipe's buffer.
 const PAGE: u64 = 4096;
 
@@ -53,6 +56,8 @@ pub struct Channels {
     paths: HashMap<Key, Named>,
     /// How often named pipes have been opened for reading and for writing, by the kernel's own count.
     opened: HashMap<Key, (u32, u32)>,
+    /// Sockets, by their own inodes: two of them are one channel.
+    pub(super) sockets: Sockets,
     /// How often each name was given out.
     names: HashMap<String, u32>,
     /// Descriptors of processes outside the trace, when it began.
@@ -106,7 +111,37 @@ impl Channels {
 
     /// What the channel with that inode is called, known or not.
     pub fn name(&self, dev: u32, ino: u64) -> ChannelId {
-        self.pipes.get(&(dev, ino)).map_or_else(|| ChannelId(format!("pipe:[{ino}]").into()), |p| p.id.clone())
+        let known = self.known((dev, ino)).map(|(id, _)| id.clone());
+        known.unwrap_or_else(|| ChannelId(format!("pipe:[{ino}]").into()))
+    }
+
+    /// The channel with that inode and its mechanism, if it is known.
+    fn known(&self, key: Key) -> Option<(&ChannelId, ChannelType)> {
+        let pipe = self.pipes.get(&key).map(|pipe| (&pipe.id, pipe.mechanism));
+        pipe.or_else(|| self.sockets.get(key).map(|socket| (&socket.id, socket.mechanism)))
+    }
+
+    /// Somebody outside the trace held it when the trace began.
+    pub fn is_outside(&self, key: Key) -> bool {
+        self.outside.get(&key).is_some_and(|holders| !holders.is_empty())
+    }
+
+    /// The kernel needs no table entry for that address any more.
+    pub fn forget(&mut self, address: u64) {
+        self.gone.push(address);
+    }
+
+    /// Makes sure that the channel of a descriptor is known; false: it is none that is followed.
+    fn ensure_of(&mut self, record: &wire::Descriptor, created: bool) -> bool {
+        let key = key_of(record);
+        if record.object & OBJECT != object::SOCKET {
+            self.ensure(key, record.object, record.slots, record.address, created);
+            return true;
+        }
+        let Some(mechanism) = socket::mechanism_of(record.object) else { return false };
+        let outside = self.is_outside(key);
+        self.sockets.ensure(key, mechanism, record.slots.into(), outside);
+        true
     }
 
     /// The pipe with that inode, made up if a loss has hidden its beginning. `created`: from its very beginning.
@@ -115,7 +150,7 @@ impl Channels {
         if reused {
             self.pipes.remove(&key);
         }
-        let outside = self.outside.get(&key).is_some_and(|holders| !holders.is_empty());
+        let outside = self.is_outside(key);
         let (paths, names) = (&self.paths, &mut self.names);
         self.pipes.entry(key).or_insert_with(|| {
             let (id, mechanism) = match paths.get(&key) {
@@ -132,7 +167,7 @@ impl Channels {
         std::mem::take(&mut self.gone)
     }
 
-    fn put(&mut self, files: u64, fd: i32, held: Held) {
+    pub(super) fn put(&mut self, files: u64, fd: i32, held: Held) {
         self.peers.clear();
         let table = self.tables.entry(files).or_default();
         let old = table.held.insert(fd, held);
@@ -140,6 +175,9 @@ impl Channels {
             pipe.holders += 1;
             pipe.unseen |= table.unseen;
             pipe.openers.take(held.file, held.end);
+        } else if let Some(socket) = self.sockets.get_mut(held.key) {
+            socket.holders += 1;
+            socket.unseen |= table.unseen;
         }
         if let Some(old) = old {
             self.release(old);
@@ -157,6 +195,8 @@ impl Channels {
         if let Some(pipe) = self.pipes.get_mut(&held.key) {
             pipe.holders = pipe.holders.saturating_sub(1);
             pipe.openers.release(held.file, self.now);
+        } else if let Some(socket) = self.sockets.get_mut(held.key) {
+            socket.holders = socket.holders.saturating_sub(1);
         }
     }
 
@@ -167,6 +207,8 @@ impl Channels {
         for held in table.held.values() {
             if let Some(pipe) = self.pipes.get_mut(&held.key) {
                 pipe.unseen = true;
+            } else if let Some(socket) = self.sockets.get_mut(held.key) {
+                socket.unseen = true;
             }
         }
     }
@@ -178,12 +220,8 @@ impl Channels {
 
 impl Decoder {
     fn channel_event(&self, held: Held, fd: i32, event: ChannelChange) -> Option<ChannelEvent> {
-        let pipe = self.channels.pipes.get(&held.key)?;
-        Some(ChannelEvent {
-            fd: Some(fd),
-            end: Some(held.end),
-            ..ChannelEvent::new(pipe.id.clone(), pipe.mechanism, event)
-        })
+        let (id, mechanism) = self.channels.known(held.key)?;
+        Some(ChannelEvent { fd: Some(fd), end: Some(held.end), ..ChannelEvent::new(id.clone(), mechanism, event) })
     }
 
     fn tell(&mut self, time: u64, task: Task, held: Held, fd: i32, event: ChannelChange) {
@@ -194,6 +232,7 @@ impl Decoder {
 
     /// Pipes that nobody in the trace holds any more are forgotten, once their last receives are told.
     fn sweep(&mut self, key: Key) {
+        self.sweep_socket(key);
         let Some(pipe) = self.channels.pipes.get(&key) else { return };
         // Where the kernel counts one open more than was told, that one is about to be.
         let awaited = pipe.mechanism == ChannelType::Fifo && pipe.openers.verdict(self.channels.now) == Verdict::Open;
@@ -233,7 +272,9 @@ impl Decoder {
         }
         let first = opened.is_some() && record.object == object::FIFO && !self.channels.pipes.contains_key(&key);
         let creating = first || record.change == change::CREATED && end == End::R;
-        self.channels.ensure(key, record.object, record.slots, record.address, creating);
+        if !self.channels.ensure_of(record, creating) {
+            return;
+        }
         if record.change == change::CLOSED {
             let held = self.channels.take(record.files, record.fd).unwrap_or(held);
             self.tell_call(record, task, held, ChannelChange::Closed);
@@ -252,6 +293,9 @@ impl Decoder {
             && let Some(pipe) = self.channels.pipes.get_mut(&key)
         {
             pipe.on_the_way = pipe.on_the_way.saturating_sub(1);
+        }
+        if record.change == change::PASSED {
+            self.socket_passed(key);
         }
         self.channels.put(record.files, record.fd, held);
         if let (Some((to_read, to_write)), Some(pipe)) = (opened, self.channels.pipes.get_mut(&key)) {
@@ -293,11 +337,13 @@ impl Decoder {
     /// A message takes a copy of an end along. Until somebody in the trace gets it, it may be anybody's.
     fn sent(&mut self, record: &wire::Descriptor, task: Task, held: Held) {
         self.channels.peers.clear();
-        let Some(pipe) = self.channels.pipes.get_mut(&held.key) else { return };
+        let pipe = self.channels.pipes.get_mut(&held.key).map(|pipe| &mut pipe.on_the_way);
+        let socket = self.channels.sockets.get_mut(held.key).map(|socket| &mut socket.on_the_way);
+        let Some(on_the_way) = pipe.or(socket) else { return };
         match record.ret {
-            0 => pipe.on_the_way += 1,
+            0 => *on_the_way += 1,
             1.. => self.tell_call(record, task, held, ChannelChange::Passed),
-            _ => pipe.on_the_way = pipe.on_the_way.saturating_sub(1),
+            _ => *on_the_way = on_the_way.saturating_sub(1),
         }
     }
 
@@ -358,12 +404,17 @@ impl Decoder {
             if let Some(pipe) = self.channels.pipes.get_mut(&key) {
                 pipe.outside = true;
             }
+            if let Some(socket) = self.channels.sockets.get_mut(key) {
+                socket.outside = true;
+            }
             return;
         }
         let held = Held { key, end, file: record.file };
         let task = Task { pid: header.tgid, tid: header.tid };
         let is_held = self.tasks.get(task.tid).is_some_and(|thread| thread.held);
-        self.channels.ensure(key, record.object, record.slots, record.address, false);
+        if !self.channels.ensure_of(record, false) {
+            return;
+        }
         self.channels.put(record.files, record.fd, held);
         if !is_held {
             self.attached(header.time, task, record, held);
@@ -372,8 +423,10 @@ impl Decoder {
 
     fn attached(&mut self, time: u64, task: Task, row: &wire::Descriptor, held: Held) {
         if let Some(mut event) = self.channel_event(held, row.fd, ChannelChange::Attached) {
-            event.slots = Some(row.slots);
-            event.capacity = Some(u64::from(row.slots) * PAGE);
+            if row.object & OBJECT != object::SOCKET {
+                event.slots = Some(row.slots);
+                event.capacity = Some(u64::from(row.slots) * PAGE);
+            }
             self.push(time, task, Kind::Channel(event));
         }
     }

@@ -18,6 +18,7 @@ pub mod record;
 mod sched;
 pub mod sequence;
 mod signal;
+mod socket;
 mod tasks;
 mod verdict;
 
@@ -108,6 +109,7 @@ impl Decoder {
             self.tell_lost(class, untold, self.start.unwrap_or(self.now), self.now);
         }
         self.finish_pipes();
+        self.finish_sockets();
         self.finish_calls();
         self.outbox.drain(Nanos(u64::MAX), true, out);
     }
@@ -168,6 +170,11 @@ impl Decoder {
             Record::Sigaction(record) => self.sigaction(&record),
             Record::Mask(record) => self.mask(&record),
             Record::Consumed(record) => self.consumed(&record),
+            Record::SocketCall(record, payload) => self.socket_call(&record, payload),
+            Record::SocketChange(record) => self.socket_change(&record),
+            Record::SocketAddress(record) => self.socket_address(&record),
+            Record::SocketBegin(record) => self.socket_begin(&record, false),
+            Record::SocketShared(record) => self.socket_begin(&record, true),
             Record::Lost(record) => self.records_lost(&record),
             Record::Tick(tick) => self.advance(tick.header.time),
             Record::Unknown(_) => {}
@@ -205,6 +212,7 @@ impl Decoder {
     fn records_lost(&mut self, record: &mark::Lost) {
         if !matches!(record.class, lost::SCHED | lost::SIGNAL | lost::CALL) {
             self.pipes_lost(record.header.time);
+            self.sockets_lost();
         }
         if matches!(record.class, lost::QUEUE | lost::UNKNOWN) {
             self.queues_lost(record.over != 0);

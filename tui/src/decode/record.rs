@@ -1,6 +1,6 @@
 //! Bytes → records: the only place that knows how records lie in memory. No BPF handle in sight.
 
-use ipcscope_common::{Header, call, descriptor, mark, pipe, process, queue, sched, signal};
+use ipcscope_common::{Header, call, descriptor, mark, pipe, process, queue, sched, signal, socket};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 /// A record of the wire.
@@ -37,6 +37,11 @@ pub enum Record<'a> {
     Sigaction(signal::Sigaction),
     Mask(signal::Mask),
     Consumed(signal::Consumed),
+    SocketCall(socket::SocketCall, &'a [u8]),
+    SocketChange(socket::SocketChange),
+    SocketAddress(Box<socket::SocketAddress>),
+    SocketBegin(socket::SocketBegin),
+    SocketShared(socket::SocketBegin),
     Start(mark::Start),
     Lost(mark::Lost),
     Tick(mark::Tick),
@@ -114,6 +119,15 @@ pub fn parse(bytes: &[u8]) -> Result<Record<'_>, TooShort> {
         signal::SIGACTION => plain!(Sigaction),
         signal::MASK => plain!(Mask),
         signal::CONSUMED => plain!(Consumed),
+        socket::SOCKET_CALL => {
+            let (call, rest): (socket::SocketCall, _) = read(kind, bytes)?;
+            let payload = rest.get(..call.payload_len as usize).unwrap_or(rest);
+            Ok(Record::SocketCall(call, payload))
+        }
+        socket::SOCKET_CHANGE => plain!(SocketChange),
+        socket::SOCKET_ADDRESS => plain!(boxed SocketAddress),
+        socket::SOCKET_BEGIN => plain!(SocketBegin),
+        socket::SOCKET_SHARED => plain!(SocketShared),
         mark::START => plain!(Start),
         mark::LOST => plain!(Lost),
         mark::TICK => plain!(Tick),

@@ -135,6 +135,7 @@ impl Decoder {
             let task = Task { pid: header.tgid, tid: header.tid };
             on.peer = on.fd.and_then(|fd| self.peer_of(task, fd, (block.dev, block.ino)));
             self.pipe_blocked(block, Some(op));
+            self.socket_blocked(block, op);
         } else {
             self.wait_for_set(header.time, Task { pid: header.tgid, tid: header.tid }, op, &mut on);
         }

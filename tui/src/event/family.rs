@@ -41,9 +41,9 @@ families! {
     /// POSIX message queues.
     PosixMq = "posix-mq", false;
     /// UNIX sockets of all types.
-    Unix = "unix", false;
+    Unix = "unix", true;
     /// TCP and UDP.
-    Inet = "inet", false;
+    Inet = "inet", true;
     /// Pseudoterminals.
     Pty = "pty", false;
     /// eventfd, signalfd, timerfd and pidfd.
@@ -154,10 +154,10 @@ mod tests {
         for (text, set) in [
             ("pipe", "pipe"),
             ("fifo, pipe", "pipe,fifo"),
-            ("!sched", "signal,pipe,fifo,sysv-mq,process"),
-            ("all,!sched,!process", "signal,pipe,fifo,sysv-mq"),
+            ("!sched", "signal,pipe,fifo,sysv-mq,unix,inet,process"),
+            ("all,!sched,!process", "signal,pipe,fifo,sysv-mq,unix,inet"),
             ("all", "all"),
-            ("signal,pipe,fifo,sysv-mq,sched,process", "all"),
+            ("signal,pipe,fifo,sysv-mq,unix,inet,sched,process", "all"),
             ("!pipe,pipe", "all"),
         ] {
             assert_eq!(text.parse::<FamilySet>().map(|set| set.to_string()), Ok(set.to_owned()), "{text}");
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused() {
         for (text, part) in [
-            ("pipes", "unknown name \"pipes\": there are signal, pipe, fifo, sysv-mq, sched, process and all"),
+            ("pipes", "unknown name \"pipes\": there are signal, pipe, fifo, sysv-mq, unix, inet, sched, process and all"),
             ("", "unknown name \"\""),
             ("pipe,,fifo", "unknown name \"\""),
             ("pipe,!pipe", "nothing is left"),

@@ -116,6 +116,13 @@ macro_rules! channel_types {
     };
 }
 
+impl ChannelType {
+    /// Bytes go both ways, between sockets.
+    pub fn is_socket(self) -> bool {
+        matches!(self, Self::UnixStream | Self::UnixDgram | Self::UnixSeqpacket | Self::Tcp | Self::Udp)
+    }
+}
+
 channel_types! {
     /// An anonymous pipe, pipe(7).
     Pipe = "pipe",

@@ -1,6 +1,6 @@
 //! Channels and who holds which end.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::ProcessKey;
 use crate::event::{ChannelId, ChannelType, End, Nanos};
@@ -34,6 +34,8 @@ pub struct Channel {
     pub senders: BTreeMap<ProcessKey, Hold>,
     /// Who has ever received: calls and bytes.
     pub receivers: BTreeMap<ProcessKey, Hold>,
+    /// Of sockets: who has received from whom.
+    pub pairs: BTreeSet<(ProcessKey, ProcessKey)>,
     /// ns that senders were blocked on it.
     pub blocked_sending: u64,
     /// ns that receivers were blocked on it.
@@ -77,6 +79,7 @@ impl Channel {
             holders: BTreeMap::new(),
             senders: BTreeMap::new(),
             receivers: BTreeMap::new(),
+            pairs: BTreeSet::new(),
             blocked_sending: 0,
             blocked_receiving: 0,
             high_water: 0,

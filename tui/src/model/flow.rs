@@ -54,6 +54,10 @@ impl World {
         channels.sort_by_key(|channel| channel.index);
         let mut edges = Vec::new();
         for channel in channels {
+            if channel.mechanism.is_socket() {
+                edges.extend(between_sockets(channel));
+                continue;
+            }
             let receivers = self.parties(channel, Side::Receive);
             for (from, has_sent) in self.parties(channel, Side::Send) {
                 for &(to, has_received) in &receivers {
@@ -81,6 +85,32 @@ impl World {
             Side::Receive => end.reads(),
         };
         channel.holders.iter().filter(|(_, end)| fits(end)).map(|(holder, _)| *holder).collect()
+    }
+}
+
+/// Both ends of a socket's channel send and receive, so only a receive proves who sends to whom. Until there is one: whoever
+/// has sent, to whoever else has received or holds an end; until anybody has, the two that hold it.
+fn between_sockets(channel: &Channel) -> Vec<Edge> {
+    let edge = |from: ProcessKey, to: ProcessKey| Edge {
+        channel: channel.id.clone(),
+        from,
+        to,
+        has_sent: channel.senders.contains_key(&from),
+        has_received: channel.receivers.contains_key(&to),
+    };
+    if !channel.pairs.is_empty() {
+        return channel.pairs.iter().map(|&(from, to)| edge(from, to)).collect();
+    }
+    let holders: BTreeSet<ProcessKey> = channel.holders.keys().map(|(key, _)| *key).collect();
+    if !channel.senders.is_empty() {
+        let others: BTreeSet<ProcessKey> =
+            if channel.receivers.is_empty() { holders } else { channel.receivers.keys().copied().collect() };
+        let pairs = channel.senders.keys().flat_map(|from| others.iter().map(move |to| (*from, *to)));
+        return pairs.filter(|(from, to)| from != to).map(|(from, to)| edge(from, to)).collect();
+    }
+    match holders.iter().collect::<Vec<_>>().as_slice() {
+        [one, other] => vec![edge(**one, **other)],
+        _ => Vec::new(),
     }
 }
 

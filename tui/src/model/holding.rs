@@ -88,7 +88,10 @@ impl World {
                 process.channels.insert(transfer.channel.clone());
             }
         }
+        let origins = transfer.from.iter().flatten().filter(|_| transfer.mechanism.is_socket());
+        let pairs: Vec<_> = origins.filter_map(|origin| Some((*self.by_pid.get(&origin.pid)?, key))).collect();
         let channel = self.channel_mut(&transfer.channel, transfer.mechanism);
+        channel.pairs.extend(pairs);
         channel.charge(side, blocked);
         channel.eof |= transfer.eof;
         channel.unknown = channel.unknown.saturating_add(u64::from(transfer.from_unknown.is_some()));

@@ -134,10 +134,12 @@ impl Lines {
         }
         if let Some(fd) = change.fd {
             let end = match change.end {
+                Some(End::R) if change.mechanism.is_socket() => "receiving by ",
+                Some(End::W) if change.mechanism.is_socket() => "sending by ",
                 Some(End::R) => "read end ",
                 Some(End::W) => "write end ",
-                Some(End::Rw) => "both ends ",
-                None => "",
+                Some(End::Rw) if !change.mechanism.is_socket() => "both ends ",
+                Some(End::Rw) | None => "",
             };
             out.plain(format!(": {end}fd {fd}"));
         }
@@ -348,6 +350,7 @@ fn call_detail(transfer: &Transfer, would_block: &str, out: &mut Spans) {
         out.plain(" failed: ").add(Role::Error, error);
         match error {
             "EAGAIN" => out.dim(format!(" ({would_block})")),
+            "EPIPE" if transfer.mechanism.is_socket() => out.dim(" (nobody receives there any more)"),
             "EPIPE" => out.dim(" (nobody holds the read end)"),
             _ => out,
         };

@@ -82,7 +82,9 @@ impl Decoder {
             let table = self.channels.tables.entry(after).or_default();
             let known = table.held.get(&row.fd) == Some(&held);
             if !known || first {
-                self.channels.ensure(held.key, row.object, row.slots, row.address, false);
+                if !self.channels.ensure_of(&row, false) {
+                    continue;
+                }
                 if !known {
                     self.channels.put(after, row.fd, held);
                 }

@@ -71,6 +71,8 @@ pub struct Capture {
     pub pipes: bool,
     /// Capture System V message queues.
     pub queues: bool,
+    /// Capture sockets.
+    pub sockets: bool,
     /// Capture the scheduler.
     pub sched: bool,
     /// Payload bytes to keep of each message.
@@ -124,7 +126,7 @@ pub fn probe() -> Result<Vec<String>, StartError> {
         pipes: 1,
         queues: u32::from(kernel.offsets.queue_qnum != ABSENT),
         mqueues: u32::from(kernel.offsets.mqueue_inode != ABSENT),
-        sockets: u32::from(kernel.offsets.socket_inode != ABSENT),
+        sockets: u32::from(kernel.offsets.has_sockets()),
         sched: 1,
         storage_in_interrupts: u32::from(kernel.storage_in_interrupts),
     };
@@ -166,7 +168,7 @@ impl Session {
             pipes: u32::from(capture.pipes),
             queues: u32::from(capture.queues && kernel.offsets.queue_qnum != ABSENT),
             mqueues: 0,
-            sockets: 0,
+            sockets: u32::from(capture.sockets && kernel.offsets.has_sockets()),
             sched: u32::from(capture.sched),
             storage_in_interrupts: u32::from(kernel.storage_in_interrupts),
         };
@@ -224,6 +226,11 @@ impl Session {
         let Ok(mut users) = HashMap::<_, u64, [u8; 56]>::try_from(map) else { return };
         for address in addresses {
             // One that was never used has no entry.
+            let _ = users.remove(address);
+        }
+        let Some(map) = self.probes.ebpf.map_mut("SOCKET_USERS") else { return };
+        let Ok(mut users) = HashMap::<_, u64, [u8; 72]>::try_from(map) else { return };
+        for address in addresses {
             let _ = users.remove(address);
         }
     }

@@ -3,7 +3,7 @@
 use std::{fs, io};
 
 use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
-use ipcscope_common::offsets::{ABSENT, FIELDS, OPTIONAL, Offsets};
+use ipcscope_common::offsets::{ABSENT, FIELDS, OPTIONAL, OPTIONAL_MEMBERS, Offsets};
 use zerocopy::FromBytes;
 
 use crate::sys::host;
@@ -75,8 +75,8 @@ pub fn kernel() -> Result<Kernel, KernelError> {
     let mut places = Vec::with_capacity(FIELDS.len());
     for &(structure, member) in FIELDS {
         let place = place(&types, structure, member);
-        let place =
-            place.or_else(|| (OPTIONAL.contains(&structure) && types.id_of(structure).is_none()).then_some(ABSENT));
+        let may_lack = OPTIONAL.contains(&structure) && types.id_of(structure).is_none();
+        let place = place.or_else(|| (may_lack || OPTIONAL_MEMBERS.contains(&member)).then_some(ABSENT));
         places.push(place.ok_or(KernelError::Missing { structure, member })?);
     }
     let bytes: Vec<u8> = places.into_iter().flat_map(u32::to_ne_bytes).collect();

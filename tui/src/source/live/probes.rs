@@ -29,13 +29,18 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("sys_exit", "sys_exit"),
 ];
 /// Programs that the common ones of `sys_enter` and `sys_exit` go on to, by family; empty: none.
-const FAMILIES: &[(u32, &str, &str)] =
-    &[(family::QUEUE, "sys_enter_queue", "sys_exit_queue"), (family::PIPE_AND_SOCKET, "", "sys_exit_pipe_and_socket")];
+const FAMILIES: &[(u32, &str, &str)] = &[
+    (family::QUEUE, "sys_enter_queue", "sys_exit_queue"),
+    (family::SOCKET, "sys_enter_socket", "sys_exit_socket"),
+    (family::PIPE_AND_SOCKET, "", "sys_exit_pipe_and_socket"),
+];
 const SCHED: &[(&str, &str)] =
     &[("sched_switch", "sched_switch"), ("sched_waking", "sched_waking"), ("sched_wakeup_new", "sched_wakeup_new")];
 /// Not in every kernel: without it, overlapping calls on a pipe stay unknown more often.
 const CONTENTION: &[(&str, &str)] = &[("contention_begin", "contention_begin")];
 const QUEUES: &[(&str, &str)] = &[("message_allocated", "kmalloc"), ("message_freed", "kfree")];
+/// Which socket a message came from.
+const SOCKETS: &[(&str, &str)] = &[("skb_copied", "skb_copy_datagram_iovec")];
 const SIGNALS: &[(&str, &str)] = &[("signal_generate", "signal_generate"), ("signal_deliver", "signal_deliver")];
 const FLOOR: &[(&str, &str)] = &[
     ("floor_sys_enter", "sys_enter"),
@@ -170,6 +175,9 @@ impl Probes {
         }
         if settings.queues != 0 && sites.load_msg_len != 0 && sites.free_msg_len != 0 {
             families.push(QUEUES);
+        }
+        if settings.sockets != 0 {
+            families.push(SOCKETS);
         }
         if settings.sched != 0 {
             families.push(SCHED);
@@ -313,7 +321,22 @@ fn own_classes(settings: &Settings) -> impl Iterator<Item = (libc::c_long, u8)> 
         (l::SYS_msgget, class::MSGGET),
         (l::SYS_msgctl, class::MSGCTL),
     ];
-    queues.into_iter().filter(|_| settings.queues != 0)
+    let sockets = [
+        (l::SYS_sendto, class::SENDTO),
+        (l::SYS_recvfrom, class::RECVFROM),
+        (l::SYS_sendmmsg, class::SENDMMSG),
+        (l::SYS_recvmmsg, class::RECVMMSG),
+        (l::SYS_connect, class::CONNECT),
+        (l::SYS_accept, class::ACCEPT),
+        (l::SYS_accept4, class::ACCEPT),
+        (l::SYS_bind, class::BIND),
+        (l::SYS_listen, class::LISTEN),
+        (l::SYS_shutdown, class::SHUTDOWN),
+        (l::SYS_socket, class::SOCKET),
+        (l::SYS_socketpair, class::SOCKETPAIR),
+    ];
+    let queues = queues.into_iter().filter(|_| settings.queues != 0);
+    queues.chain(sockets.into_iter().filter(|_| settings.sockets != 0))
 }
 
 /// What to do about each system call of x86-64 (arch/x86/entry/syscalls/syscall_64.tbl).

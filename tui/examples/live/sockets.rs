@@ -1,0 +1,274 @@
+//! Sockets: every message names who sent it and its number, so that what a receiver gets tells whose bytes they are.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpListener, TcpStream},
+    os::{
+        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+        linux::net::SocketAddrExt as _,
+        unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream},
+    },
+};
+
+use super::sys::{check, fork, outcome, pid, read, reap, say, write};
+
+/// Runs a workload; `false` if there is none of that name.
+pub fn run(words: &[&str]) -> bool {
+    match words {
+        ["socketpair", messages] => pair(messages.parse().unwrap()),
+        ["server", clients, messages] => server(clients.parse().unwrap(), messages.parse().unwrap()),
+        ["dgrams", senders, messages] => datagrams(senders.parse().unwrap(), messages.parse().unwrap()),
+        ["writers", count, messages] => writers(count.parse().unwrap(), messages.parse().unwrap()),
+        ["seqpacket"] => packets(),
+        ["half"] => half(),
+        ["large", bytes] => large(bytes.parse().unwrap()),
+        ["tcp", messages] => tcp(messages.parse().unwrap()),
+        ["moved"] => moved(),
+        _ => return false,
+    }
+    true
+}
+
+/// Message `number` of a process: between 12 and 60 bytes.
+fn message(number: u32) -> Vec<u8> {
+    let mut text = format!("{:07} {number:05};", pid()).into_bytes();
+    text.resize(14 + (number * 7 % 46) as usize, b'a' + (number % 26) as u8);
+    text
+}
+
+/// Sends a message and waits for as many bytes, over and over.
+fn ask(stream: &mut (impl std::io::Read + std::io::Write), messages: u32) -> usize {
+    let mut bytes = 0;
+    for number in 0..messages {
+        let text = message(number);
+        stream.write_all(&text).unwrap();
+        let mut answer = vec![0; text.len()];
+        stream.read_exact(&mut answer).unwrap();
+        bytes += text.len();
+    }
+    bytes
+}
+
+/// Answers whatever comes with as many bytes.
+fn answer(stream: &mut (impl std::io::Read + std::io::Write)) {
+    let mut buffer = [0; 100];
+    let mut number = 0;
+    loop {
+        let got = stream.read(&mut buffer).unwrap();
+        if got == 0 {
+            return;
+        }
+        let mut text = message(number);
+        text.resize(got, b'.');
+        stream.write_all(&text).unwrap();
+        number += 1;
+    }
+}
+
+fn pair(messages: u32) {
+    let (mut one, mut other) = UnixStream::pair().unwrap();
+    let child = fork(|| {
+        // SAFETY: the parent's end, not used in this process.
+        unsafe { libc::close(one.as_raw_fd()) };
+        answer(&mut other);
+    });
+    drop(other);
+    say("bytes", ask(&mut one, messages));
+    say("child", child);
+    drop(one);
+    reap(child);
+}
+
+fn server(clients: u32, messages: u32) {
+    let path = std::env::temp_dir().join(format!("sockets-{}", pid()));
+    let _ = fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).unwrap();
+    say("path", path.display());
+    let mut children = Vec::new();
+    for _ in 0..clients {
+        children.push(fork(|| {
+            let mut stream = UnixStream::connect(&path).unwrap();
+            ask(&mut stream, messages);
+        }));
+    }
+    for _ in 0..clients {
+        let (mut stream, _) = listener.accept().unwrap();
+        children.push(fork(|| answer(&mut stream)));
+    }
+    say("messages", clients * messages);
+    for child in children {
+        reap(child);
+    }
+    fs::remove_file(path).unwrap();
+}
+
+fn datagrams(senders: u32, messages: u32) {
+    let path = std::env::temp_dir().join(format!("dgrams-{}", pid()));
+    let _ = fs::remove_file(&path);
+    let receiver = UnixDatagram::bind(&path).unwrap();
+    let mut children = Vec::new();
+    for sender in 0..senders {
+        children.push(fork(|| {
+            let socket = UnixDatagram::unbound().unwrap();
+            if sender % 2 == 0 {
+                socket.connect(&path).unwrap();
+            }
+            for number in 0..messages {
+                let text = message(number);
+                let sent = if sender % 2 == 0 { socket.send(&text) } else { socket.send_to(&text, &path) };
+                sent.unwrap();
+            }
+        }));
+    }
+    let mut buffer = [0; 40];
+    for _ in 0..senders * messages {
+        receiver.recv(&mut buffer).unwrap();
+    }
+    say("messages", senders * messages);
+    for child in children {
+        reap(child);
+    }
+    fs::remove_file(path).unwrap();
+}
+
+/// Several processes write to one end.
+fn writers(writers: u32, messages: u32) {
+    let (one, mut other) = UnixStream::pair().unwrap();
+    let mut children = Vec::new();
+    for _ in 0..writers {
+        children.push(fork(|| {
+            // SAFETY: the reader's end, not used in this process.
+            unsafe { libc::close(other.as_raw_fd()) };
+            for number in 0..messages {
+                (&one).write_all(&message(number)).unwrap();
+            }
+        }));
+    }
+    drop(one);
+    let mut buffer = [0; 60];
+    let mut bytes = 0;
+    loop {
+        match other.read(&mut buffer).unwrap() {
+            0 => break,
+            got => bytes += got,
+        }
+    }
+    say("bytes", bytes);
+    for child in children {
+        reap(child);
+    }
+}
+
+fn sockets(kind: i32) -> (OwnedFd, OwnedFd) {
+    let mut fds = [0; 2];
+    // SAFETY: room for two descriptors, which are nobody else's.
+    unsafe {
+        check("socketpair", i64::from(libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr())));
+        (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1]))
+    }
+}
+
+/// Packets keep their bounds; what does not fit is cut off; a look leaves them there.
+fn packets() {
+    let (one, other) = sockets(libc::SOCK_SEQPACKET);
+    for text in [&b"first packet"[..], b"second", b"third one"] {
+        write(one.as_raw_fd(), text);
+    }
+    let mut buffer = [0_u8; 100];
+    // SAFETY: a buffer and its length.
+    let peeked = unsafe { libc::recv(other.as_raw_fd(), buffer.as_mut_ptr().cast(), 100, libc::MSG_PEEK) };
+    say("peeked", peeked);
+    for room in [5, 100, 4] {
+        say(&format!("room-{room}"), read(other.as_raw_fd(), room).0);
+    }
+    drop(one);
+    say("end", read(other.as_raw_fd(), 10).0);
+}
+
+/// An abstract name; one side says that it is done, the other goes on; then nobody is there any more.
+fn half() {
+    // SAFETY: a plain call.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    let name = format!("half-{}", pid());
+    say("name", format!("@{name}"));
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let listener = UnixListener::bind_addr(&address).unwrap();
+    let mut client = UnixStream::connect_addr(&address).unwrap();
+    client.write_all(b"sent before it is accepted").unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    let mut buffer = [0; 100];
+    say("got", server.read(&mut buffer).unwrap());
+    client.shutdown(Shutdown::Write).unwrap();
+    say("end", server.read(&mut buffer).unwrap());
+    server.write_all(b"still there").unwrap();
+    say("answer", client.read(&mut buffer).unwrap());
+    server.set_nonblocking(true).unwrap();
+    drop(client);
+    say("gone", outcome(write(server.as_raw_fd(), b"nobody")));
+    drop(listener);
+    let refused = UnixStream::connect_addr(&address).is_err();
+    say("refused", refused);
+}
+
+/// One send that is larger than the socket's room, received in pieces.
+fn large(bytes: usize) {
+    let (one, mut other) = UnixStream::pair().unwrap();
+    let child = fork(|| {
+        // SAFETY: the reader's end, not used in this process.
+        unsafe { libc::close(other.as_raw_fd()) };
+        assert_eq!(write(one.as_raw_fd(), &vec![b'x'; bytes]), bytes as i64);
+    });
+    drop(one);
+    let mut buffer = vec![0; 10_000];
+    let mut sum = 0;
+    loop {
+        match other.read(&mut buffer).unwrap() {
+            0 => break,
+            got => sum += got,
+        }
+    }
+    say("bytes", sum);
+    reap(child);
+}
+
+fn tcp(messages: u32) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = listener.local_addr().unwrap();
+    let child = fork(|| {
+        let mut stream = TcpStream::connect(server).unwrap();
+        say("channel", format!("tcp:{}-{server}", stream.local_addr().unwrap()));
+        say("bytes", ask(&mut stream, messages));
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+        say("rest", rest.len());
+    });
+    let (mut stream, _) = listener.accept().unwrap();
+    answer(&mut stream);
+    stream.write_all(b"the last word").unwrap();
+    drop(stream);
+    say("child", child);
+    reap(child);
+}
+
+/// An end that moves to another process through a socket, and is used there.
+fn moved() {
+    let (carrier, far) = sockets(libc::SOCK_STREAM);
+    let (mut one, other) = UnixStream::pair().unwrap();
+    let child = fork(|| {
+        // SAFETY: the parent's ends, not used in this process.
+        unsafe {
+            libc::close(one.as_raw_fd());
+            libc::close(other.as_raw_fd());
+        }
+        let fd = super::pipes::receive(far.as_raw_fd());
+        write(fd, b"from elsewhere");
+    });
+    super::pipes::send(carrier.as_raw_fd(), other.as_raw_fd());
+    drop(other);
+    let mut buffer = [0; 100];
+    say("got", one.read(&mut buffer).unwrap());
+    say("child", child);
+    reap(child);
+}

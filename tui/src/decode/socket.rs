@@ -1,0 +1,376 @@
+//! Sockets: whose bytes are whose, and which two sockets are one channel.
+//!
+//! A socket is known by its inode, like any end of a channel; what goes from one to another is a [`flow::Flow`]. UNIX
+//! sockets know their peer by the kernel's address of it, which is there before anybody accepts; the two ends of a TCP
+//! connection have the same addresses the other way round.
+//!
+//! Invariants: an origin is exact or absent; a socket that somebody outside the trace may use gives none. Tested by the
+//! tables of [`flow`] and [`lane`], and by tui/tests/live_sockets.rs.
+
+mod address;
+mod flow;
+mod lane;
+mod life;
+mod transfer;
+
+use std::{collections::HashMap, net::SocketAddr};
+
+use ipcscope_common::{
+    descriptor::object,
+    sched,
+    socket::{self as wire, AF_INET, AF_INET6, AF_UNIX, Endpoint, whose},
+};
+use syscalls::Sysno;
+
+use super::{Decoder, descriptor::Key, outbox::Place};
+use crate::event::{ChannelId, ChannelType, FromUnknown, Kind, OpId};
+
+use flow::{Answer, Flow, Received, Sent};
+use lane::Lane;
+
+/// One end of a flow: the address of a UNIX `sock`, or a network namespace with own and other address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Name {
+    Sock(u64),
+    Inet(u32, SocketAddr, SocketAddr),
+}
+
+/// From one socket to another.
+type FlowKey = (Name, Name);
+
+/// A socket in the stream.
+#[derive(Debug)]
+pub struct Socket {
+    /// What its channel is called.
+    pub id: ChannelId,
+    /// Its mechanism.
+    pub mechanism: ChannelType,
+    /// Descriptors in the trace.
+    pub holders: u32,
+    /// Somebody outside the trace holds it, or may.
+    pub outside: bool,
+    /// Copies that messages took along and nobody in the trace has got yet.
+    pub on_the_way: u32,
+    /// Who holds it may move bytes in ways that are not followed.
+    pub unseen: bool,
+    name: Option<Name>,
+    peer: Option<Name>,
+    /// It was made in the trace.
+    born: bool,
+    /// The process that made or connected it.
+    maker: u32,
+    /// Calls cannot be told apart.
+    unsure: bool,
+    sends: Lane<(FlowKey, Sent)>,
+    receives: Lane<(FlowKey, (OpId, Received))>,
+}
+
+impl Socket {
+    /// Why nothing can be said of whose bytes are whose.
+    fn obstacle(&self) -> Option<FromUnknown> {
+        if self.outside {
+            Some(FromUnknown::External)
+        } else if self.unseen || self.unsure {
+            Some(FromUnknown::Overlap)
+        } else {
+            None
+        }
+    }
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    by_key: HashMap<Key, Socket>,
+    by_name: HashMap<Name, Key>,
+    flows: HashMap<FlowKey, Flow>,
+    /// UNIX sockets that datagrams can be sent to, by name.
+    bound: HashMap<String, Name>,
+    /// Addresses told of a thread's call before the call itself: when it was entered, own, other.
+    addresses: HashMap<u32, (u64, [Option<String>; 2])>,
+}
+
+/// What a socket is; `None`: none of ours.
+fn mechanism(end: &Endpoint) -> Option<ChannelType> {
+    match (end.family, end.kind, end.protocol) {
+        (AF_UNIX, wire::STREAM, _) => Some(ChannelType::UnixStream),
+        (AF_UNIX, wire::DGRAM, _) => Some(ChannelType::UnixDgram),
+        (AF_UNIX, wire::SEQPACKET, _) => Some(ChannelType::UnixSeqpacket),
+        (AF_INET | AF_INET6, wire::STREAM, IPPROTO_TCP) => Some(ChannelType::Tcp),
+        (AF_INET | AF_INET6, wire::DGRAM, IPPROTO_UDP) => Some(ChannelType::Udp),
+        _ => None,
+    }
+}
+
+const IPPROTO_TCP: u16 = 6;
+const IPPROTO_UDP: u16 = 17;
+
+/// The same by what a descriptor's record says.
+pub fn mechanism_of(object: u16) -> Option<ChannelType> {
+    let kind = object >> object::MECHANISM;
+    match (kind & object::INET != 0, kind & 15) {
+        (false, wire::STREAM) => Some(ChannelType::UnixStream),
+        (false, wire::DGRAM) => Some(ChannelType::UnixDgram),
+        (false, wire::SEQPACKET) => Some(ChannelType::UnixSeqpacket),
+        (true, wire::STREAM) => Some(ChannelType::Tcp),
+        (true, wire::DGRAM) => Some(ChannelType::Udp),
+        _ => None,
+    }
+}
+
+fn has_messages(mechanism: ChannelType) -> bool {
+    !matches!(mechanism, ChannelType::UnixStream | ChannelType::Tcp)
+}
+
+/// A socket's own name and its peer's.
+fn names(end: &Endpoint) -> (Name, Name) {
+    if end.family == AF_UNIX {
+        return (Name::Sock(end.sock), Name::Sock(end.peer));
+    }
+    let (local, remote) = address::of(end);
+    (Name::Inet(end.netns, local, remote), Name::Inet(end.netns, remote, local))
+}
+
+impl Sockets {
+    /// The socket with that inode.
+    pub fn get(&self, key: Key) -> Option<&Socket> {
+        self.by_key.get(&key)
+    }
+
+    /// The same, to change.
+    pub fn get_mut(&mut self, key: Key) -> Option<&mut Socket> {
+        self.by_key.get_mut(&key)
+    }
+
+    fn named(&self, name: Name) -> Option<&Socket> {
+        self.by_key.get(self.by_name.get(&name)?)
+    }
+
+    /// The socket with that inode, made up if it was not seen before. `peer`: the inode of its peer, or 0.
+    pub fn ensure(&mut self, key: Key, mechanism: ChannelType, peer: u64, outside: bool) -> &mut Socket {
+        let (dev, ino) = key;
+        let prefix = match mechanism {
+            ChannelType::Tcp => "tcp",
+            ChannelType::Udp => "udp",
+            _ => "unix",
+        };
+        // Of a pair the lower one; who has connected to whom is known only of those seen connecting.
+        let is_pair = peer != 0 && mechanism != ChannelType::UnixDgram;
+        let known = self.by_key.get(&(dev, peer)).filter(|_| is_pair).map(|peer| peer.id.clone());
+        let lower = if is_pair { ino.min(peer) } else { ino };
+        let id = || known.unwrap_or_else(|| ChannelId(format!("{prefix}:[{lower}]").into()));
+        self.by_key.entry(key).or_insert_with(|| Socket {
+            id: id(),
+            mechanism,
+            holders: 0,
+            outside,
+            on_the_way: 0,
+            unseen: false,
+            name: None,
+            peer: None,
+            born: false,
+            maker: 0,
+            unsure: false,
+            sends: Lane::default(),
+            receives: Lane::default(),
+        })
+    }
+
+    /// A socket is called so from now on.
+    fn call(&mut self, key: Key, name: Name, peer: Option<Name>) {
+        let Some(socket) = self.by_key.get_mut(&key) else { return };
+        socket.peer = peer.or(socket.peer);
+        if socket.name != Some(name) {
+            if let Some(before) = socket.name.replace(name) {
+                self.by_name.remove(&before);
+            }
+            self.by_name.insert(name, key);
+        }
+    }
+
+    /// Both directions between two sockets, new unless they are there already. `tag`: the connecting one's inode, or 0.
+    fn connect(&mut self, one: Name, other: Name, messages: bool, tag: u64) {
+        for key in [(one, other), (other, one)] {
+            let is_it = self.flows.get(&key).is_some_and(|flow| tag == 0 || flow.tag == tag);
+            if !is_it {
+                self.flows.insert(key, Flow::new(messages, tag, None));
+            }
+        }
+    }
+
+    /// A flow that may have been there before. `known`: its sender is in the trace.
+    fn flow(&mut self, key: FlowKey, messages: bool, known: bool, fresh: bool) -> &mut Flow {
+        let why = match (known, fresh) {
+            (true, true) => None,
+            (true, false) => Some(FromUnknown::BeforeStart),
+            (false, _) => Some(FromUnknown::External),
+        };
+        self.flows.entry(key).or_insert_with(|| Flow::new(messages, 0, why))
+    }
+
+    /// Answers what can be answered of a flow.
+    fn serve(&mut self, key: FlowKey, answers: &mut Vec<Answer>) {
+        let ends = [self.named(key.0), self.named(key.1)];
+        if ends.iter().flatten().any(|socket| socket.on_the_way > 0) {
+            // It may be on its way to somebody outside the trace; if somebody in it gets it, it was not.
+            return;
+        }
+        let obstacle = ends.iter().flatten().find_map(|socket| socket.obstacle());
+        let in_flight = ends[0].and_then(|socket| socket.sends.sole());
+        let Some(flow) = self.flows.get_mut(&key) else { return };
+        if let Some(why) = obstacle {
+            flow.lose(why, true);
+        }
+        flow.serve(in_flight, answers);
+    }
+
+    /// Nobody in the trace holds it any more.
+    fn remove(&mut self, key: Key, answers: &mut Vec<Answer>) {
+        let Some(name) = self.by_key.get(&key).map(|socket| socket.name) else { return };
+        let Some(name) = name else {
+            self.by_key.remove(&key);
+            return;
+        };
+        let touching: Vec<FlowKey> = self.flows.keys().filter(|(a, b)| *a == name || *b == name).copied().collect();
+        for flow in touching {
+            self.serve(flow, answers);
+            // What it has sent can still be received.
+            if flow.1 == name
+                && let Some(mut flow) = self.flows.remove(&flow)
+            {
+                flow.end(answers);
+            }
+        }
+        self.by_key.remove(&key);
+        if self.by_name.get(&name) == Some(&key) {
+            self.by_name.remove(&name);
+        }
+        self.bound.retain(|_, bound| *bound != name);
+    }
+}
+
+impl Decoder {
+    pub(super) fn socket_address(&mut self, record: &wire::SocketAddress) {
+        let bytes = record.bytes.get(..record.len as usize).unwrap_or(&record.bytes);
+        let addresses = &mut self.channels.sockets.addresses;
+        let told = addresses.entry(record.header.tid).or_insert((record.entered, [None, None]));
+        if told.0 != record.entered {
+            *told = (record.entered, [None, None]);
+        }
+        let [local, remote] = &mut told.1;
+        let place = if record.whose == whose::LOCAL { local } else { remote };
+        *place = address::name(bytes);
+    }
+
+    /// The addresses told of a call: own, other.
+    fn addresses(&mut self, tid: u32, entered: u64) -> [Option<String>; 2] {
+        let told = self.channels.sockets.addresses.remove(&tid).filter(|(time, _)| *time == entered);
+        told.map_or([None, None], |(_, addresses)| addresses)
+    }
+
+    /// A call on a shared socket begins; or, `before`, is the last one of the thread that was there before.
+    pub(super) fn socket_begin(&mut self, record: &wire::SocketBegin, before: bool) {
+        let header = &record.header;
+        if before && self.tasks.get(header.tid).is_none_or(|thread| thread.last_entered >= record.entered) {
+            return;
+        }
+        let op = self.tasks.op(header.tid, header.tgid, record.entered);
+        let Some(socket) = self.channels.sockets.get_mut((record.dev, record.ino)) else { return };
+        if record.sends == 0 {
+            socket.receives.enter(op, header.tgid);
+        } else {
+            socket.sends.enter(op, header.tgid);
+        }
+    }
+
+    /// A thread fell asleep in a call on a socket: the call is in flight, whenever it may return.
+    pub(super) fn socket_blocked(&mut self, block: &sched::Block, op: OpId) {
+        use Sysno::{sendfile, sendmsg, sendto, write, writev};
+        let call = usize::try_from(block.nr).ok().and_then(Sysno::new);
+        if !matches!(call, Some(write | writev | sendto | sendmsg | sendfile)) {
+            return;
+        }
+        let Some(socket) = self.channels.sockets.get_mut((block.dev, block.ino)) else { return };
+        socket.sends.enter(op, block.switch.header.tgid);
+        if let Some(flow) = socket.name.zip(socket.peer) {
+            self.serve_flows(&[flow]);
+        }
+    }
+
+    fn serve_flows(&mut self, flows: &[FlowKey]) {
+        let mut answers = Vec::new();
+        for flow in flows {
+            self.channels.sockets.serve(*flow, &mut answers);
+        }
+        self.answer_sockets(answers);
+    }
+
+    /// An end that was on its way has come to somebody in the trace.
+    pub(super) fn socket_passed(&mut self, key: Key) {
+        let Some(socket) = self.channels.sockets.get_mut(key) else { return };
+        socket.on_the_way = socket.on_the_way.saturating_sub(1);
+        if let Some((own, peer)) = socket.name.zip(socket.peer) {
+            self.serve_flows(&[(own, peer), (peer, own)]);
+        }
+    }
+
+    fn answer_sockets(&mut self, answers: Vec<Answer>) {
+        for Answer { place, of } in answers {
+            self.complete_receive(place, of);
+        }
+    }
+
+    fn complete_receive(
+        &mut self,
+        place: Place,
+        of: Result<(Vec<crate::event::Origin>, Option<u64>, u64), FromUnknown>,
+    ) {
+        self.outbox.complete(place, |event| {
+            let Kind::Recv(transfer) = &mut event.kind else { return };
+            match of {
+                Ok((from, offset, cut)) => {
+                    transfer.from = Some(from);
+                    transfer.offset = offset;
+                    transfer.discarded = (cut > 0).then_some(cut);
+                }
+                Err(why) => transfer.from_unknown = Some(why),
+            }
+        });
+    }
+
+    /// A socket that nobody in the trace holds any more is forgotten.
+    pub(super) fn sweep_socket(&mut self, key: Key) {
+        if self.channels.sockets.get(key).is_none_or(|socket| socket.holders > 0 || socket.on_the_way > 0) {
+            return;
+        }
+        if let Some(Name::Sock(address)) = self.channels.sockets.get(key).and_then(|socket| socket.name) {
+            self.channels.forget(address);
+        }
+        let mut answers = Vec::new();
+        self.channels.sockets.remove(key, &mut answers);
+        self.answer_sockets(answers);
+    }
+
+    /// Records are missing: what is in flight or on the way is unknown.
+    pub(super) fn sockets_lost(&mut self) {
+        let sockets = &mut self.channels.sockets;
+        for socket in sockets.by_key.values_mut() {
+            socket.sends.lose();
+            socket.receives.lose();
+        }
+        let flows: Vec<FlowKey> = sockets.flows.keys().copied().collect();
+        for flow in sockets.flows.values_mut() {
+            flow.lose(FromUnknown::Lost, false);
+        }
+        self.serve_flows(&flows);
+    }
+
+    /// The trace is over.
+    pub(super) fn finish_sockets(&mut self) {
+        let mut answers = Vec::new();
+        for (_, mut flow) in self.channels.sockets.flows.drain() {
+            flow.end(&mut answers);
+        }
+        self.answer_sockets(answers);
+    }
+}

@@ -1,0 +1,251 @@
+//! The sends and receives that calls on sockets are.
+
+use ipcscope_common::socket::{self as wire, flag};
+
+use super::super::{Decoder, descriptor::Key, names as words};
+use super::{
+    FlowKey, Name,
+    flow::{Received, Sent},
+    has_messages, mechanism, names,
+};
+use crate::event::{Call, ChannelId, ChannelType, Kind, OpId, Task, Transfer};
+
+/// `TCP_CLOSE`.
+const CLOSED: u16 = 7;
+/// ns within which a socket's queue is looked at after the call returned.
+const SLACK: u64 = 100_000;
+
+impl Decoder {
+    /// A call that moves bytes through a socket returned.
+    pub(in crate::decode) fn socket_call(&mut self, record: &wire::SocketCall, payload: &[u8]) {
+        let header = &record.header;
+        let key = (record.end.dev, record.end.ino);
+        let known = self.channels.sockets.get(key).map(|socket| socket.mechanism);
+        let Some(mechanism) = mechanism(&record.end).or(known) else { return };
+        let task = Task { pid: header.tgid, tid: header.tid };
+        let op = self.tasks.op(task.tid, task.pid, record.entered);
+        if let Some(thread) = self.tasks.get_mut(task.tid) {
+            thread.last_entered = record.entered;
+        }
+        let given =
+            if record.flags & flag::ADDRESSED != 0 { self.addresses(task.tid, record.entered) } else { [None, None] };
+        let follows = self.follows();
+        let outside = !follows || self.channels.is_outside(key);
+        let (mut own, mut peer) = names(&record.end);
+        let sockets = &mut self.channels.sockets;
+        let socket = sockets.ensure(key, mechanism, record.end.peer_ino, outside);
+        socket.outside |= outside;
+        socket.unsure |= record.flags & (flag::UNSURE | flag::OUT_OF_BAND) != 0;
+        if matches!(own, Name::Inet(..))
+            && record.end.state == CLOSED
+            && let Some((name, other)) = socket.name.zip(socket.peer)
+        {
+            // What is received last comes from a connection that is over and has lost its port.
+            (own, peer) = (name, other);
+        } else if record.end.sock != 0 {
+            sockets.call(key, own, Some(peer));
+        }
+        let count = record.index >> 16;
+        let index = record.index & 0xffff;
+        let (first, last) = (index == 0, index + 1 >= count);
+        let mut call = self.socket_call_of(record, op, task);
+        if !first {
+            call.blocked_ns = None;
+        }
+        if record.flags & flag::SEND != 0 {
+            self.socket_send(record, payload, call, (task, key, mechanism), (own, peer), given, last);
+        } else {
+            self.socket_receive(record, payload, call, (task, key, mechanism), (own, peer), last);
+        }
+    }
+
+    fn socket_call_of(&mut self, record: &wire::SocketCall, op: OpId, task: Task) -> Call {
+        let time = record.header.time;
+        Call {
+            op,
+            syscall: words::syscall(record.nr),
+            took_ns: time.saturating_sub(record.entered),
+            blocked_ns: self.blocked_ns(task.tid, record.entered, time),
+            restarts: 0,
+            interrupted_by: Vec::new(),
+            via: None,
+            unfinished: false,
+        }
+    }
+
+    fn socket_transfer(
+        record: &wire::SocketCall,
+        payload: &[u8],
+        call: Call,
+        channel: ChannelId,
+        mechanism: ChannelType,
+    ) -> Transfer {
+        let mut transfer = Transfer::new(channel, mechanism, Some(record.fd), call);
+        transfer.requested = (record.requested != u64::MAX).then_some(record.requested);
+        transfer.nonblocking = record.flags & flag::NONBLOCK != 0;
+        if record.ret >= 0 {
+            // With MSG_TRUNC it is the message's length, which may be more than there was room for.
+            transfer.bytes = Some((record.ret as u64).min(record.requested));
+        } else {
+            transfer.error = Some(words::errno(-record.ret as i32));
+        }
+        transfer.payload = (!payload.is_empty()).then(|| payload.to_vec());
+        transfer.peek = record.flags & flag::PEEK != 0;
+        transfer
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what the call's record says, taken apart once")]
+    fn socket_send(
+        &mut self,
+        record: &wire::SocketCall,
+        payload: &[u8],
+        call: Call,
+        (task, key, mechanism): (Task, Key, ChannelType),
+        (own, peer): (Name, Name),
+        [_, given]: [Option<String>; 2],
+        last: bool,
+    ) {
+        let time = record.header.time;
+        let (op, messages) = (call.op, has_messages(mechanism));
+        let sockets = &mut self.channels.sockets;
+        let by_address = given.is_some() && mechanism == ChannelType::UnixDgram;
+        let to = if by_address { given.as_ref().and_then(|name| sockets.bound.get(name).copied()) } else { Some(peer) };
+        let own_id = sockets.get(key).map(|socket| socket.id.clone());
+        let receiver = to.and_then(|to| sockets.named(to)).map(|socket| socket.id.clone());
+        let id = match mechanism {
+            ChannelType::Udp => Some(super::life::udp(given.as_deref(), &record.end)),
+            ChannelType::UnixDgram => receiver.or(own_id),
+            _ => own_id,
+        };
+        let Some(id) = id else { return };
+        let mut transfer = Self::socket_transfer(record, payload, call, id, mechanism);
+        transfer.to = given;
+        let moved = record.ret > 0 || messages && record.ret == 0;
+        let mut touched: Vec<FlowKey> = Vec::new();
+        let mut item = None;
+        if moved && mechanism != ChannelType::Udp {
+            if let Some(to) = to {
+                let flow = (own, to);
+                // A datagram socket's first message to another, if that one is new.
+                let fresh = mechanism == ChannelType::UnixDgram && sockets.get(key).is_some_and(|socket| socket.born);
+                sockets.flow(flow, messages, true, fresh);
+                item = Some((flow, Sent { op, pid: task.pid, bytes: record.ret as u64, entered: record.entered }));
+            } else if let Some(socket) = sockets.get_mut(key) {
+                // To a name that nobody in the trace has taken: what else it sends cannot be told from it.
+                socket.unsure = true;
+            }
+        }
+        let cluster = sockets.get_mut(key).map(|socket| socket.sends.exit(op, item, last)).unwrap_or_default();
+        for (flow, _) in &cluster {
+            if touched.contains(flow) {
+                continue;
+            }
+            touched.push(*flow);
+            let sends: Vec<Sent> = cluster.iter().filter(|(other, _)| other == flow).map(|(_, sent)| *sent).collect();
+            let Some(flow) = sockets.flows.get_mut(flow) else { continue };
+            if sends.iter().all(|sent| sent.op == op) {
+                // Messages of one call come one after the other.
+                for sent in sends {
+                    transfer.offset = flow.sent(time, &[sent]).filter(|_| !messages);
+                }
+            } else {
+                flow.sent(time, &sends);
+            }
+        }
+        if !is_restart(record.ret) {
+            self.push(time, task, Kind::Send(transfer));
+        }
+        self.serve_flows(&touched);
+    }
+
+    fn socket_receive(
+        &mut self,
+        record: &wire::SocketCall,
+        payload: &[u8],
+        call: Call,
+        (task, key, mechanism): (Task, Key, ChannelType),
+        (own, peer): (Name, Name),
+        last: bool,
+    ) {
+        let time = record.header.time;
+        let (op, messages) = (call.op, has_messages(mechanism));
+        let has_sender = record.flags & flag::SENDER != 0;
+        let sockets = &mut self.channels.sockets;
+        let id = match mechanism {
+            ChannelType::Udp => Some(super::life::udp_local(&record.end)),
+            _ => sockets.get(key).map(|socket| socket.id.clone()),
+        };
+        let Some(id) = id else { return };
+        let mut transfer = Self::socket_transfer(record, payload, call, id, mechanism);
+        let got = record.ret > 0 || messages && record.ret == 0 && (has_sender || mechanism == ChannelType::Udp);
+        transfer.eof = record.ret == 0 && !got && record.requested != 0;
+        let (from, from_ino) = match mechanism {
+            ChannelType::UnixDgram => (has_sender.then_some(Name::Sock(record.sender)), record.sender_ino),
+            ChannelType::Udp => (None, 0),
+            _ => (Some(peer), record.end.peer_ino),
+        };
+        let bytes = transfer.bytes.unwrap_or(0);
+        let peek = transfer.peek;
+        let mut touched: Vec<FlowKey> = Vec::new();
+        let mut item = None;
+        let event = self.event(time, task, Kind::Recv(transfer));
+        let sockets = &mut self.channels.sockets;
+        match from.filter(|_| got) {
+            Some(from) => {
+                let flow = (from, own);
+                let known = sockets.named(from).is_some() || sockets.get((key.0, from_ino)).is_some();
+                let fresh =
+                    mechanism == ChannelType::UnixDgram && sockets.named(from).is_some_and(|socket| socket.born);
+                sockets.flow(flow, messages, known, fresh);
+                item = Some((flow, (op, Received { place: self.outbox.hold(event), bytes, peek })));
+            }
+            None if is_restart(record.ret) => {}
+            None => {
+                let mut event = event;
+                if let Kind::Recv(transfer) = &mut event.kind
+                    && got
+                {
+                    transfer.from_unknown = Some(crate::event::FromUnknown::Overlap);
+                }
+                self.outbox.push(event);
+            }
+        }
+        let Some(socket) = sockets.get_mut(key) else { return };
+        let cluster = socket.receives.exit(op, item, last);
+        let idle = socket.receives.is_idle();
+        for (flow, _) in &cluster {
+            if !touched.contains(flow) {
+                touched.push(*flow);
+                let of_it: Vec<_> = cluster.iter().filter(|(other, _)| other == flow).map(|(_, item)| *item).collect();
+                let Some(flow) = sockets.flows.get_mut(flow) else { continue };
+                if of_it.iter().all(|(by, _)| *by == op) {
+                    for (_, received) in of_it {
+                        flow.received(vec![received]);
+                    }
+                } else {
+                    flow.received(of_it.into_iter().map(|(_, received)| received).collect());
+                }
+            }
+        }
+        self.serve_flows(&touched);
+        // EAGAIN: it was empty meanwhile; nothing queued: it is empty now.
+        let empty = match record.ret {
+            -11 => Some((record.entered, time)),
+            0.. if record.queued == 0 => Some((time, time + SLACK)),
+            _ => None,
+        };
+        if let Some((from, to)) = empty.filter(|_| idle && matches!(own, Name::Sock(_)) && record.end.sock != 0) {
+            touched.push((peer, own));
+            for key in &touched {
+                if let Some(flow) = self.channels.sockets.flows.get_mut(key) {
+                    flow.empty(from, to);
+                }
+            }
+        }
+    }
+}
+
+/// The call will go on or fail: it is told then.
+fn is_restart(ret: i64) -> bool {
+    (-516..=-512).contains(&ret)
+}
