@@ -31,13 +31,16 @@ impl World {
             return;
         }
         let end = change.end.or_else(|| self.end_of_origin(key, change));
-        let change_time = self.now;
+        let now = self.now;
         let channel = self.channel_mut(&change.channel, change.mechanism);
         channel.capacity = change.capacity.or(channel.capacity);
         channel.slots = change.slots.or(channel.slots);
-        if change.event == ChannelChange::Removed && channel.holders.is_empty() {
+        if change.event == ChannelChange::Removed && channel.holders.is_empty() && channel.gone.is_none() {
             // What has no descriptors, a System V queue, goes with its removal.
-            channel.gone = channel.gone.or(Some(change_time));
+            channel.gone = Some(now);
+            let born = channel.born;
+            self.unheld.remove(&(born, change.channel.clone()));
+            self.unheld.insert((now, change.channel.clone()));
         }
         match (change.event, change.fds, change.fd) {
             (ChannelChange::Created, Some([read, write]), _) => {
