@@ -37,10 +37,10 @@ impl World {
         channel.slots = change.slots.or(channel.slots);
         if change.event == ChannelChange::Removed && channel.holders.is_empty() && channel.gone.is_none() {
             // What has no descriptors, a System V queue, goes with its removal.
-            channel.gone = Some(now);
-            let born = channel.born;
+            let born = channel.gone.replace(now).unwrap_or(channel.born);
             self.unheld.remove(&(born, change.channel.clone()));
             self.unheld.insert((now, change.channel.clone()));
+            return;
         }
         match (change.event, change.fds, change.fd) {
             (ChannelChange::Created, Some([read, write]), _) => {
