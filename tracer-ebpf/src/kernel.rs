@@ -9,7 +9,11 @@ use aya_ebpf::{
     helpers::{bpf_probe_read_user, generated},
 };
 use core::{ffi::c_void, mem::MaybeUninit};
-use ipcscope_common::{call::NUMBERS, offsets::Offsets, settings::{Settings, Sites}};
+use ipcscope_common::{
+    call::NUMBERS,
+    offsets::Offsets,
+    settings::{Settings, Sites},
+};
 
 /// Places of the fields, set by user space before loading.
 #[unsafe(no_mangle)]

@@ -18,7 +18,7 @@ use ipcscope_common::{call::class, descriptor::object};
 
 pub use ipcscope_common::call::family::{COUNT, NONE, PIPE_AND_SOCKET, QUEUE, SOCKET};
 
-use super::{call, pipe, queue, socket};
+use super::{pipe, queue, socket};
 use crate::{
     kernel::{Ptr, current, setting},
     task::{Task, traced},

@@ -10,5 +10,5 @@ pub mod queue;
 pub mod sched;
 pub mod seed;
 pub mod signal;
-pub mod waits;
 pub mod socket;
+pub mod waits;

@@ -78,7 +78,14 @@ const UNSURE: u8 = 4;
 
 /// In a call on a socket: which one, and who else uses it.
 #[inline(always)]
-pub fn begin(task: &mut Task, me: Ptr, regs: Ptr) {
+pub fn begin(me: Ptr, regs: Ptr) {
+    if let Some(task) = traced(me) {
+        enter(task, me, regs);
+    }
+}
+
+#[inline(always)]
+fn enter(task: &mut Task, me: Ptr, regs: Ptr) {
     if let Some(senders) = with_senders(me) {
         senders.count = 0;
     }
@@ -224,7 +231,15 @@ fn inode_of(sock: u64) -> u64 {
 
 /// A call on a socket returned.
 #[inline(always)]
-pub fn finish(task: &mut Task, me: Ptr, regs: Ptr) {
+pub fn finish(me: Ptr, regs: Ptr) {
+    if let Some(task) = traced(me) {
+        exit(task, me, regs);
+        call::leave(task, me);
+    }
+}
+
+#[inline(always)]
+fn exit(task: &mut Task, me: Ptr, regs: Ptr) {
     let ret = task.ret;
     if call::interrupted(ret) || task.watched != 0 {
         call::end(task, regs, task.nr, ret, task.returned);

@@ -167,7 +167,10 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused() {
         for (text, part) in [
-            ("pipes", "unknown name \"pipes\": there are signal, pipe, fifo, sysv-mq, unix, inet, sched, process and all"),
+            (
+                "pipes",
+                "unknown name \"pipes\": there are signal, pipe, fifo, sysv-mq, unix, inet, sched, process and all",
+            ),
             ("", "unknown name \"\""),
             ("pipe,,fifo", "unknown name \"\""),
             ("pipe,!pipe", "nothing is left"),
