@@ -161,7 +161,7 @@ fn a_descriptor_s_reader_consumes_in_its_order() {
 }
 
 /// Of so many runs one has to agree: the accounts are compared with a clock, which a busy machine holds up.
-const RUNS: usize = 3;
+const RUNS: usize = 8;
 
 #[test]
 #[ignore = "root"]

@@ -204,10 +204,14 @@ impl Probes {
         Ok(Self { links, ebpf, btf, hooks })
     }
 
-    /// Descriptors of the programs that are loaded, without those that tell of messages: messages are not made in
-    /// interrupts, where these are skipped now and then.
+    /// Descriptors of the programs that are loaded, without those that the kernel may skip where they have nothing to
+    /// tell: messages are not made in interrupts, and the lock of the ring buffer, which a program that tells of a
+    /// contended lock may itself have to wait for, is no pipe's mutex.
     pub fn programs(&self) -> Result<Vec<OwnedFd>, ProbeError> {
-        let counted = self.ebpf.programs().filter(|(name, _)| QUEUES.iter().all(|(message, _)| message != name));
+        let counted = self.ebpf.programs().filter(|(name, _)| {
+            let skipped = QUEUES.iter().chain(CONTENTION);
+            skipped.copied().all(|(skipped, _)| skipped != *name)
+        });
         let loaded = counted.filter_map(|(_, program)| program.fd().ok());
         let owned = loaded.map(|fd| fd.as_fd().try_clone_to_owned());
         owned.collect::<Result<_, _>>().map_err(ProbeError::Descriptor)
