@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::{BufferSize, FamilySet, Pids, units::duration};
-use crate::analyze::Filter;
+use crate::{analyze::Filter, export::Format};
 
 /// Makes inter-process communication on Linux visible
 ///
@@ -131,14 +131,6 @@ Exit status: 0 if all rules hold, 3 if one is broken, 1 if the rules cannot be r
     Check(CheckArgs),
     /// Write a recording down for other tools: diagrams, tables, time lines
     #[command(after_help = "\
-Formats:
-  perfetto  threads with their states, messages and signals as arrows: open it in ui.perfetto.dev
-  mermaid   a sequence diagram as text, for Markdown
-  dot       processes and channels as a graph, for Graphviz
-  svg       the sequence diagram as a picture
-  html      sequence diagram, states over time and events in one page that needs no network
-  csv       a row for each event
-
 Examples:
   ipcscope export run.ipcs --to html -o run.html
   ipcscope export run.ipcs --to dot | dot -Tsvg > run.svg
@@ -388,25 +380,13 @@ pub struct ExportArgs {
     pub file: PathBuf,
     /// For what
     #[arg(long, value_name = "FORMAT", value_enum)]
-    pub to: ExportFormat,
+    pub to: Format,
     /// Write to this file; - is standard output, which is also the default
     #[arg(short, long, value_name = "OUT")]
     pub output: Option<PathBuf>,
     /// Take only events that match (see `print`)
     #[arg(long, value_name = "EXPR", value_parser = filter)]
     pub filter: Option<Filter>,
-}
-
-/// `--to`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the help of `export` tells what they are")]
-pub enum ExportFormat {
-    Perfetto,
-    Mermaid,
-    Dot,
-    Svg,
-    Html,
-    Csv,
 }
 
 /// `diagnose`.

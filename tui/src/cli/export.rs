@@ -5,14 +5,10 @@ use std::{
     path::Path,
 };
 
-use super::{
-    args::{ExportArgs, ExportFormat},
-    diagnose::note,
-    setup,
-};
+use super::{args::ExportArgs, diagnose::note, setup};
 use crate::{
     event::{Event, Nanos},
-    export::{Exporter, Format},
+    export::Exporter,
     source::recording::{Item, Recording},
     sys::outcome::Outcome,
 };
@@ -25,16 +21,8 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<Outcome> {
         Some(path) if path == Path::new("-") => Box::new(io::stdout().lock()),
         Some(path) => Box::new(setup::sink(path)?),
     };
-    let format = match args.to {
-        ExportFormat::Perfetto => Format::Perfetto,
-        ExportFormat::Mermaid => Format::Mermaid,
-        ExportFormat::Dot => Format::Dot,
-        ExportFormat::Svg => Format::Svg,
-        ExportFormat::Html => Format::Html,
-        ExportFormat::Csv => Format::Csv,
-    };
     let filter = args.filter.clone().unwrap_or_default();
-    let mut exporter = Exporter::new(format, recording.header(), filter, BufWriter::new(out))?;
+    let mut exporter = Exporter::new(args.to, recording.header(), filter, BufWriter::new(out))?;
     let mut events: Vec<Event> = Vec::new();
     while let Some(item) = recording.next_item(&mut events)? {
         if let Item::Events = item {

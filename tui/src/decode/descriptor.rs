@@ -349,17 +349,7 @@ impl Decoder {
 
     fn plain_call(&mut self, record: &wire::Descriptor, task: Task) -> Call {
         let op = self.tasks.op(task.tid, task.pid, record.entered);
-        let blocked_ns = self.blocked_ns(task.tid, record.entered, record.header.time);
-        Call {
-            op,
-            syscall: names::syscall(record.nr),
-            took_ns: record.header.time.saturating_sub(record.entered),
-            blocked_ns,
-            restarts: 0,
-            interrupted_by: Vec::new(),
-            via: None,
-            unfinished: false,
-        }
+        self.call(task, op, record.nr, (record.entered, record.header.time))
     }
 
     fn resized(&mut self, record: &wire::Descriptor, task: Task, held: Held) {

@@ -6,6 +6,7 @@
 //! Invariants: nothing here opens a file or makes a system call; arbitrary input never panics; an edge is exact or absent.
 //! Each module carries its own tests.
 
+mod call;
 mod descriptor;
 mod names;
 mod numbers;

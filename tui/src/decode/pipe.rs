@@ -21,6 +21,7 @@ pub use openers::Verdict;
 
 use super::{
     Decoder,
+    call::On,
     descriptor::Key,
     outbox::Place,
     pipe_order::{CallId, Method, PipeOrder, Position, Resolved, Sample, Side, Why},
@@ -120,9 +121,11 @@ impl Decoder {
 
     pub(super) fn pipe_sample(&mut self, record: &wire::PipeSample) {
         let header = &record.header;
-        self.tasks.resume(header.tid, record.entered, |interrupted| {
-            interrupted.record.is_some_and(|call| (call.dev, call.ino) == (record.dev, record.ino))
-        });
+        self.tasks.resume(
+            header.tid,
+            record.entered,
+            |interrupted| matches!(&interrupted.on, On::Pipe(call) if (call.dev, call.ino) == (record.dev, record.ino)),
+        );
         let op = self.tasks.op(header.tid, header.tgid, record.entered);
         if let Some(thread) = self.tasks.get_mut(header.tid) {
             thread.address = record.task;
@@ -252,7 +255,7 @@ impl Decoder {
             }
         }
         if (-516..=-512).contains(&record.ret) {
-            self.interrupted_call(record, op);
+            self.call_interrupted(header.tid, op, record.entered, (record.nr, record.ret), On::Pipe(*record));
         } else {
             self.transfer(record, payload, op, task);
             if unplaced {

@@ -16,7 +16,7 @@ use syscalls::Sysno;
 
 use crate::event::{Call, ChannelChange, ChannelEvent, ChannelId, ChannelType, Kind, Task};
 
-use super::{Decoder, names, tasks::Interrupted};
+use super::{Decoder, call::On, names};
 use messages::Messages;
 
 /// Commands of msgctl(2).
@@ -82,7 +82,7 @@ impl Decoder {
             self.queues.messages.made(record.address, header.time, None);
             return;
         }
-        self.tasks.resume(header.tid, record.entered, |interrupted| interrupted.queue.is_some());
+        self.tasks.resume(header.tid, record.entered, |interrupted| matches!(interrupted.on, On::Queue(_)));
         let op = self.tasks.op(header.tid, header.tgid, record.entered);
         self.queues.messages.made(record.address, header.time, Some((op, header.tgid)));
     }
@@ -137,17 +137,8 @@ impl Decoder {
     }
 
     fn queue_call_of(&mut self, record: &wire::QueueCall, task: Task) -> Call {
-        let entered = record.entered;
-        Call {
-            op: self.tasks.op(task.tid, task.pid, entered),
-            syscall: names::syscall(record.nr),
-            took_ns: record.header.time.saturating_sub(entered),
-            blocked_ns: self.blocked_ns(task.tid, entered, record.header.time),
-            restarts: 0,
-            interrupted_by: Vec::new(),
-            via: None,
-            unfinished: false,
-        }
+        let op = self.tasks.op(task.tid, task.pid, record.entered);
+        self.call(task, op, record.nr, (record.entered, record.header.time))
     }
 
     /// msgget(2).
@@ -193,11 +184,5 @@ impl Decoder {
     /// Records are missing, from a moment on or up to one.
     pub(super) fn queues_lost(&mut self, over: bool) {
         self.queues.messages.lost(over);
-    }
-
-    /// The call of an interrupted thread that is on a queue.
-    pub(super) fn queue_of_interrupted(&self, interrupted: &Interrupted) -> Option<ChannelId> {
-        let record = interrupted.queue.as_ref()?;
-        self.queues.name(record.namespace, record.id)
     }
 }

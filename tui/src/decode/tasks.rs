@@ -7,6 +7,7 @@ use ipcscope_common::sched::Wait;
 use crate::event::{Comm, OpId, Task, ThreadState};
 
 use super::{
+    call::On,
     outbox::Place,
     signal::{Frame, Pending},
 };
@@ -84,10 +85,8 @@ pub struct Interrupted {
     pub restarts: u32,
     /// Who interrupted it.
     pub by: Vec<crate::event::SignalId>,
-    /// Its record, if it is a call on a pipe.
-    pub record: Option<ipcscope_common::pipe::PipeCall>,
-    /// Its record, if it is a call on a message queue.
-    pub queue: Option<Box<ipcscope_common::queue::QueueCall>>,
+    /// What it is on.
+    pub on: On,
     /// A handler runs, and with it is decided whether the call fails or goes on.
     pub decided: bool,
     /// It fails.

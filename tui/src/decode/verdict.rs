@@ -14,7 +14,7 @@ use syscalls::Sysno;
 
 use crate::event::{Interrupted as InterruptedCall, SignalId, Task, Verdict};
 
-use super::{Decoder, names, tasks::Interrupted};
+use super::{Decoder, call::On, names, tasks::Interrupted};
 
 const EINTR: i64 = -4;
 const ERESTARTSYS: i64 = -512;
@@ -80,10 +80,8 @@ impl Decoder {
             call.decided = is_handler;
             let verdict = table(call.ret, is_handler, record.sa_flags);
             let call = call.clone();
-            let (op, nr, channel) = (call.op, call.nr, call.record);
-            let channel = channel.map(|record| self.channels.name(record.dev, record.ino));
-            let channel = channel.or_else(|| self.queue_of_interrupted(&call));
-            return (Some(InterruptedCall { op: Some(op), syscall: names::syscall(nr), channel }), verdict);
+            let channel = self.channel_of_interrupted(&call.on);
+            return (Some(InterruptedCall { op: Some(call.op), syscall: names::syscall(call.nr), channel }), verdict);
         }
         // It returned what it had done so far.
         let transfer = thread.last_transfer.filter(|(_, nr, _, ret)| *nr == record.nr && *ret == record.ax);
@@ -147,8 +145,7 @@ impl Decoder {
                 ret: record.ret,
                 restarts: 0,
                 by: Vec::new(),
-                record: None,
-                queue: None,
+                on: On::Nothing,
                 decided: false,
                 failed: false,
             },
@@ -158,7 +155,7 @@ impl Decoder {
     /// Records are missing: what was expected may have happened unseen.
     pub(super) fn calls_lost(&mut self) {
         for thread in self.tasks.all_mut() {
-            thread.interrupted = thread.interrupted.take().filter(|call| call.record.is_some() || call.queue.is_some());
+            thread.interrupted = thread.interrupted.take().filter(|call| !matches!(call.on, On::Nothing));
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// What can be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// Tracks and flows for ui.perfetto.dev (the Trace Event format).
     Perfetto,

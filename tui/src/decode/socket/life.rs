@@ -8,7 +8,7 @@ use super::super::{
     names as words,
 };
 use super::{Name, address, has_messages, mechanism, names};
-use crate::event::{Call, ChannelChange, ChannelEvent, ChannelId, ChannelType, End, Kind, PeerPid, Task};
+use crate::event::{ChannelChange, ChannelEvent, ChannelId, ChannelType, End, Kind, PeerPid, Task};
 
 /// What a UDP socket that receives is called.
 pub(super) fn udp_local(end: &Endpoint) -> ChannelId {
@@ -120,7 +120,7 @@ impl Decoder {
             _ => ChannelChange::Shutdown,
         };
         let op = self.tasks.op(task.tid, task.pid, record.entered);
-        let blocked_ns = self.blocked_ns(task.tid, record.entered, time);
+        let call = self.call(task, op, record.nr, (record.entered, time));
         let sockets = &self.channels.sockets;
         let Some(socket) = sockets.get(key) else { return };
         let mut told = ChannelEvent::new(socket.id.clone(), mechanism, event);
@@ -159,16 +159,7 @@ impl Decoder {
             _ => {}
         }
         told.error = (record.ret < 0).then(|| words::errno(-record.ret as i32));
-        told.call = Some(Call {
-            op,
-            syscall: words::syscall(record.nr),
-            took_ns: time.saturating_sub(record.entered),
-            blocked_ns,
-            restarts: 0,
-            interrupted_by: Vec::new(),
-            via: None,
-            unfinished: false,
-        });
+        told.call = Some(call);
         self.push(time, task, Kind::Channel(told));
     }
 }

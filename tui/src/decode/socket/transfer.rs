@@ -8,7 +8,7 @@ use super::{
     flow::{Received, Sent},
     has_messages, mechanism, names,
 };
-use crate::event::{Call, ChannelId, ChannelType, Kind, OpId, Task, Transfer};
+use crate::event::{Call, ChannelId, ChannelType, Kind, Task, Transfer};
 
 /// `TCP_CLOSE`.
 const CLOSED: u16 = 7;
@@ -48,7 +48,7 @@ impl Decoder {
         let count = record.index >> 16;
         let index = record.index & 0xffff;
         let (first, last) = (index == 0, index + 1 >= count);
-        let mut call = self.socket_call_of(record, op, task);
+        let mut call = self.call(task, op, record.nr, (record.entered, record.header.time));
         if !first {
             call.blocked_ns = None;
         }
@@ -56,20 +56,6 @@ impl Decoder {
             self.socket_send(record, payload, call, (task, key, mechanism), (own, peer), given, last);
         } else {
             self.socket_receive(record, payload, call, (task, key, mechanism), (own, peer), last);
-        }
-    }
-
-    fn socket_call_of(&mut self, record: &wire::SocketCall, op: OpId, task: Task) -> Call {
-        let time = record.header.time;
-        Call {
-            op,
-            syscall: words::syscall(record.nr),
-            took_ns: time.saturating_sub(record.entered),
-            blocked_ns: self.blocked_ns(task.tid, record.entered, time),
-            restarts: 0,
-            interrupted_by: Vec::new(),
-            via: None,
-            unfinished: false,
         }
     }
 
