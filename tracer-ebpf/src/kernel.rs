@@ -8,7 +8,11 @@ use aya_ebpf::{
     bindings::task_struct,
     helpers::{bpf_probe_read_user, generated},
 };
-use core::{ffi::c_void, mem::MaybeUninit};
+use core::{
+    ffi::c_void,
+    intrinsics::{AtomicOrdering, atomic_xchg},
+    mem::MaybeUninit,
+};
 use ipcscope_common::{
     call::NUMBERS,
     offsets::Offsets,
@@ -240,4 +244,31 @@ pub fn namespaced_tid(task: Ptr) -> u32 {
     let level: u32 = peek(pid + offset!(pid_level) as u64);
     // struct upid { int nr; struct pid_namespace *ns; }: 16 bytes each.
     peek(pid + offset!(pid_numbers) as u64 + (level as u64 & 31) * 16 + offset!(upid_nr) as u64)
+}
+
+/// Puts a value in its place, at once for all CPUs; gives the one before.
+#[inline(always)]
+pub fn exchange(place: &mut u64, value: u64) -> u64 {
+    // SAFETY: an aligned place that lives as long as the program runs.
+    unsafe { atomic_xchg::<u64, { AtomicOrdering::SeqCst }>(place, value) }
+}
+
+/// The length of a vector of buffers; `u64::MAX` if there are more than `MOST`, or they cannot be read.
+#[inline(always)]
+pub fn vector_len<const MOST: u64>(vector: u64, count: u64) -> u64 {
+    if count > MOST {
+        return u64::MAX;
+    }
+    let mut sum = 0;
+    for i in steps::<MOST>() {
+        if i >= count {
+            break;
+        }
+        // struct iovec { base, len }.
+        match peek_user::<u64>(vector + i * 16 + 8) {
+            Some(len) => sum += len,
+            None => return u64::MAX,
+        }
+    }
+    sum
 }
