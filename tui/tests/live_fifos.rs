@@ -22,14 +22,25 @@ fn fifo(name: &str) -> (Scratch, String, String) {
 
 /// Every receive has the bytes of the sends that it names, and none is unknown.
 fn bytes_agree(trace: &Trace, channel: &str) {
+    let unknown = unknown_or_right(trace, channel);
+    assert!(unknown.is_empty(), "of whom? {unknown:?}");
+}
+
+/// The receives that name nobody. All others must have the bytes of the sends that they name.
+fn unknown_or_right<'t>(trace: &'t Trace, channel: &'t str) -> Vec<&'t Value> {
     let payloads: HashMap<u64, &str> =
         trace.on("send", channel).map(|event| (number(event, "op"), text(event, "payload"))).collect();
+    let mut unknown = Vec::new();
     for event in trace.on("recv", channel).filter(|event| event["bytes"] != 0) {
-        let from = event["from"].as_array().unwrap_or_else(|| panic!("of whom? {event}"));
+        let Some(from) = event["from"].as_array() else {
+            unknown.push(event);
+            continue;
+        };
         let sent: String = from.iter().map(|part| payloads[&number(part, "op")]).collect();
         // Only the first bytes of a large one are kept.
         assert!(sent.starts_with(text(event, "payload")), "{sent}: {event}");
     }
+    unknown
 }
 
 #[test]
@@ -56,14 +67,23 @@ fn a_fifo_is_known_by_its_path_and_from_its_first_byte() {
 #[test]
 #[ignore = "root"]
 fn several_writers_may_open_a_fifo() {
-    let (_place, path, channel) = fifo("several");
-    let script = format!(
-        "mkfifo {path}; for i in 1 2 3 4; do (for j in 1 2 3 4 5; do echo from $i round $j; done > {path}) & done; \
-         cat {path} > /dev/null; wait"
-    );
-    let trace = trace(&["sh", "-c", &script]);
-    assert_eq!(trace.on("send", &channel).count(), 20);
-    bytes_agree(&trace, &channel);
+    // Whose turn it was among several cannot always be known: then it is told so, and never guessed. Not run after run.
+    const RUNS: usize = 6;
+    let all_known = (0..RUNS).any(|_| {
+        let (_place, path, channel) = fifo("several");
+        // The shell's own write end keeps the reader from an end of file between two writers.
+        let script = format!(
+            "mkfifo {path}; cat {path} > /dev/null & reader=$!; exec 3> {path}; \
+             for i in 1 2 3 4; do (exec 3>&-; for j in 1 2 3 4 5; do echo from $i round $j; done > {path}) & \
+             writers=\"$writers $!\"; done; wait $writers; exec 3>&-; wait $reader"
+        );
+        let trace = trace(&["sh", "-c", &script]);
+        assert_eq!(trace.on("send", &channel).count(), 20);
+        let unknown = unknown_or_right(&trace, &channel);
+        assert!(unknown.iter().all(|event| event["from_unknown"] == "overlap"), "{unknown:?}");
+        unknown.is_empty()
+    });
+    assert!(all_known, "something was unknown in each of {RUNS} runs");
 }
 
 #[test]

@@ -74,6 +74,11 @@ fn parse(message: &Value) -> Option<Executable> {
 
 /// Runs a test executable (or something that runs it), passes its output on and counts what it reports.
 pub(crate) fn run(command: &mut Command) -> Result<Tally> {
+    Ok(run_and_name(command)?.0)
+}
+
+/// The same, and the names of the tests that failed.
+pub(crate) fn run_and_name(command: &mut Command) -> Result<(Tally, Vec<String>)> {
     let line = command::shown(command);
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| format!("start `{line}`"))?;
@@ -93,7 +98,7 @@ pub(crate) fn run(command: &mut Command) -> Result<Tally> {
         println!("`{line}` ended before its tests did: {status}");
         tally.failed += 1;
     }
-    Ok(tally)
+    Ok((tally, reader.failures))
 }
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ const SKIPPED: &str = "SKIPPED (";
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     pub(crate) tally: Tally,
+    /// The names of the tests that failed.
+    pub(crate) failures: Vec<String>,
     skips: u64,
 }
 
@@ -38,6 +40,8 @@ impl Reader {
     /// Takes in a line of what an executable prints.
     pub(crate) fn read(&mut self, line: &str) {
         self.skips += u64::from(line.starts_with(SKIPPED));
+        let name = line.trim().strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED"));
+        self.failures.extend(name.map(str::to_owned));
         if let Some(mut tally) = Tally::parse(line) {
             let skips = std::mem::take(&mut self.skips).min(tally.passed);
             tally.passed -= skips;
@@ -73,6 +77,17 @@ mod tests {
             reader.read(line);
         }
         assert_eq!(reader.tally, Tally { passed: 5, failed: 0, skipped: 1 });
+    }
+
+    #[test]
+    fn failures_have_names() {
+        let mut reader = Reader::default();
+        for line in
+            ["running 2 tests", "test of::pipes ... FAILED\r", "test of::queues ... ok", "test result: FAILED. "]
+        {
+            reader.read(line);
+        }
+        assert_eq!(reader.failures, ["of::pipes"]);
     }
 
     #[test]
