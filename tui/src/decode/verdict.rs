@@ -35,6 +35,16 @@ fn table(ret: i64, is_handler: bool, sa_flags: u64) -> Verdict {
     }
 }
 
+/// What a handler's return (rt_sigreturn(2)) puts back for the call that it interrupted: the result of one that failed, or the
+/// number of one that is made again. Nothing that can be told if the handler has put something else there.
+pub(super) fn restored(ret: i64, nr: i32) -> Option<Verdict> {
+    match ret {
+        EINTR => Some(Verdict::Eintr),
+        _ if ret == i64::from(nr) || ret == i64::from(RESTART_SYSCALL) => Some(Verdict::Restarted),
+        _ => None,
+    }
+}
+
 fn is_interrupted(ret: i64) -> bool {
     ret == EINTR || (-516..=-512).contains(&ret)
 }
@@ -178,6 +188,14 @@ mod tests {
             assert_eq!(table(ret, true, SA_RESTART), restart, "{ret}");
             assert_eq!(table(ret, false, 0), none, "{ret}");
         }
+    }
+
+    #[test]
+    fn a_handler_s_return_has_the_last_word() {
+        let read = libc::SYS_read as i32;
+        assert_eq!(restored(-4, read), Some(Verdict::Eintr));
+        assert_eq!(restored(0, read), Some(Verdict::Restarted));
+        assert_eq!(restored(-9, read), None);
     }
 
     #[test]

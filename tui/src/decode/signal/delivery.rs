@@ -7,7 +7,7 @@ use ipcscope_common::{
 
 use super::{Pending, SIGKILL, delivery, sender::value};
 use crate::{
-    decode::{Decoder, names, tasks::Interrupted},
+    decode::{Decoder, names, tasks::Interrupted, verdict},
     event::{
         Action, Destination, Interrupted as InterruptedCall, Kind, Phase, Scope, SignalEvent, SignalId, Task, Verdict,
     },
@@ -135,12 +135,12 @@ impl Decoder {
         let Some(frame) = thread.handlers.pop() else { return };
         let Frame { mut event, began, call, .. } = frame;
         if let Some(call) = call {
-            if record.ret == -4 {
-                event.delivery.verdict = Some(Verdict::Eintr);
-                thread.interrupted = Some(call);
+            // What was expected at the delivery gives way to what the call's registers say now.
+            event.delivery.verdict = verdict::restored(record.ret, call.nr);
+            let has_failed = event.delivery.verdict == Some(Verdict::Eintr);
+            thread.interrupted = Some(call);
+            if has_failed {
                 self.call_failed(time, task);
-            } else {
-                thread.interrupted = Some(call);
             }
         }
         event.phase = Phase::Handled;
