@@ -122,6 +122,9 @@ offsets! {
     unix_address_len: "unix_address"."len";
     unix_address_name: "unix_address"."name";
     skb_sk: "sk_buff"."sk";
+    skb_len: "sk_buff"."len";
+    tcp_write_seq: "tcp_sock"."write_seq";
+    tcp_copied_seq: "tcp_sock"."copied_seq";
     super_block_dev: "super_block"."s_dev";
     super_block_magic: "super_block"."s_magic";
     pipe_owner: "pipe_inode_info"."mutex.owner";
@@ -171,6 +174,7 @@ pub const OPTIONAL: &[&str] = &[
     "unix_sock",
     "unix_address",
     "sk_buff",
+    "tcp_sock",
 ];
 
 /// Members that a structure may be without: no IPv6, no network namespaces.

@@ -60,12 +60,24 @@ pub struct Sites {
     pub newque: u64,
     /// Its length.
     pub newque_len: u64,
+    /// `__alloc_skb`, which makes the buffers of sockets.
+    pub alloc_skb: u64,
+    /// Its length.
+    pub alloc_skb_len: u64,
 }
 
 impl Sites {
     /// None is known.
-    pub const NONE: Self =
-        Self { load_msg: 0, load_msg_len: 0, free_msg: 0, free_msg_len: 0, newque: 0, newque_len: 0 };
+    pub const NONE: Self = Self {
+        load_msg: 0,
+        load_msg_len: 0,
+        free_msg: 0,
+        free_msg_len: 0,
+        newque: 0,
+        newque_len: 0,
+        alloc_skb: 0,
+        alloc_skb_len: 0,
+    };
 }
 
 /// Why a record is missing; index of the counters.

@@ -15,6 +15,10 @@ kinds! {
     SOCKET_BEGIN = 0x73;
     /// [`SocketBegin`]: a second thread has appeared; this is the last call of the one before, over or not.
     SOCKET_SHARED = 0x74;
+    /// [`SocketBuffer`]: a send on a shared UNIX socket has made a buffer for its bytes.
+    SOCKET_BUFFER = 0x75;
+    /// [`SocketPieces`]: more of what a receive got, before its [`SocketCall`].
+    SOCKET_PIECES = 0x76;
 }
 
 /// `AF_UNIX`, `AF_INET`, `AF_INET6`.
@@ -49,6 +53,8 @@ pub mod flag {
     pub const SENDER: u32 = 64;
     /// An address was given with the message: a [`super::SocketAddress`] came before.
     pub const ADDRESSED: u32 = 128;
+    /// [`super::SocketCall::seq`] is known.
+    pub const SEQ: u32 = 256;
 }
 
 /// One socket and the other one, as the kernel has them.
@@ -107,6 +113,12 @@ pub struct SocketCall {
     pub sender: u64,
     /// Its inode number.
     pub sender_ino: u64,
+    /// The buffer that a message came in, or all bytes of a UNIX stream; 0: none, or [`SocketPieces`] tell.
+    pub buffer: u64,
+    /// When the first byte was copied out, by the one who held the socket's lock; 0: unknown.
+    pub copied: u64,
+    /// TCP: `write_seq` when a send began and when it was over, or `copied_seq` at the first byte of a receive.
+    pub seq: [u32; 2],
     /// The descriptor.
     pub fd: i32,
     /// The call's number.
@@ -119,6 +131,10 @@ pub struct SocketCall {
     pub queued: u32,
     /// Bytes of payload that follow.
     pub payload_len: u32,
+    /// The length of the message received, cut off or not; 0: unknown.
+    pub message_len: u32,
+    /// Keeps the size a multiple of 8.
+    pub reserved: u32,
 }
 
 /// What happened to a socket.
@@ -216,6 +232,53 @@ pub struct SocketBegin {
     pub sends: u32,
 }
 
+/// A buffer (`sk_buff`) for bytes that a send on a shared UNIX socket is about to queue: until it is freed no other has
+/// this address.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct SocketBuffer {
+    /// Common part.
+    pub header: Header,
+    /// When the call was entered.
+    pub entered: u64,
+    /// The sending socket.
+    pub sock: u64,
+    /// The buffer.
+    pub buffer: u64,
+}
+
+/// Bytes that a receive copied out of one buffer.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct SocketPiece {
+    /// The buffer.
+    pub buffer: u64,
+    /// When.
+    pub time: u64,
+    /// How many.
+    pub bytes: u64,
+}
+
+/// Pieces in one record.
+pub const PIECES: usize = 8;
+
+/// What a receive from a UNIX stream got, in order; several of these if it got much.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct SocketPieces {
+    /// Common part.
+    pub header: Header,
+    /// When the call was entered.
+    pub entered: u64,
+    /// The `sock` it came from.
+    pub sock: u64,
+    /// How many of the list.
+    pub count: u64,
+    /// They.
+    pub list: [SocketPiece; PIECES],
+}
+
+const _: () = assert!(size_of::<SocketBuffer>() == 48 && size_of::<SocketPieces>() == 48 + 24 * PIECES);
 const _: () =
-    assert!(size_of::<Endpoint>() == 88 && size_of::<SocketCall>() == 176 && size_of::<SocketChange>() == 168);
+    assert!(size_of::<Endpoint>() == 88 && size_of::<SocketCall>() == 208 && size_of::<SocketChange>() == 168);
 const _: () = assert!(size_of::<SocketAddress>() == 160 && size_of::<SocketBegin>() == 56);

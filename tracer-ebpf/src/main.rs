@@ -96,6 +96,14 @@ program! {
     /// `skb_copy_datagram_iovec(const struct sk_buff *skb, int len)`
     skb_copied = "skb_copy_datagram_iovec" => socket::copied
 }
+program! {
+    /// `kmem_cache_alloc(unsigned long call_site, const void *ptr, …)`
+    skb_allocated = "kmem_cache_alloc" => socket::allocated
+}
+program! {
+    /// The same before 6.1, for allocations on a given node.
+    skb_allocated_on_node = "kmem_cache_alloc_node" => socket::allocated
+}
 
 program! {
     /// `kmalloc(unsigned long call_site, const void *ptr, …)`

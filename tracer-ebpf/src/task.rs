@@ -104,8 +104,8 @@ struct Stored {
     payload: [u8; PAYLOAD],
     /// The message it sends or receives.
     message: Message,
-    /// Whose messages it has got in its call.
-    senders: Senders,
+    /// What its call has copied from a socket.
+    pieces: Pieces,
 }
 
 /// A call on a message queue.
@@ -133,27 +133,38 @@ pub struct Message {
     pub len: u32,
 }
 
-/// Messages of one call whose senders are noted; a power of two.
-pub const SENDERS: usize = 8;
+/// Buffers of one call that are noted; a power of two.
+pub const PIECES: usize = 8;
 
-/// The sockets that messages came from, in order.
+/// What a call has copied from a socket so far, in order.
 #[repr(C)]
-pub struct Senders {
-    /// How many messages; only the first [`SENDERS`] are in the list.
+pub struct Pieces {
+    /// How many buffers; only the first [`PIECES`] are in the list.
     pub count: u32,
-    reserved: u32,
-    /// Where they came from.
-    pub list: [Sender; SENDERS],
+    /// Where in the stream of a TCP connection: `copied_seq` when the first byte was copied, `write_seq` when a send began.
+    pub seq: u32,
+    /// When the first was copied, by the one who holds the socket's lock; 0: none was.
+    pub time: u64,
+    /// They.
+    pub list: [Piece; PIECES],
 }
 
-/// A socket that a message came from.
+/// A buffer (`sk_buff`) of a UNIX socket.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct Sender {
-    /// Its `sock`.
+pub struct Piece {
+    /// The buffer.
+    pub skb: u64,
+    /// When it was copied from.
+    pub time: u64,
+    /// The `sock` it came from.
     pub sock: u64,
-    /// Its inode number.
+    /// That socket's inode number; 0: not looked up.
     pub ino: u64,
+    /// How many bytes were copied.
+    pub copied: u32,
+    /// How many the buffer has.
+    pub len: u32,
 }
 
 impl Task {
@@ -254,10 +265,10 @@ pub fn with_message(task: Ptr) -> Option<(&'static mut Task, &'static mut Messag
     (stored.task.tid != 0).then_some((&mut stored.task, &mut stored.message, &mut stored.payload))
 }
 
-/// Where the senders of messages are noted that a thread gets in its call.
+/// Where it is noted what a thread's call has copied from a socket.
 #[inline(always)]
-pub fn with_senders(task: Ptr) -> Option<&'static mut Senders> {
-    storage(task, 0).map(|stored| &mut stored.senders)
+pub fn with_pieces(task: Ptr) -> Option<&'static mut Pieces> {
+    storage(task, 0).map(|stored| &mut stored.pieces)
 }
 
 /// The ids of a thread, if it is traced: from its storage where that is safe in interrupts.

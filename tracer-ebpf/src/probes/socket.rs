@@ -8,19 +8,23 @@
 
 mod tell;
 
-use aya_ebpf::{macros::map, maps::HashMap, programs::BtfTracePointContext};
+use aya_ebpf::{EbpfContext as _, macros::map, maps::HashMap, programs::BtfTracePointContext};
 use ipcscope_common::{
     call::class,
     descriptor::{change as passing, object},
+    offsets::ABSENT,
     settings::lost,
-    socket::{AF_UNIX, SOCKET_BEGIN, SOCKET_SHARED, STREAM, SocketBegin, change},
+    socket::{
+        AF_UNIX, SOCKET_BEGIN, SOCKET_BUFFER, SOCKET_PIECES, SOCKET_SHARED, STREAM, SocketBegin, SocketBuffer,
+        SocketPiece, SocketPieces, change,
+    },
 };
 
 use super::{call, descriptor};
 use crate::{
-    emit::{emit, header},
-    kernel::{Ptr, current, exchange, field, offset, peek, peek_user},
-    task::{End, SENDERS, Sender, Task, traced, with_senders},
+    emit::{emit, header, reserve},
+    kernel::{Ptr, current, exchange, field, now, offset, peek, peek_user, site},
+    task::{End, PIECES, Piece, Task, traced, with_pieces},
 };
 pub use tell::described;
 use tell::{tell_call, tell_change};
@@ -28,7 +32,9 @@ use tell::{tell_call, tell_change};
 /// Sockets whose users are remembered at once.
 const SOCKETS: u32 = 16384;
 /// Messages of one call that are told.
-const MESSAGES: u64 = SENDERS as u64;
+const MESSAGES: u64 = PIECES as u64;
+/// `IPPROTO_TCP`.
+const TCP: u16 = 6;
 /// Only if there is none yet (include/uapi/linux/bpf.h).
 const BPF_NOEXIST: u64 = 1;
 /// `EBADF`, `ENOTSOCK`: the call was on no socket.
@@ -75,8 +81,8 @@ pub fn begin(me: Ptr, regs: Ptr) {
 
 #[inline(always)]
 fn enter(task: &mut Task, me: Ptr, regs: Ptr) {
-    if let Some(senders) = with_senders(me) {
-        senders.count = 0;
+    if let Some(pieces) = with_pieces(me) {
+        (pieces.count, pieces.time) = (0, 0);
     }
     let fd = field!(regs, regs_di as u64);
     let side = match task.class {
@@ -157,17 +163,28 @@ fn join(task: &mut Task, me: Ptr, side: usize) {
             if exchange(&mut user.shared, 1) == 0 {
                 let header = header(SOCKET_SHARED, task.entered, user.tid, user.tgid);
                 let (entered, sends) = (user.entered, side as u32);
-                emit(lost::PIPE, SocketBegin { header, entered, sock, ino: end.ino, dev: end.dev, sends });
+                emit(lost::SOCKET, SocketBegin { header, entered, sock, ino: end.ino, dev: end.dev, sends });
             }
         }
     }
     if shared {
         let header = header(SOCKET_BEGIN, task.entered, task.tid, task.tgid);
         let (entered, sends) = (task.entered, side as u32);
-        emit(lost::PIPE, SocketBegin { header, entered, sock, ino: end.ino, dev: end.dev, sends });
+        emit(lost::SOCKET, SocketBegin { header, entered, sock, ino: end.ino, dev: end.dev, sends });
         task.sampled |= TOLD;
     }
     note(user, task);
+    if side == 1
+        && is_tcp(sock)
+        && let Some(pieces) = with_pieces(me)
+    {
+        pieces.seq = peek(sock + offset!(tcp_write_seq) as u64);
+    }
+}
+
+#[inline(always)]
+fn is_tcp(sock: u64) -> bool {
+    offset!(tcp_write_seq) != ABSENT && peek::<u16>(sock + offset!(sock_protocol) as u64) == TCP
 }
 
 #[inline(always)]
@@ -177,7 +194,41 @@ fn note(user: &mut User, task: &Task) {
     user.entered = task.entered;
 }
 
-/// `skb_copy_datagram_iovec(const struct sk_buff *skb, int len)`: a UNIX message knows the socket it came from.
+/// Whether several threads send at a socket; `None`: nobody is known to, any more.
+#[inline(always)]
+fn has_several_senders(sock: u64) -> Option<bool> {
+    // SAFETY: a valid map value; a plain read, of what another CPU may write.
+    SOCKET_USERS.get_ptr(sock).map(|users| unsafe { (*users).sender.shared != 0 })
+}
+
+/// `kmem_cache_alloc(unsigned long call_site, const void *ptr, …)`: a buffer for bytes that are about to be queued at a UNIX
+/// socket. Of sockets with one sender the order says enough.
+///
+/// Every allocation of the machine comes here and leaves after a look at where it is from. One made in an interrupt during
+/// the call is told too; nothing that is ever received from this socket is in it.
+#[inline(always)]
+pub fn allocated(ctx: &BtfTracePointContext) {
+    let from: u64 = ctx.arg(0);
+    if from.wrapping_sub(site!(alloc_skb)) >= site!(alloc_skb_len) {
+        return;
+    }
+    let Some(task) = traced(current()) else { return };
+    let end = &task.ends[1];
+    if task.class == class::NONE || !is_socket(end) {
+        return;
+    }
+    let sock = sock_of(end);
+    if peek::<u16>(sock + offset!(sock_family) as u64) == AF_UNIX && has_several_senders(sock) == Some(true) {
+        let header = header(SOCKET_BUFFER, now(), task.tid, task.tgid);
+        // A `void *`, which verifiers before 6.13 or so let nobody load directly.
+        let buffer = peek(ctx.as_ptr() as u64 + 8);
+        emit(lost::SOCKET, SocketBuffer { header, entered: task.entered, sock, buffer });
+    }
+}
+
+/// `skb_copy_datagram_iovec(const struct sk_buff *skb, int len)`: a receive gets bytes of a buffer. It holds a lock of its
+/// socket (`unix_sock.iolock`, `lock_sock`) from the first to the last of them, so these moments are in the order of the
+/// bytes; and a UNIX buffer knows the socket it came from.
 #[inline(always)]
 pub fn copied(ctx: &BtfTracePointContext) {
     let me = current();
@@ -187,18 +238,65 @@ pub fn copied(ctx: &BtfTracePointContext) {
     }
     let skb: Ptr = ctx.arg(0);
     let sock = field!(skb, skb_sk as u64);
-    if sock == 0
-        || peek::<u16>(sock + offset!(sock_family) as u64) != AF_UNIX
-        || peek::<u16>(sock + offset!(sock_type) as u64) == STREAM
-    {
+    if sock == 0 {
         return;
     }
-    let Some(senders) = with_senders(me) else { return };
-    let index = senders.count as usize;
-    if index < SENDERS {
-        senders.list[index & (SENDERS - 1)] = Sender { sock, ino: inode_of(sock) };
+    let Some(pieces) = with_pieces(me) else { return };
+    let time = now();
+    if peek::<u16>(sock + offset!(sock_family) as u64) != AF_UNIX {
+        if pieces.time == 0 && is_tcp(sock) {
+            pieces.time = time;
+            pieces.seq = peek(sock + offset!(tcp_copied_seq) as u64);
+        }
+        return;
     }
-    senders.count += 1;
+    if pieces.time == 0 {
+        pieces.time = time;
+    }
+    let is_stream = peek::<u16>(sock + offset!(sock_type) as u64) == STREAM;
+    if is_stream && pieces.count >= PIECES as u32 {
+        tell_pieces();
+        pieces.count = 0;
+    }
+    let index = pieces.count as usize;
+    if index < PIECES {
+        let (ino, len) = if is_stream { (0, 0) } else { (inode_of(sock), field!(skb, skb_len as u32)) };
+        let copied = ctx.arg::<u32>(1);
+        pieces.list[index & (PIECES - 1)] = Piece { skb: skb as u64, time, sock, ino, copied, len };
+    }
+    pieces.count += 1;
+}
+
+/// Tells of the buffers that the current thread's receive has got so far, if somebody needs that. A global function, as
+/// [`tell_call`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn tell_pieces() -> i32 {
+    let me = current();
+    let Some(task) = traced(me) else { return 0 };
+    let Some(pieces) = with_pieces(me) else { return 0 };
+    let sock = pieces.list[0].sock;
+    // Senders may be gone before their bytes are.
+    if has_several_senders(sock) == Some(false) {
+        return 0;
+    }
+    // Told before the call, which is of when it returned.
+    let header = header(SOCKET_PIECES, pieces.list[0].time, task.tid, task.tgid);
+    let Some(mut record) = reserve::<SocketPieces>(lost::SOCKET) else { return 0 };
+    // SAFETY: the record's room.
+    unsafe {
+        let room = record.as_mut_ptr();
+        (*room).header = header;
+        (*room).entered = task.entered;
+        (*room).sock = sock;
+        (*room).count = u64::from(pieces.count);
+        for index in 0..PIECES {
+            let piece = &pieces.list[index];
+            (*room).list[index] = SocketPiece { buffer: piece.skb, time: piece.time, bytes: u64::from(piece.copied) };
+        }
+    }
+    record.submit();
+    0
 }
 
 /// The inode number of a `sock`'s socket; 0: it has none.
@@ -273,6 +371,11 @@ fn exit(task: &mut Task, me: Ptr, regs: Ptr) {
                 descriptor::resolve(me, field!(regs, regs_di as u64), &mut task.ends[0]);
             }
             if is_socket(&task.ends[0]) {
+                // All bytes of one buffer are told with the call itself.
+                let is_told = |count, copied| count == 0 || count == 1 && i64::from(copied) == ret;
+                if ret > 0 && with_pieces(me).is_some_and(|pieces| !is_told(pieces.count, pieces.list[0].copied)) {
+                    tell_pieces();
+                }
                 tell_call(0, 0);
             }
             if is_socket(&task.ends[1]) {

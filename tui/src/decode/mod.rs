@@ -176,6 +176,8 @@ impl Decoder {
             Record::SocketAddress(record) => self.socket_address(&record),
             Record::SocketBegin(record) => self.socket_begin(&record, false),
             Record::SocketShared(record) => self.socket_begin(&record, true),
+            Record::SocketBuffer(record) => self.socket_buffer(&record),
+            Record::SocketPieces(record) => self.socket_pieces(&record),
             Record::Lost(record) => self.records_lost(&record),
             Record::Tick(tick) => self.advance(tick.header.time),
             Record::Unknown(_) => {}
@@ -211,9 +213,12 @@ impl Decoder {
 
     /// The ring buffer was full for a while: what hung on a missing record is unknown from here.
     fn records_lost(&mut self, record: &mark::Lost) {
-        if !matches!(record.class, lost::SCHED | lost::SIGNAL | lost::CALL) {
+        let others = matches!(record.class, lost::SCHED | lost::SIGNAL | lost::CALL | lost::QUEUE);
+        if !others && record.class != lost::SOCKET {
             self.pipes_lost(record.header.time);
-            self.sockets_lost();
+        }
+        if !others && !matches!(record.class, lost::PIPE | lost::PIPE_SAMPLE | lost::PIPE_TABLE) {
+            self.sockets_lost(record.over != 0);
         }
         if matches!(record.class, lost::QUEUE | lost::UNKNOWN) {
             self.queues_lost(record.over != 0);

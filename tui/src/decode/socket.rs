@@ -8,9 +8,11 @@
 //! tables of [`flow`] and [`lane`], and by tui/tests/live_sockets.rs.
 
 mod address;
+mod buffers;
 mod flow;
 mod lane;
 mod life;
+mod order;
 mod transfer;
 
 use std::{collections::HashMap, net::SocketAddr};
@@ -25,7 +27,8 @@ use syscalls::Sysno;
 use super::{Decoder, descriptor::Key, outbox::Place};
 use crate::event::{ChannelId, ChannelType, FromUnknown, Kind, OpId};
 
-use flow::{Answer, Flow, Received, Sent};
+use buffers::{Buffers, Piece};
+use flow::{Answer, Flow};
 use lane::Lane;
 
 /// One end of a flow: the address of a UNIX `sock`, or a network namespace with own and other address.
@@ -61,8 +64,8 @@ pub struct Socket {
     maker: u32,
     /// Calls cannot be told apart.
     unsure: bool,
-    sends: Lane<(FlowKey, Sent)>,
-    receives: Lane<(FlowKey, (OpId, Received))>,
+    sends: Lane<(FlowKey, transfer::Send)>,
+    receives: Lane<(FlowKey, transfer::Receive)>,
 }
 
 impl Socket {
@@ -88,6 +91,10 @@ pub struct Sockets {
     bound: HashMap<String, Name>,
     /// Addresses told of a thread's call before the call itself: when it was entered, own, other.
     addresses: HashMap<u32, (u64, [Option<String>; 2])>,
+    /// Buffers of shared UNIX sockets.
+    buffers: Buffers,
+    /// What a thread's receive got, told before the call itself: when it was entered, from which socket, in order.
+    pieces: HashMap<u32, (u64, u64, Vec<Piece>)>,
 }
 
 /// What a socket is; `None`: none of ours.
@@ -268,6 +275,24 @@ impl Decoder {
         told.map_or([None, None], |(_, addresses)| addresses)
     }
 
+    /// A send on a shared UNIX socket made a buffer.
+    pub(super) fn socket_buffer(&mut self, record: &wire::SocketBuffer) {
+        let header = &record.header;
+        let op = self.tasks.op(header.tid, header.tgid, record.entered);
+        self.channels.sockets.buffers.made(record.buffer, header.time, record.sock, op, header.tgid);
+    }
+
+    /// Some of what a receive got.
+    pub(super) fn socket_pieces(&mut self, record: &wire::SocketPieces) {
+        let new = (record.entered, record.sock, Vec::new());
+        let told = self.channels.sockets.pieces.entry(record.header.tid).or_insert_with(|| new.clone());
+        if told.0 != record.entered {
+            *told = new;
+        }
+        let pieces = record.list.iter().take(usize::try_from(record.count).unwrap_or(0));
+        told.2.extend(pieces.map(|p| Piece { buffer: p.buffer, time: p.time, bytes: p.bytes }));
+    }
+
     /// A call on a shared socket begins; or, `before`, is the last one of the thread that was there before.
     pub(super) fn socket_begin(&mut self, record: &wire::SocketBegin, before: bool) {
         let header = &record.header;
@@ -352,8 +377,10 @@ impl Decoder {
     }
 
     /// Records are missing: what is in flight or on the way is unknown.
-    pub(super) fn sockets_lost(&mut self) {
+    pub(super) fn sockets_lost(&mut self, over: bool) {
         let sockets = &mut self.channels.sockets;
+        sockets.buffers.lost(over);
+        sockets.pieces.clear();
         for socket in sockets.by_key.values_mut() {
             socket.sends.lose();
             socket.receives.lose();

@@ -14,12 +14,12 @@ use ipcscope_common::{
     },
 };
 
-use super::{MESSAGES, TOLD, UNSURE, inode_of, sock_of};
+use super::{MESSAGES, TOLD, UNSURE, inode_of, is_tcp, sock_of};
 use crate::{
     emit::{header, reserve},
     kernel::{Ptr, copy_user, copy_vector, current, field, offset, peek, peek_user, registers, setting, vector_len},
     probes::descriptor,
-    task::{End, SENDERS, Task, traced, with_senders},
+    task::{End, PIECES, Task, traced, with_pieces},
 };
 
 /// `struct sockaddr_un` has that many bytes.
@@ -104,7 +104,7 @@ unsafe fn fill(room: *mut Endpoint, sock: u64, ino: u64, dev: u32) {
 #[inline(always)]
 fn tell_address(task: &Task, sock: u64, whose: u32, len: u32, copy: impl FnOnce(*mut c_void)) {
     let header = header(SOCKET_ADDRESS, task.returned, task.tid, task.tgid);
-    let Some(mut record) = reserve::<SocketAddress>(lost::PIPE) else { return };
+    let Some(mut record) = reserve::<SocketAddress>(lost::SOCKET) else { return };
     // SAFETY: the record's room.
     unsafe {
         let room = record.as_mut_ptr();
@@ -179,7 +179,7 @@ pub extern "C" fn tell_change(fd: u64, other: i32, change: u32, argument: u32) -
         tell_given(task, sock, field!(regs, regs_si as u64), field!(regs, regs_dx as u64));
     }
     let header = header(SOCKET_CHANGE, task.returned, task.tid, task.tgid);
-    let Some(mut record) = reserve::<SocketChange>(lost::PIPE) else { return 0 };
+    let Some(mut record) = reserve::<SocketChange>(lost::SOCKET) else { return 0 };
     // SAFETY: the record's room.
     unsafe {
         let room = record.as_mut_ptr();
@@ -340,7 +340,7 @@ fn with<const N: usize, const ROOM: usize>(
     (flags, index, keep): (u32, u32, u32),
 ) {
     let header = header(SOCKET_CALL, task.returned, task.tid, task.tgid);
-    let Some(mut record) = reserve::<WithPayload<ROOM>>(lost::PIPE) else { return };
+    let Some(mut record) = reserve::<WithPayload<ROOM>>(lost::SOCKET) else { return };
     // SAFETY: the record's room, written field by field.
     unsafe {
         let room = record.as_mut_ptr();
@@ -354,18 +354,33 @@ fn with<const N: usize, const ROOM: usize>(
         (*call).nr = task.nr;
         (*call).index = index;
         (*call).queued = peek(sock + offset!(sock_queued) as u64);
-        (*call).sender = 0;
-        (*call).sender_ino = 0;
+        ((*call).sender, (*call).sender_ino, (*call).buffer) = (0, 0, 0);
+        ((*call).copied, (*call).seq, (*call).message_len, (*call).reserved) = (0, [0; 2], 0, 0);
         (*call).flags = flags;
-        if flags & flag::SEND == 0
-            && let Some(senders) = with_senders(me)
-            && index & 0xffff < senders.count
-            && index & 0xffff < SENDERS as u32
-        {
-            let sender = senders.list[index as usize & (SENDERS - 1)];
-            (*call).sender = sender.sock;
-            (*call).sender_ino = sender.ino;
-            (*call).flags = flags | flag::SENDER;
+        if let Some(pieces) = with_pieces(me) {
+            if flags & flag::SEND != 0 {
+                if is_tcp(sock) {
+                    (*call).seq = [pieces.seq, peek(sock + offset!(tcp_write_seq) as u64)];
+                    (*call).flags = flags | flag::SEQ;
+                }
+            } else {
+                (*call).copied = pieces.time;
+                if pieces.time != 0 && is_tcp(sock) {
+                    (*call).seq = [pieces.seq, 0];
+                    (*call).flags = flags | flag::SEQ;
+                } else if index & 0xffff < pieces.count && index & 0xffff < PIECES as u32 {
+                    let piece = &pieces.list[index as usize & (PIECES - 1)];
+                    (*call).sender_ino = piece.ino;
+                    (*call).message_len = piece.len;
+                    if piece.ino != 0 || piece.len != 0 {
+                        (*call).sender = piece.sock;
+                        (*call).flags = flags | flag::SENDER;
+                    }
+                    if i64::from(piece.copied) == place.ret || piece.len != 0 {
+                        (*call).buffer = piece.skb;
+                    }
+                }
+            }
         }
         (*call).payload_len = 0;
         if keep != 0 {

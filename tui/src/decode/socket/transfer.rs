@@ -5,15 +5,50 @@ use ipcscope_common::socket::{self as wire, flag};
 use super::super::{Decoder, descriptor::Key, names as words};
 use super::{
     FlowKey, Name,
+    buffers::Piece,
     flow::{Received, Sent},
     has_messages, mechanism, names,
+    order::{self, Window},
 };
-use crate::event::{Call, ChannelId, ChannelType, Kind, Task, Transfer};
+use crate::event::{Call, ChannelId, ChannelType, Kind, OpId, Origin, Task, Transfer};
 
 /// `TCP_CLOSE`.
 const CLOSED: u16 = 7;
 /// ns within which a socket's queue is looked at after the call returned.
 const SLACK: u64 = 100_000;
+
+/// A send in a cluster.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Send {
+    sent: Sent,
+    /// TCP: the connection's count of bytes when it began and when it was over.
+    seq: Option<[u32; 2]>,
+}
+
+/// A receive in a cluster.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Receive {
+    op: OpId,
+    received: Received,
+    /// Says which of two was first: when it was alone with the socket (UNIX), or the count of bytes then (TCP).
+    at: Option<u64>,
+}
+
+impl Receive {
+    /// In the order in which they got their bytes, if that is known of all.
+    fn in_order(mut receives: Vec<Self>, counts_wrap: bool) -> Option<Vec<Self>> {
+        let first = receives.first()?.at?;
+        if receives.iter().any(|receive| receive.at.is_none()) {
+            return None;
+        }
+        receives.sort_by_key(|receive| {
+            let at = receive.at.unwrap_or_default();
+            let count = i64::from((at as u32).wrapping_sub(first as u32).cast_signed());
+            if counts_wrap { count } else { at.cast_signed() }
+        });
+        Some(receives)
+    }
+}
 
 impl Decoder {
     /// A call that moves bytes through a socket returned.
@@ -115,7 +150,8 @@ impl Decoder {
                 // A datagram socket's first message to another, if that one is new.
                 let fresh = mechanism == ChannelType::UnixDgram && sockets.get(key).is_some_and(|socket| socket.born);
                 sockets.flow(flow, messages, true, fresh);
-                item = Some((flow, Sent { op, pid: task.pid, bytes: record.ret as u64, entered: record.entered }));
+                let sent = Sent { op, pid: task.pid, bytes: record.ret as u64, entered: record.entered };
+                item = Some((flow, Send { sent, seq: (record.flags & flag::SEQ != 0).then_some(record.seq) }));
             } else if let Some(socket) = sockets.get_mut(key) {
                 // To a name that nobody in the trace has taken: what else it sends cannot be told from it.
                 socket.unsure = true;
@@ -127,21 +163,54 @@ impl Decoder {
                 continue;
             }
             touched.push(*flow);
-            let sends: Vec<Sent> = cluster.iter().filter(|(other, _)| other == flow).map(|(_, sent)| *sent).collect();
+            let of_it = cluster.iter().filter(|(other, _)| other == flow).map(|(_, send)| *send);
+            let sends: Vec<Send> = of_it.collect();
             let Some(flow) = sockets.flows.get_mut(flow) else { continue };
-            if sends.iter().all(|sent| sent.op == op) {
+            if sends.iter().all(|send| send.sent.op == op) {
                 // Messages of one call come one after the other.
-                for sent in sends {
-                    transfer.offset = flow.sent(time, &[sent]).filter(|_| !messages);
+                for send in sends {
+                    transfer.offset = flow.sent(time, &[send.sent]).filter(|_| !messages);
                 }
-            } else {
-                flow.sent(time, &sends);
+                continue;
+            }
+            let windows = sends.iter().map(|Send { sent, seq }| {
+                Some(Window { sender: (sent.op, sent.pid), seq: (*seq)?, bytes: sent.bytes })
+            });
+            let runs = windows.collect::<Option<Vec<_>>>().and_then(|windows| order::runs(&windows));
+            let began = sends.iter().map(|send| send.sent.entered).min().unwrap_or(time);
+            match runs {
+                Some(runs) => flow.ordered(time, began, &runs),
+                None => {
+                    flow.sent(time, &sends.iter().map(|send| send.sent).collect::<Vec<_>>());
+                }
             }
         }
         if !is_restart(record.ret) {
             self.push(time, task, Kind::Send(transfer));
         }
         self.serve_flows(&touched);
+    }
+
+    /// Whose bytes a receive from a UNIX socket got, by the buffers that they were in.
+    fn socket_origins(&mut self, record: &wire::SocketCall, tid: u32, flow: FlowKey) -> Option<Vec<Origin>> {
+        let sockets = &mut self.channels.sockets;
+        let told = sockets.pieces.remove(&tid).filter(|(entered, ..)| *entered == record.entered);
+        let Name::Sock(sock) = flow.0 else { return None };
+        let bytes = record.ret as u64;
+        let pieces = match told {
+            _ if record.buffer != 0 => vec![Piece { buffer: record.buffer, time: record.copied, bytes }],
+            Some((_, from, pieces)) if from == sock => pieces,
+            _ => return None,
+        };
+        if pieces.iter().fold(0, |sum: u64, piece| sum.saturating_add(piece.bytes)) != bytes {
+            return None;
+        }
+        // Nobody but the traced can have sent it.
+        let is_ours = match sockets.named(flow.0) {
+            Some(sender) => sender.obstacle().is_none() && sender.on_the_way == 0,
+            None => sockets.flows.get(&flow).is_some_and(|flow| !flow.is_lost_for_good()),
+        };
+        if is_ours { sockets.buffers.origins(sock, &pieces) } else { None }
     }
 
     fn socket_receive(
@@ -174,6 +243,11 @@ impl Decoder {
         let peek = transfer.peek;
         let mut touched: Vec<FlowKey> = Vec::new();
         let mut item = None;
+        if got && record.message_len != 0 {
+            transfer.discarded = Some(u64::from(record.message_len).saturating_sub(bytes)).filter(|cut| *cut > 0);
+        }
+        transfer.from = from.filter(|_| got).and_then(|from| self.socket_origins(record, task.tid, (from, own)));
+        let is_told = transfer.from.is_some();
         let event = self.event(time, task, Kind::Recv(transfer));
         let sockets = &mut self.channels.sockets;
         match from.filter(|_| got) {
@@ -183,7 +257,17 @@ impl Decoder {
                 let fresh =
                     mechanism == ChannelType::UnixDgram && sockets.named(from).is_some_and(|socket| socket.born);
                 sockets.flow(flow, messages, known, fresh);
-                item = Some((flow, (op, Received { place: self.outbox.hold(event), bytes, peek })));
+                let place = if is_told {
+                    self.outbox.push(event);
+                    None
+                } else {
+                    Some(self.outbox.hold(event))
+                };
+                let at = match mechanism {
+                    ChannelType::Tcp => (record.flags & flag::SEQ != 0).then_some(record.seq[0].into()),
+                    _ => (record.copied != 0).then_some(record.copied),
+                };
+                item = Some((flow, Receive { op, received: Received { place, bytes, peek }, at }));
             }
             None if is_restart(record.ret) => {}
             None => {
@@ -202,14 +286,17 @@ impl Decoder {
         for (flow, _) in &cluster {
             if !touched.contains(flow) {
                 touched.push(*flow);
-                let of_it: Vec<_> = cluster.iter().filter(|(other, _)| other == flow).map(|(_, item)| *item).collect();
+                let of_it = cluster.iter().filter(|(other, _)| other == flow).map(|(_, item)| *item);
+                let of_it: Vec<Receive> = of_it.collect();
                 let Some(flow) = sockets.flows.get_mut(flow) else { continue };
-                if of_it.iter().all(|(by, _)| *by == op) {
-                    for (_, received) in of_it {
-                        flow.received(vec![received]);
-                    }
+                let in_order = if of_it.iter().all(|receive| receive.op == op) {
+                    Some(of_it.clone())
                 } else {
-                    flow.received(of_it.into_iter().map(|(_, received)| received).collect());
+                    Receive::in_order(of_it.clone(), mechanism == ChannelType::Tcp)
+                };
+                match in_order {
+                    Some(receives) => receives.into_iter().for_each(|receive| flow.received(vec![receive.received])),
+                    None => flow.received(of_it.into_iter().map(|receive| receive.received).collect()),
                 }
             }
         }

@@ -20,6 +20,8 @@ pub struct Kernel {
     pub prev_state_argument: u32,
     /// Looking into task storage cannot fail in an interrupt: from 6.2 on, which has another function for it.
     pub storage_in_interrupts: bool,
+    /// `kmem_cache_alloc_node` is there: before 6.1.
+    pub alloc_on_node: bool,
     /// `contention_begin` is there: since 5.19.
     pub contention: bool,
 }
@@ -84,6 +86,7 @@ pub fn kernel() -> Result<Kernel, KernelError> {
     Ok(Kernel {
         offsets,
         prev_state_argument: prev_state_argument(&types),
+        alloc_on_node: types.id_of("btf_trace_kmem_cache_alloc_node").is_some(),
         contention: types.id_of("btf_trace_contention_begin").is_some(),
         storage_in_interrupts: types.id_of("bpf_task_storage_get_recur").is_some(),
     })

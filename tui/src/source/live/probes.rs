@@ -41,6 +41,9 @@ const CONTENTION: &[(&str, &str)] = &[("contention_begin", "contention_begin")];
 const QUEUES: &[(&str, &str)] = &[("message_allocated", "kmalloc"), ("message_freed", "kfree")];
 /// Which socket a message came from.
 const SOCKETS: &[(&str, &str)] = &[("skb_copied", "skb_copy_datagram_iovec")];
+/// Which send made which buffer of a UNIX socket.
+const BUFFERS: &[(&str, &str)] = &[("skb_allocated", "kmem_cache_alloc")];
+const BUFFERS_ON_NODE: &[(&str, &str)] = &[("skb_allocated_on_node", "kmem_cache_alloc_node")];
 const SIGNALS: &[(&str, &str)] = &[("signal_generate", "signal_generate"), ("signal_deliver", "signal_deliver")];
 const FLOOR: &[(&str, &str)] = &[
     ("floor_sys_enter", "sys_enter"),
@@ -157,7 +160,7 @@ impl Probes {
     pub fn attach(kernel: &Kernel, settings: &Settings, ring: u32, floor: bool) -> Result<Self, ProbeError> {
         let btf = Btf::from_sys_fs()?;
         let classes = classes(settings);
-        let sites = if settings.queues == 0 { Sites::NONE } else { sites() };
+        let sites = if settings.queues | settings.sockets == 0 { Sites::NONE } else { sites() };
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&btf))
             .override_global("OFFSETS", kernel.offsets.as_bytes(), true)
@@ -178,6 +181,9 @@ impl Probes {
         }
         if settings.sockets != 0 {
             families.push(SOCKETS);
+            if sites.alloc_skb_len != 0 {
+                families.push(if kernel.alloc_on_node { BUFFERS_ON_NODE } else { BUFFERS });
+            }
         }
         if settings.sched != 0 {
             families.push(SCHED);
@@ -205,11 +211,11 @@ impl Probes {
     }
 
     /// Descriptors of the programs that are loaded, without those that the kernel may skip where they have nothing to
-    /// tell: messages are not made in interrupts, and the lock of the ring buffer, which a program that tells of a
+    /// tell: messages and buffers that count are not made in interrupts, and the lock of the ring buffer, which a program that tells of a
     /// contended lock may itself have to wait for, is no pipe's mutex.
     pub fn programs(&self) -> Result<Vec<OwnedFd>, ProbeError> {
         let counted = self.ebpf.programs().filter(|(name, _)| {
-            let skipped = QUEUES.iter().chain(CONTENTION);
+            let skipped = QUEUES.iter().chain(BUFFERS).chain(BUFFERS_ON_NODE).chain(CONTENTION);
             skipped.copied().all(|(skipped, _)| skipped != *name)
         });
         let loaded = counted.filter_map(|(_, program)| program.fd().ok());

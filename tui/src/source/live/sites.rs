@@ -10,7 +10,7 @@ use std::{
 
 use ipcscope_common::settings::Sites;
 
-/// Places of the functions that deal with messages and queues.
+/// Places of the functions that make and free messages, queues, and buffers of sockets.
 pub fn sites() -> Sites {
     File::open("/proc/kallsyms")
         .map_or(Sites::NONE, |file| read(BufReader::with_capacity(1 << 20, file).split(b'\n').map_while(Result::ok)))
@@ -31,6 +31,7 @@ fn read(lines: impl Iterator<Item = Vec<u8>>) -> Sites {
             Some(b"load_msg") => sites.load_msg = address,
             Some(b"free_msg") => sites.free_msg = address,
             Some(b"newque") => sites.newque = address,
+            Some(b"__alloc_skb") => sites.alloc_skb = address,
             _ => {}
         }
     }
@@ -38,8 +39,10 @@ fn read(lines: impl Iterator<Item = Vec<u8>>) -> Sites {
         let next = (start != 0).then(|| addresses.range(start + 1..).next()).flatten();
         next.map_or(0, |next| next - start)
     };
-    (sites.load_msg_len, sites.free_msg_len, sites.newque_len) =
-        (length(sites.load_msg), length(sites.free_msg), length(sites.newque));
+    sites.load_msg_len = length(sites.load_msg);
+    sites.free_msg_len = length(sites.free_msg);
+    sites.newque_len = length(sites.newque);
+    sites.alloc_skb_len = length(sites.alloc_skb);
     sites
 }
 
