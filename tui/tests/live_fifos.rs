@@ -31,7 +31,7 @@ fn unknown_or_right<'t>(trace: &'t Trace, channel: &'t str) -> Vec<&'t Value> {
     let payloads: HashMap<u64, &str> =
         trace.on("send", channel).map(|event| (number(event, "op"), text(event, "payload"))).collect();
     let mut unknown = Vec::new();
-    for event in trace.on("recv", channel).filter(|event| event["bytes"] != 0) {
+    for event in trace.on("recv", channel).filter(|event| event["bytes"].as_u64().is_some_and(|bytes| bytes > 0)) {
         let Some(from) = event["from"].as_array() else {
             unknown.push(event);
             continue;

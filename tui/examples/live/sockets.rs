@@ -20,6 +20,9 @@ pub fn run(words: &[&str]) -> bool {
         ["server", clients, messages] => server(clients.parse().unwrap(), messages.parse().unwrap()),
         ["dgrams", senders, messages] => datagrams(senders.parse().unwrap(), messages.parse().unwrap()),
         ["writers", count, messages] => writers(count.parse().unwrap(), messages.parse().unwrap()),
+        ["crowd", kind, writers, readers, messages] => {
+            crowd(kind, writers.parse().unwrap(), readers.parse().unwrap(), messages.parse().unwrap());
+        }
         ["seqpacket"] => packets(),
         ["half"] => half(),
         ["large", bytes] => large(bytes.parse().unwrap()),
@@ -156,6 +159,63 @@ fn writers(writers: u32, messages: u32) {
     }
     say("bytes", bytes);
     for child in children {
+        reap(child);
+    }
+}
+
+/// The two ends of a connection of some kind: where writers write, where readers read.
+fn ends(kind: &str) -> (OwnedFd, OwnedFd) {
+    match kind {
+        "stream" => sockets(libc::SOCK_STREAM),
+        "dgram" => sockets(libc::SOCK_DGRAM),
+        "seqpacket" => sockets(libc::SOCK_SEQPACKET),
+        "tcp" => {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            one.set_nodelay(true).unwrap();
+            (one.into(), listener.accept().unwrap().0.into())
+        }
+        _ => panic!("no kind of socket: {kind}"),
+    }
+}
+
+/// Several processes write to one end and several read from the other, until each reader has got a message of one byte.
+fn crowd(kind: &str, writers: u32, readers: u32, messages: u32) {
+    let (one, other) = ends(kind);
+    let is_stream = matches!(kind, "stream" | "tcp");
+    let reading: Vec<_> = (0..readers)
+        .map(|_| {
+            fork(|| {
+                loop {
+                    let got = read(other.as_raw_fd(), 100).0;
+                    if got == 0 || got == 1 && !is_stream {
+                        break;
+                    }
+                }
+            })
+        })
+        .collect();
+    let writing: Vec<_> = (0..writers)
+        .map(|_| {
+            fork(|| {
+                for number in 0..messages {
+                    let text = message(number);
+                    assert_eq!(write(one.as_raw_fd(), &text), text.len() as i64);
+                }
+            })
+        })
+        .collect();
+    for child in writing {
+        reap(child);
+    }
+    if !is_stream {
+        for _ in 0..readers {
+            write(one.as_raw_fd(), b".");
+        }
+    }
+    // SAFETY: a plain call.
+    unsafe { libc::shutdown(one.as_raw_fd(), libc::SHUT_WR) };
+    for child in reading {
         reap(child);
     }
 }

@@ -25,7 +25,7 @@ use ipcscope_common::{
 use syscalls::Sysno;
 
 use super::{Decoder, descriptor::Key, outbox::Place};
-use crate::event::{ChannelId, ChannelType, FromUnknown, Kind, OpId};
+use crate::event::{ChannelId, ChannelType, FromUnknown, Kind, OpId, Task};
 
 use buffers::{Buffers, Piece};
 use flow::{Answer, Flow};
@@ -299,12 +299,13 @@ impl Decoder {
         if before && self.tasks.get(header.tid).is_none_or(|thread| thread.last_entered >= record.entered) {
             return;
         }
+        let task = Task { pid: header.tgid, tid: header.tid };
         let op = self.tasks.op(header.tid, header.tgid, record.entered);
         let Some(socket) = self.channels.sockets.get_mut((record.dev, record.ino)) else { return };
         if record.sends == 0 {
-            socket.receives.enter(op, header.tgid);
+            socket.receives.enter(op, task);
         } else {
-            socket.sends.enter(op, header.tgid);
+            socket.sends.enter(op, task);
         }
     }
 
@@ -316,7 +317,8 @@ impl Decoder {
             return;
         }
         let Some(socket) = self.channels.sockets.get_mut((block.dev, block.ino)) else { return };
-        socket.sends.enter(op, block.switch.header.tgid);
+        let header = &block.switch.header;
+        socket.sends.enter(op, Task { pid: header.tgid, tid: header.tid });
         if let Some(flow) = socket.name.zip(socket.peer) {
             self.serve_flows(&[flow]);
         }

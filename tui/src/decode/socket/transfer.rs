@@ -157,7 +157,7 @@ impl Decoder {
                 socket.unsure = true;
             }
         }
-        let cluster = sockets.get_mut(key).map(|socket| socket.sends.exit(op, item, last)).unwrap_or_default();
+        let cluster = sockets.get_mut(key).map(|socket| socket.sends.exit(task, item, last)).unwrap_or_default();
         for (flow, _) in &cluster {
             if touched.contains(flow) {
                 continue;
@@ -281,7 +281,7 @@ impl Decoder {
             }
         }
         let Some(socket) = sockets.get_mut(key) else { return };
-        let cluster = socket.receives.exit(op, item, last);
+        let cluster = socket.receives.exit(task, item, last);
         let idle = socket.receives.is_idle();
         for (flow, _) in &cluster {
             if !touched.contains(flow) {
