@@ -11,7 +11,7 @@ kinds! {
     SOCKET_CHANGE = 0x71;
     /// [`SocketAddress`], before the record it belongs to.
     SOCKET_ADDRESS = 0x72;
-    /// [`SocketBegin`]: a call on a shared socket begins.
+    /// [`SocketBegin`]: a call on a shared socket begins, or the sending of a datagram (UDP).
     SOCKET_BEGIN = 0x73;
     /// [`SocketBegin`]: a second thread has appeared; this is the last call of the one before, over or not.
     SOCKET_SHARED = 0x74;
@@ -19,6 +19,8 @@ kinds! {
     SOCKET_BUFFER = 0x75;
     /// [`SocketPieces`]: more of what a receive got, before its [`SocketCall`].
     SOCKET_PIECES = 0x76;
+    /// [`SocketDropped`]
+    SOCKET_DROPPED = 0x77;
 }
 
 /// `AF_UNIX`, `AF_INET`, `AF_INET6`.
@@ -51,7 +53,7 @@ pub mod flag {
     pub const UNSURE: u32 = 32;
     /// The sender of the message is known.
     pub const SENDER: u32 = 64;
-    /// An address was given with the message: a [`super::SocketAddress`] came before.
+    /// An address was given with the message, or asked for and told with it: a [`super::SocketAddress`] came before.
     pub const ADDRESSED: u32 = 128;
     /// [`super::SocketCall::seq`] is known.
     pub const SEQ: u32 = 256;
@@ -247,6 +249,18 @@ pub struct SocketBuffer {
     pub buffer: u64,
 }
 
+/// A UDP socket had no room for a datagram.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct SocketDropped {
+    /// Common part: the thread that was sending; `tid` 0: none that is traced.
+    pub header: Header,
+    /// When its call was entered.
+    pub entered: u64,
+    /// The receiving socket.
+    pub sock: u64,
+}
+
 /// Bytes that a receive copied out of one buffer.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -278,7 +292,11 @@ pub struct SocketPieces {
     pub list: [SocketPiece; PIECES],
 }
 
-const _: () = assert!(size_of::<SocketBuffer>() == 48 && size_of::<SocketPieces>() == 48 + 24 * PIECES);
+const _: () = assert!(
+    size_of::<SocketBuffer>() == 48
+        && size_of::<SocketDropped>() == 40
+        && size_of::<SocketPieces>() == 48 + 24 * PIECES
+);
 const _: () =
     assert!(size_of::<Endpoint>() == 88 && size_of::<SocketCall>() == 208 && size_of::<SocketChange>() == 168);
 const _: () = assert!(size_of::<SocketAddress>() == 160 && size_of::<SocketBegin>() == 56);

@@ -97,6 +97,10 @@ program! {
     skb_copied = "skb_copy_datagram_iovec" => socket::copied
 }
 program! {
+    /// `udp_fail_queue_rcv_skb(int rc, struct sock *sk, …)`
+    udp_dropped = "udp_fail_queue_rcv_skb" => socket::dropped
+}
+program! {
     /// `kmem_cache_alloc(unsigned long call_site, const void *ptr, …)`
     skb_allocated = "kmem_cache_alloc" => socket::allocated
 }

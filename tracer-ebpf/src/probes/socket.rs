@@ -15,8 +15,8 @@ use ipcscope_common::{
     offsets::ABSENT,
     settings::lost,
     socket::{
-        AF_UNIX, SOCKET_BEGIN, SOCKET_BUFFER, SOCKET_PIECES, SOCKET_SHARED, STREAM, SocketBegin, SocketBuffer,
-        SocketPiece, SocketPieces, change,
+        AF_UNIX, SOCKET_BEGIN, SOCKET_BUFFER, SOCKET_DROPPED, SOCKET_PIECES, SOCKET_SHARED, STREAM, SocketBegin,
+        SocketBuffer, SocketDropped, SocketPiece, SocketPieces, change,
     },
 };
 
@@ -35,6 +35,8 @@ const SOCKETS: u32 = 16384;
 const MESSAGES: u64 = PIECES as u64;
 /// `IPPROTO_TCP`.
 const TCP: u16 = 6;
+/// `IPPROTO_UDP`.
+const UDP: u16 = 17;
 /// Only if there is none yet (include/uapi/linux/bpf.h).
 const BPF_NOEXIST: u64 = 1;
 /// `EBADF`, `ENOTSOCK`: the call was on no socket.
@@ -167,15 +169,17 @@ fn join(task: &mut Task, me: Ptr, side: usize) {
             }
         }
     }
-    if shared {
+    let protocol = if side == 1 { peek::<u16>(sock + offset!(sock_protocol) as u64) } else { 0 };
+    // Whether a datagram is on its way matters to whoever gets one like it.
+    if shared || protocol == UDP {
         let header = header(SOCKET_BEGIN, task.entered, task.tid, task.tgid);
         let (entered, sends) = (task.entered, side as u32);
         emit(lost::SOCKET, SocketBegin { header, entered, sock, ino: end.ino, dev: end.dev, sends });
         task.sampled |= TOLD;
     }
     note(user, task);
-    if side == 1
-        && is_tcp(sock)
+    if protocol == TCP
+        && offset!(tcp_write_seq) != ABSENT
         && let Some(pieces) = with_pieces(me)
     {
         pieces.seq = peek(sock + offset!(tcp_write_seq) as u64);
@@ -265,6 +269,21 @@ pub fn copied(ctx: &BtfTracePointContext) {
         pieces.list[index & (PIECES - 1)] = Piece { skb: skb as u64, time, sock, ino, copied, len };
     }
     pieces.count += 1;
+}
+
+/// `udp_fail_queue_rcv_skb(int rc, struct sock *sk, …)`: a receiver had no room. On one machine that happens during the
+/// sender's call, unless the machine is so busy that a kernel thread sees to it.
+#[inline(always)]
+pub fn dropped(ctx: &BtfTracePointContext) {
+    let sock: u64 = ctx.arg(1);
+    let sender = traced(current()).filter(|task| {
+        let is_sending = matches!(task.class, class::WRITE | class::WRITEV | class::SENDTO..=class::LAST_SOCKET);
+        (is_sending || task.class == class::SENDMSG) && is_socket(&task.ends[1])
+    });
+    let (tid, tgid, entered) = sender.map_or((0, 0, 0), |task| (task.tid, task.tgid, task.entered));
+    if tid != 0 || SOCKET_USERS.get_ptr(sock).is_some() {
+        emit(lost::SOCKET, SocketDropped { header: header(SOCKET_DROPPED, now(), tid, tgid), entered, sock });
+    }
 }
 
 /// Tells of the buffers that the current thread's receive has got so far, if somebody needs that. A global function, as

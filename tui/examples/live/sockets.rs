@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{Shutdown, TcpListener, TcpStream},
+    net::{Ipv4Addr, Shutdown, TcpListener, TcpStream, UdpSocket},
     os::{
         fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
         linux::net::SocketAddrExt as _,
@@ -23,6 +23,11 @@ pub fn run(words: &[&str]) -> bool {
         ["crowd", kind, writers, readers, messages] => {
             crowd(kind, writers.parse().unwrap(), readers.parse().unwrap(), messages.parse().unwrap());
         }
+        ["udp", writers, readers, messages] => {
+            udp(writers.parse().unwrap(), readers.parse().unwrap(), messages.parse().unwrap());
+        }
+        ["overflow", messages] => overflow(messages.parse().unwrap()),
+        ["multicast", receivers, messages] => multicast(receivers.parse().unwrap(), messages.parse().unwrap()),
         ["seqpacket"] => packets(),
         ["half"] => half(),
         ["large", bytes] => large(bytes.parse().unwrap()),
@@ -163,6 +168,110 @@ fn writers(writers: u32, messages: u32) {
     }
 }
 
+/// Several processes send datagrams to one socket, and several read from it until each has got one of one byte.
+fn udp(writers: u32, readers: u32, messages: u32) {
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = receiver.local_addr().unwrap();
+    say("to", to);
+    let reading: Vec<_> =
+        (0..readers).map(|_| fork(|| while receiver.recv_from(&mut [0; 100]).unwrap().0 != 1 {})).collect();
+    let writing: Vec<_> = (0..writers)
+        .map(|writer| {
+            fork(|| {
+                let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+                if writer % 2 == 0 {
+                    socket.connect(to).unwrap();
+                }
+                for number in 0..messages {
+                    let text = message(number);
+                    let sent = if writer % 2 == 0 { socket.send(&text) } else { socket.send_to(&text, to) };
+                    assert_eq!(sent.unwrap(), text.len());
+                }
+            })
+        })
+        .collect();
+    for child in writing {
+        reap(child);
+    }
+    let last = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for _ in 0..readers {
+        last.send_to(b".", to).unwrap();
+    }
+    for child in reading {
+        reap(child);
+    }
+}
+
+/// Datagrams that all look alike, to a receiver with little room that does not look until all are sent.
+fn overflow(messages: u32) {
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let room: libc::c_int = 1;
+    // SAFETY: an int and its size. The kernel makes it the least that it allows.
+    let set = unsafe {
+        libc::setsockopt(receiver.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, (&raw const room).cast(), 4)
+    };
+    assert_eq!(set, 0);
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    sender.connect(receiver.local_addr().unwrap()).unwrap();
+    receiver.set_nonblocking(true).unwrap();
+    let mut got = 0;
+    for _ in 0..3 {
+        for _ in 0..messages {
+            sender.send(b"all the same").unwrap();
+        }
+        while receiver.recv_from(&mut [0; 100]).is_ok() {
+            got += 1;
+        }
+    }
+    say("got", got);
+    say("dropped", 3 * messages - got);
+}
+
+/// One sender, a group of receivers on this machine alone.
+fn multicast(receivers: u32, messages: u32) {
+    let group = Ipv4Addr::new(239, 255, 67, 89);
+    let first = UdpSocket::bind((group, 0)).unwrap();
+    let to = first.local_addr().unwrap();
+    drop(first);
+    let (ready_r, ready_w) = super::sys::pipe(0);
+    let children: Vec<_> = (0..receivers)
+        .map(|_| {
+            fork(|| {
+                // SAFETY: plain calls on a descriptor of ours.
+                let socket = unsafe {
+                    let fd = libc::socket(libc::AF_INET, libc::SOCK_DGRAM, 0);
+                    let one: libc::c_int = 1;
+                    libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, (&raw const one).cast(), 4);
+                    let address = libc::sockaddr_in {
+                        sin_family: libc::AF_INET as u16,
+                        sin_port: to.port().to_be(),
+                        sin_addr: libc::in_addr { s_addr: u32::from(group).to_be() },
+                        sin_zero: [0; 8],
+                    };
+                    assert_eq!(libc::bind(fd, (&raw const address).cast(), 16), 0);
+                    UdpSocket::from_raw_fd(fd)
+                };
+                socket.join_multicast_v4(&group, &Ipv4Addr::LOCALHOST).unwrap();
+                write(ready_w, b"r");
+                for _ in 0..messages {
+                    socket.recv_from(&mut [0; 100]).unwrap();
+                }
+            })
+        })
+        .collect();
+    for _ in 0..receivers {
+        assert_eq!(read(ready_r, 1).0, 1);
+    }
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for number in 0..messages {
+        sender.send_to(&message(number), to).unwrap();
+    }
+    say("to", to);
+    for child in children {
+        reap(child);
+    }
+}
+
 /// The two ends of a connection of some kind: where writers write, where readers read.
 fn ends(kind: &str) -> (OwnedFd, OwnedFd) {
     match kind {
@@ -187,7 +296,7 @@ fn crowd(kind: &str, writers: u32, readers: u32, messages: u32) {
         .map(|_| {
             fork(|| {
                 loop {
-                    let got = read(other.as_raw_fd(), 100).0;
+                    let got = read(other.as_raw_fd(), 60).0;
                     if got == 0 || got == 1 && !is_stream {
                         break;
                     }

@@ -178,6 +178,7 @@ impl Decoder {
             Record::SocketShared(record) => self.socket_begin(&record, true),
             Record::SocketBuffer(record) => self.socket_buffer(&record),
             Record::SocketPieces(record) => self.socket_pieces(&record),
+            Record::SocketDropped(record) => self.socket_dropped(&record),
             Record::Lost(record) => self.records_lost(&record),
             Record::Tick(tick) => self.advance(tick.header.time),
             Record::Unknown(_) => {}

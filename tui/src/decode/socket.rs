@@ -9,11 +9,13 @@
 
 mod address;
 mod buffers;
+mod datagrams;
 mod flow;
 mod lane;
 mod life;
 mod order;
 mod transfer;
+mod udp;
 
 use std::{collections::HashMap, net::SocketAddr};
 
@@ -28,6 +30,7 @@ use super::{Decoder, descriptor::Key, outbox::Place};
 use crate::event::{ChannelId, ChannelType, FromUnknown, Kind, OpId, Task};
 
 use buffers::{Buffers, Piece};
+use datagrams::Datagrams;
 use flow::{Answer, Flow};
 use lane::Lane;
 
@@ -64,6 +67,8 @@ pub struct Socket {
     maker: u32,
     /// Calls cannot be told apart.
     unsure: bool,
+    /// UDP: its network namespace, its address, and since when it has that.
+    bound: Option<(u32, SocketAddr, u64)>,
     sends: Lane<(FlowKey, transfer::Send)>,
     receives: Lane<(FlowKey, transfer::Receive)>,
 }
@@ -93,6 +98,9 @@ pub struct Sockets {
     addresses: HashMap<u32, (u64, [Option<String>; 2])>,
     /// Buffers of shared UNIX sockets.
     buffers: Buffers,
+    /// UDP sockets by network namespace and port.
+    ports: HashMap<(u32, u16), Vec<Key>>,
+    datagrams: Datagrams,
     /// What a thread's receive got, told before the call itself: when it was entered, from which socket, in order.
     pieces: HashMap<u32, (u64, u64, Vec<Piece>)>,
 }
@@ -129,9 +137,9 @@ fn has_messages(mechanism: ChannelType) -> bool {
     !matches!(mechanism, ChannelType::UnixStream | ChannelType::Tcp)
 }
 
-/// A socket's own name and its peer's.
+/// A socket's own name and its peer's. A UDP socket has no peer that is certain, and may share its address.
 fn names(end: &Endpoint) -> (Name, Name) {
-    if end.family == AF_UNIX {
+    if end.family == AF_UNIX || end.kind == wire::DGRAM {
         return (Name::Sock(end.sock), Name::Sock(end.peer));
     }
     let (local, remote) = address::of(end);
@@ -178,6 +186,7 @@ impl Sockets {
             born: false,
             maker: 0,
             unsure: false,
+            bound: None,
             sends: Lane::default(),
             receives: Lane::default(),
         })
@@ -234,6 +243,7 @@ impl Sockets {
     /// Nobody in the trace holds it any more.
     fn remove(&mut self, key: Key, answers: &mut Vec<Answer>) {
         let Some(name) = self.by_key.get(&key).map(|socket| socket.name) else { return };
+        self.datagrams.forget_receiver(key);
         let Some(name) = name else {
             self.by_key.remove(&key);
             return;
@@ -301,7 +311,13 @@ impl Decoder {
         }
         let task = Task { pid: header.tgid, tid: header.tid };
         let op = self.tasks.op(header.tid, header.tgid, record.entered);
-        let Some(socket) = self.channels.sockets.get_mut((record.dev, record.ino)) else { return };
+        let key = (record.dev, record.ino);
+        let sockets = &mut self.channels.sockets;
+        if sockets.get(key).is_some_and(|socket| socket.mechanism == ChannelType::Udp) && record.sends != 0 {
+            sockets.datagrams.begin(task.tid, key, record.entered);
+            return;
+        }
+        let Some(socket) = sockets.get_mut(key) else { return };
         if record.sends == 0 {
             socket.receives.enter(op, task);
         } else {
@@ -383,6 +399,7 @@ impl Decoder {
         let sockets = &mut self.channels.sockets;
         sockets.buffers.lost(over);
         sockets.pieces.clear();
+        sockets.datagrams.lost();
         for socket in sockets.by_key.values_mut() {
             socket.sends.lose();
             socket.receives.lose();

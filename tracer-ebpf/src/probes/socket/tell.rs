@@ -14,7 +14,7 @@ use ipcscope_common::{
     },
 };
 
-use super::{MESSAGES, TOLD, UNSURE, inode_of, is_tcp, sock_of};
+use super::{MESSAGES, TOLD, UDP, UNSURE, inode_of, is_tcp, sock_of};
 use crate::{
     emit::{header, reserve},
     kernel::{Ptr, copy_user, copy_vector, current, field, offset, peek, peek_user, registers, setting, vector_len},
@@ -229,7 +229,10 @@ fn place(task: &Task, regs: Ptr, index: u32) -> Place {
         class::READV | class::WRITEV => {
             Place { requested: vector_len::<VECTORS>(at, third), at, buffers: third, ..plain }
         }
-        class::RECVFROM => Place { requested: third, at, flags: fourth, ..plain },
+        class::RECVFROM => {
+            let name_len = peek_user::<u32>(field!(regs, regs_r9 as u64)).unwrap_or(0).into();
+            Place { requested: third, at, flags: fourth, name: field!(regs, regs_r8 as u64), name_len, ..plain }
+        }
         class::SENDTO => Place {
             requested: third,
             at,
@@ -303,7 +306,8 @@ pub extern "C" fn tell_call(side: u32, index: u32) -> i32 {
         flags |= flag::UNSURE;
     }
     let sock = if same { sock_of(end) } else { 0 };
-    if side == 1 && place.name != 0 && place.name_len >= 2 {
+    let is_told = side == 1 || place.ret >= 0 && peek::<u16>(sock + offset!(sock_protocol) as u64) == UDP;
+    if is_told && place.name != 0 && place.name_len >= 2 {
         flags |= flag::ADDRESSED;
         tell_given(task, sock, place.name, place.name_len);
     }

@@ -19,6 +19,11 @@ fn join(family: u16, bytes: [u8; 16], port: u16) -> SocketAddr {
     SocketAddr::new(ip, port)
 }
 
+/// IPv4 within IPv6 is IPv4.
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// A `sockaddr`: a UNIX name (abstract ones begin with `@`, unnamed ones have none) or address and port.
 pub fn name(bytes: &[u8]) -> Option<String> {
     let (family, rest) = bytes.split_at_checked(2)?;

@@ -46,6 +46,10 @@ impl Decoder {
         let joined = matches!(record.change, change::PAIRED | change::ACCEPTED)
             || record.change == change::CONNECTED && matches!(record.ret, 0 | -115);
         socket.born |= matches!(record.change, change::CREATED | change::PAIRED | change::ACCEPTED);
+        if mechanism == ChannelType::Udp {
+            sockets.bind_udp(key, &record.end, header.time);
+        }
+        let sockets = &mut self.channels.sockets;
         let has_peer = record.end.family != AF_UNIX && joined || record.end.peer != 0;
         sockets.call(key, own, has_peer.then_some(peer));
         if matches!(record.change, change::CREATED | change::PAIRED | change::ACCEPTED) {

@@ -90,7 +90,7 @@ impl Decoder {
         if record.flags & flag::SEND != 0 {
             self.socket_send(record, payload, call, (task, key, mechanism), (own, peer), given, last);
         } else {
-            self.socket_receive(record, payload, call, (task, key, mechanism), (own, peer), last);
+            self.socket_receive(record, payload, call, (task, key, mechanism), (own, peer), given, last);
         }
     }
 
@@ -140,6 +140,10 @@ impl Decoder {
         };
         let Some(id) = id else { return };
         let mut transfer = Self::socket_transfer(record, payload, call, id, mechanism);
+        if mechanism == ChannelType::Udp {
+            self.udp_sent(record, payload, (task, key, op), given.as_deref(), last);
+        }
+        let sockets = &mut self.channels.sockets;
         transfer.to = given;
         let moved = record.ret > 0 || messages && record.ret == 0;
         let mut touched: Vec<FlowKey> = Vec::new();
@@ -213,6 +217,7 @@ impl Decoder {
         if is_ours { sockets.buffers.origins(sock, &pieces) } else { None }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what the call's record says, taken apart once")]
     fn socket_receive(
         &mut self,
         record: &wire::SocketCall,
@@ -220,6 +225,7 @@ impl Decoder {
         call: Call,
         (task, key, mechanism): (Task, Key, ChannelType),
         (own, peer): (Name, Name),
+        [_, given]: [Option<String>; 2],
         last: bool,
     ) {
         let time = record.header.time;
@@ -249,6 +255,10 @@ impl Decoder {
         transfer.from = from.filter(|_| got).and_then(|from| self.socket_origins(record, task.tid, (from, own)));
         let is_told = transfer.from.is_some();
         let event = self.event(time, task, Kind::Recv(transfer));
+        if mechanism == ChannelType::Udp && got {
+            self.udp_received(record, payload, key, given.as_deref(), event);
+            return;
+        }
         let sockets = &mut self.channels.sockets;
         match from.filter(|_| got) {
             Some(from) => {

@@ -39,8 +39,9 @@ const SCHED: &[(&str, &str)] =
 /// Not in every kernel: without it, overlapping calls on a pipe stay unknown more often.
 const CONTENTION: &[(&str, &str)] = &[("contention_begin", "contention_begin")];
 const QUEUES: &[(&str, &str)] = &[("message_allocated", "kmalloc"), ("message_freed", "kfree")];
-/// Which socket a message came from.
-const SOCKETS: &[(&str, &str)] = &[("skb_copied", "skb_copy_datagram_iovec")];
+/// Which socket a message came from, and which datagrams found no room.
+const SOCKETS: &[(&str, &str)] =
+    &[("skb_copied", "skb_copy_datagram_iovec"), ("udp_dropped", "udp_fail_queue_rcv_skb")];
 /// Which send made which buffer of a UNIX socket.
 const BUFFERS: &[(&str, &str)] = &[("skb_allocated", "kmem_cache_alloc")];
 const BUFFERS_ON_NODE: &[(&str, &str)] = &[("skb_allocated_on_node", "kmem_cache_alloc_node")];
