@@ -149,9 +149,9 @@ pub mod change {
     pub const BOUND: u32 = 3;
     /// listen(2); `argument` is the backlog.
     pub const LISTENING: u32 = 4;
-    /// connect(2).
+    /// connect(2); `argument` is the count of bytes that TCP begins with (`write_seq`), or 0.
     pub const CONNECTED: u32 = 5;
-    /// accept(2); `other` is the listening descriptor.
+    /// accept(2); `other` is the listening descriptor, `argument` as above.
     pub const ACCEPTED: u32 = 6;
     /// shutdown(2); `argument` is 0 receiving, 1 sending, 2 both.
     pub const SHUTDOWN: u32 = 7;

@@ -13,7 +13,7 @@ mod datagrams;
 mod flow;
 mod lane;
 mod life;
-mod order;
+mod sequence;
 mod transfer;
 mod udp;
 
@@ -33,6 +33,7 @@ use buffers::{Buffers, Piece};
 use datagrams::Datagrams;
 use flow::{Answer, Flow};
 use lane::Lane;
+use sequence::Sequence;
 
 /// One end of a flow: the address of a UNIX `sock`, or a network namespace with own and other address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,7 +70,7 @@ pub struct Socket {
     unsure: bool,
     /// UDP: its network namespace, its address, and since when it has that.
     bound: Option<(u32, SocketAddr, u64)>,
-    sends: Lane<(FlowKey, transfer::Send)>,
+    sends: Lane<(FlowKey, flow::Sent)>,
     receives: Lane<(FlowKey, transfer::Receive)>,
 }
 
@@ -92,6 +93,8 @@ pub struct Sockets {
     by_key: HashMap<Key, Socket>,
     by_name: HashMap<Name, Key>,
     flows: HashMap<FlowKey, Flow>,
+    /// TCP.
+    sequences: HashMap<FlowKey, Sequence>,
     /// UNIX sockets that datagrams can be sent to, by name.
     bound: HashMap<String, Name>,
     /// Addresses told of a thread's call before the call itself: when it was entered, own, other.
@@ -207,6 +210,10 @@ impl Sockets {
     /// Both directions between two sockets, new unless they are there already. `tag`: the connecting one's inode, or 0.
     fn connect(&mut self, one: Name, other: Name, messages: bool, tag: u64) {
         for key in [(one, other), (other, one)] {
+            if matches!(one, Name::Inet(..)) {
+                self.sequences.entry(key).or_default();
+                continue;
+            }
             let is_it = self.flows.get(&key).is_some_and(|flow| tag == 0 || flow.tag == tag);
             if !is_it {
                 self.flows.insert(key, Flow::new(messages, tag, None));
@@ -233,6 +240,16 @@ impl Sockets {
         }
         let obstacle = ends.iter().flatten().find_map(|socket| socket.obstacle());
         let in_flight = ends[0].and_then(|socket| socket.sends.sole());
+        if let Some(sequence) = self.sequences.get_mut(&key) {
+            // Who else receives takes nothing away from what is known.
+            let obstacle = match self.by_name.get(&key.0).and_then(|key| self.by_key.get(key)) {
+                Some(sender) => sender.obstacle(),
+                // It may be gone, and what it sent on its way.
+                None => (!sequence.is_known()).then_some(FromUnknown::External),
+            };
+            sequence.serve(in_flight, obstacle, answers);
+            return;
+        }
         let Some(flow) = self.flows.get_mut(&key) else { return };
         if let Some(why) = obstacle {
             flow.lose(why, true);
@@ -248,9 +265,15 @@ impl Sockets {
             self.by_key.remove(&key);
             return;
         };
-        let touching: Vec<FlowKey> = self.flows.keys().filter(|(a, b)| *a == name || *b == name).copied().collect();
+        let all = self.flows.keys().chain(self.sequences.keys());
+        let touching: Vec<FlowKey> = all.filter(|(a, b)| *a == name || *b == name).copied().collect();
         for flow in touching {
             self.serve(flow, answers);
+            if flow.1 == name
+                && let Some(mut sequence) = self.sequences.remove(&flow)
+            {
+                sequence.end(FromUnknown::Lost, answers);
+            }
             // What it has sent can still be received.
             if flow.1 == name
                 && let Some(mut flow) = self.flows.remove(&flow)
@@ -373,7 +396,7 @@ impl Decoder {
             match of {
                 Ok((from, offset, cut)) => {
                     transfer.from = Some(from);
-                    transfer.offset = offset;
+                    transfer.offset = offset.or(transfer.offset);
                     transfer.discarded = (cut > 0).then_some(cut);
                 }
                 Err(why) => transfer.from_unknown = Some(why),
@@ -408,6 +431,11 @@ impl Decoder {
         for flow in sockets.flows.values_mut() {
             flow.lose(FromUnknown::Lost, false);
         }
+        let mut answers = Vec::new();
+        for sequence in sockets.sequences.values_mut() {
+            sequence.end(FromUnknown::Lost, &mut answers);
+        }
+        self.answer_sockets(answers);
         self.serve_flows(&flows);
     }
 
@@ -416,6 +444,9 @@ impl Decoder {
         let mut answers = Vec::new();
         for (_, mut flow) in self.channels.sockets.flows.drain() {
             flow.end(&mut answers);
+        }
+        for (_, mut sequence) in self.channels.sockets.sequences.drain() {
+            sequence.end(FromUnknown::Lost, &mut answers);
         }
         self.answer_sockets(answers);
     }

@@ -194,6 +194,9 @@ pub extern "C" fn tell_change(fd: u64, other: i32, change: u32, argument: u32) -
         (*room).nr = task.nr;
         (*room).change = change;
         (*room).argument = argument;
+        if matches!(change, change::CONNECTED | change::ACCEPTED) && is_tcp(sock) {
+            (*room).argument = peek(sock + offset!(tcp_write_seq) as u64);
+        }
         (*room).flags = peek(end.file + offset!(file_flags) as u64);
     }
     record.submit();

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use crate::event::{FromUnknown, OpId, Origin};
 
-use super::{super::outbox::Place, order::Run};
+use super::super::outbox::Place;
 
 /// Sends or receives that wait for the other side; beyond, records of that side must be missing.
 const MOST: usize = 1 << 16;
@@ -95,28 +95,6 @@ impl Flow {
             last_sent: 0,
             tag,
         }
-    }
-
-    /// Bytes of a stream in their order, by sends that are over by `time`; the first of them `began` then.
-    pub fn ordered(&mut self, time: u64, began: u64, runs: &[Run]) {
-        let sum = runs.iter().fold(0, |sum: u64, run| sum.saturating_add(run.bytes));
-        let before = self.segments.len();
-        // In one piece, as far as counting goes.
-        self.sent(time, &[Sent { op: OpId(0), pid: 0, bytes: sum, entered: began }]);
-        if self.segments.len() <= before {
-            return;
-        }
-        let Some(mut left) = self.segments.pop_back().map(|segment| segment.bytes) else { return };
-        // What receives have of them already were the first.
-        let mut kept: Vec<Segment> = Vec::new();
-        for run in runs.iter().rev() {
-            let bytes = run.bytes.min(left);
-            left -= bytes;
-            if bytes > 0 {
-                kept.push(Segment { sender: run.sender, bytes });
-            }
-        }
-        self.segments.extend(kept.into_iter().rev());
     }
 
     /// Not even when it has been seen empty can anything be said.
@@ -361,19 +339,6 @@ mod tests {
         flow.received(vec![receive(p[3], 2)]);
         let expected = ["overlap", "3:1 at None cut 0", "3:1 at None cut 0", "3:2 at Some(8) cut 0"];
         assert_eq!(told(&mut flow, None), expected);
-    }
-
-    #[test]
-    fn runs_are_in_their_order_and_what_is_taken_already_is_the_first_of_them() {
-        let mut flow = Flow::new(false, 0, None);
-        let p = places(3);
-        let run = |op: Option<u64>, bytes| Run { sender: op.map(|op| (OpId(op), 1)), bytes };
-        flow.received(vec![receive(p[0], 2)]);
-        assert_eq!(told(&mut flow, Some((OpId(1), 1))), ["1:2 at Some(0) cut 0"]);
-        flow.ordered(1, 1, &[run(Some(1), 4), run(None, 3), run(Some(2), 5)]);
-        flow.received(vec![receive(p[1], 5)]);
-        flow.received(vec![receive(p[2], 5)]);
-        assert_eq!(told(&mut flow, None), ["overlap", "2:5 at Some(7) cut 0"]);
     }
 
     #[test]

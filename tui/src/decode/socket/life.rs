@@ -7,7 +7,7 @@ use super::super::{
     descriptor::{Held, Key},
     names as words,
 };
-use super::{Name, address, has_messages, mechanism, names};
+use super::{Name, address, has_messages, mechanism, names, sequence::Sequence};
 use crate::event::{ChannelChange, ChannelEvent, ChannelId, ChannelType, End, Kind, PeerPid, Task};
 
 /// What a UDP socket that receives is called.
@@ -88,6 +88,9 @@ impl Decoder {
             return;
         }
         sockets.connect(own, peer, has_messages(mechanism), tag);
+        if mechanism == ChannelType::Tcp && record.argument != 0 {
+            sockets.sequences.insert((own, peer), Sequence::begun(record.argument));
+        }
         let id = match (mechanism, record.change) {
             (ChannelType::Tcp, _) => {
                 let (local, remote) = address::of(&record.end);

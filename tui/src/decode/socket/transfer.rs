@@ -8,45 +8,28 @@ use super::{
     buffers::Piece,
     flow::{Received, Sent},
     has_messages, mechanism, names,
-    order::{self, Window},
 };
-use crate::event::{Call, ChannelId, ChannelType, Kind, OpId, Origin, Task, Transfer};
+use crate::event::{Call, ChannelId, ChannelType, FromUnknown, Kind, OpId, Origin, Task, Transfer};
 
 /// `TCP_CLOSE`.
 const CLOSED: u16 = 7;
 /// ns within which a socket's queue is looked at after the call returned.
 const SLACK: u64 = 100_000;
 
-/// A send in a cluster.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Send {
-    sent: Sent,
-    /// TCP: the connection's count of bytes when it began and when it was over.
-    seq: Option<[u32; 2]>,
-}
-
 /// A receive in a cluster.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Receive {
     op: OpId,
     received: Received,
-    /// Says which of two was first: when it was alone with the socket (UNIX), or the count of bytes then (TCP).
+    /// When it was alone with the socket: says which of two was first.
     at: Option<u64>,
 }
 
 impl Receive {
     /// In the order in which they got their bytes, if that is known of all.
-    fn in_order(mut receives: Vec<Self>, counts_wrap: bool) -> Option<Vec<Self>> {
-        let first = receives.first()?.at?;
-        if receives.iter().any(|receive| receive.at.is_none()) {
-            return None;
-        }
-        receives.sort_by_key(|receive| {
-            let at = receive.at.unwrap_or_default();
-            let count = i64::from((at as u32).wrapping_sub(first as u32).cast_signed());
-            if counts_wrap { count } else { at.cast_signed() }
-        });
-        Some(receives)
+    fn in_order(mut receives: Vec<Self>) -> Option<Vec<Self>> {
+        receives.sort_by_key(|receive| receive.at);
+        receives.iter().all(|receive| receive.at.is_some()).then_some(receives)
     }
 }
 
@@ -148,14 +131,13 @@ impl Decoder {
         let moved = record.ret > 0 || messages && record.ret == 0;
         let mut touched: Vec<FlowKey> = Vec::new();
         let mut item = None;
-        if moved && mechanism != ChannelType::Udp {
+        if moved && !matches!(mechanism, ChannelType::Udp | ChannelType::Tcp) {
             if let Some(to) = to {
                 let flow = (own, to);
                 // A datagram socket's first message to another, if that one is new.
                 let fresh = mechanism == ChannelType::UnixDgram && sockets.get(key).is_some_and(|socket| socket.born);
                 sockets.flow(flow, messages, true, fresh);
-                let sent = Sent { op, pid: task.pid, bytes: record.ret as u64, entered: record.entered };
-                item = Some((flow, Send { sent, seq: (record.flags & flag::SEQ != 0).then_some(record.seq) }));
+                item = Some((flow, Sent { op, pid: task.pid, bytes: record.ret as u64, entered: record.entered }));
             } else if let Some(socket) = sockets.get_mut(key) {
                 // To a name that nobody in the trace has taken: what else it sends cannot be told from it.
                 socket.unsure = true;
@@ -167,32 +149,62 @@ impl Decoder {
                 continue;
             }
             touched.push(*flow);
-            let of_it = cluster.iter().filter(|(other, _)| other == flow).map(|(_, send)| *send);
-            let sends: Vec<Send> = of_it.collect();
+            let of_it = cluster.iter().filter(|(other, _)| other == flow).map(|(_, sent)| *sent);
+            let sends: Vec<Sent> = of_it.collect();
             let Some(flow) = sockets.flows.get_mut(flow) else { continue };
-            if sends.iter().all(|send| send.sent.op == op) {
+            if sends.iter().all(|sent| sent.op == op) {
                 // Messages of one call come one after the other.
-                for send in sends {
-                    transfer.offset = flow.sent(time, &[send.sent]).filter(|_| !messages);
+                for sent in sends {
+                    transfer.offset = flow.sent(time, &[sent]).filter(|_| !messages);
                 }
-                continue;
+            } else {
+                flow.sent(time, &sends);
             }
-            let windows = sends.iter().map(|Send { sent, seq }| {
-                Some(Window { sender: (sent.op, sent.pid), seq: (*seq)?, bytes: sent.bytes })
-            });
-            let runs = windows.collect::<Option<Vec<_>>>().and_then(|windows| order::runs(&windows));
-            let began = sends.iter().map(|send| send.sent.entered).min().unwrap_or(time);
-            match runs {
-                Some(runs) => flow.ordered(time, began, &runs),
-                None => {
-                    flow.sent(time, &sends.iter().map(|send| send.sent).collect::<Vec<_>>());
-                }
-            }
+        }
+        if moved && record.flags & flag::SEQ != 0 {
+            let (flow, sender) = ((own, peer), (op, task.pid));
+            let sequence = sockets.sequences.entry(flow).or_default();
+            transfer.offset = sequence.sent(sender, record.seq, record.ret as u64);
+            touched.push(flow);
         }
         if !is_restart(record.ret) {
             self.push(time, task, Kind::Send(transfer));
         }
         self.serve_flows(&touched);
+    }
+
+    /// A receive got bytes of a TCP connection.
+    fn tcp_received(
+        &mut self,
+        record: &wire::SocketCall,
+        (own, peer): (Name, Name),
+        task: Task,
+        mut transfer: Transfer,
+    ) {
+        let time = record.header.time;
+        let flow = (peer, own);
+        let is_counted = record.flags & flag::SEQ != 0;
+        if !is_counted {
+            // Bytes that were not copied: discarded (MSG_TRUNC), or moved on (splice).
+            transfer.from_unknown = Some(FromUnknown::Overlap);
+        }
+        let bytes = transfer.bytes.unwrap_or(0);
+        let mut event = self.event(time, task, Kind::Recv(transfer));
+        if !is_counted {
+            self.outbox.push(event);
+            return;
+        }
+        let sequences = &mut self.channels.sockets.sequences;
+        let sequence = sequences.entry(flow).or_default();
+        let ticket = sequence.offer(record.seq[0], bytes);
+        if let Kind::Recv(transfer) = &mut event.kind {
+            transfer.offset = ticket.offset;
+        }
+        let place = self.outbox.hold(event);
+        if let Some(sequence) = self.channels.sockets.sequences.get_mut(&flow) {
+            sequence.wait(ticket, place);
+        }
+        self.serve_flows(&[flow]);
     }
 
     /// Whose bytes a receive from a UNIX socket got, by the buffers that they were in.
@@ -254,6 +266,10 @@ impl Decoder {
         }
         transfer.from = from.filter(|_| got).and_then(|from| self.socket_origins(record, task.tid, (from, own)));
         let is_told = transfer.from.is_some();
+        if mechanism == ChannelType::Tcp && got {
+            self.tcp_received(record, (own, peer), task, transfer);
+            return;
+        }
         let event = self.event(time, task, Kind::Recv(transfer));
         if mechanism == ChannelType::Udp && got {
             self.udp_received(record, payload, key, given.as_deref(), event);
@@ -273,10 +289,7 @@ impl Decoder {
                 } else {
                     Some(self.outbox.hold(event))
                 };
-                let at = match mechanism {
-                    ChannelType::Tcp => (record.flags & flag::SEQ != 0).then_some(record.seq[0].into()),
-                    _ => (record.copied != 0).then_some(record.copied),
-                };
+                let at = (record.copied != 0).then_some(record.copied);
                 item = Some((flow, Receive { op, received: Received { place, bytes, peek }, at }));
             }
             None if is_restart(record.ret) => {}
@@ -285,7 +298,7 @@ impl Decoder {
                 if let Kind::Recv(transfer) = &mut event.kind
                     && got
                 {
-                    transfer.from_unknown = Some(crate::event::FromUnknown::Overlap);
+                    transfer.from_unknown = Some(FromUnknown::Overlap);
                 }
                 self.outbox.push(event);
             }
@@ -302,7 +315,7 @@ impl Decoder {
                 let in_order = if of_it.iter().all(|receive| receive.op == op) {
                     Some(of_it.clone())
                 } else {
-                    Receive::in_order(of_it.clone(), mechanism == ChannelType::Tcp)
+                    Receive::in_order(of_it.clone())
                 };
                 match in_order {
                     Some(receives) => receives.into_iter().for_each(|receive| flow.received(vec![receive.received])),
