@@ -301,14 +301,15 @@ impl Trace {
                 let send = sends.get(&number(part, "op")).unwrap_or_else(|| panic!("no such send: {event}"));
                 assert_eq!(send["pid"], part["pid"], "{event}");
                 assert_eq!(send["channel"], event["channel"], "{event}");
-                let (Some(from), Some(start)) = (at, send["offset"].as_u64()) else { continue };
+                let Some(from) = at else { continue };
                 let to = from + number(part, "bytes");
+                at = Some(to);
+                let Some(start) = send["offset"].as_u64() else { continue };
                 // Those of another writer may stand between the bytes of a large write (pipe(7), PIPE_BUF).
                 let whole =
                     number(send, "bytes") <= 4096 || senders.get(text(send, "channel")).is_some_and(|s| s.len() == 1);
                 let ends = !whole || to <= start + number(send, "bytes");
                 assert!(start <= from && ends, "{from}..{to} is not in {send}: {event}");
-                at = Some(to);
             }
         }
     }
