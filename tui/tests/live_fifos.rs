@@ -1,5 +1,5 @@
 //! Named pipes: their path and owner, whose bytes are whose from the first open on, and what another open begins.
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
 
 mod common;
 
