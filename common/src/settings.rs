@@ -60,12 +60,24 @@ pub struct Sites {
     pub newque: u64,
     /// Its length.
     pub newque_len: u64,
+    /// `mqueue_alloc_inode`, which makes POSIX queues.
+    pub mqueue_alloc_inode: u64,
+    /// Its length.
+    pub mqueue_alloc_inode_len: u64,
 }
 
 impl Sites {
     /// None is known.
-    pub const NONE: Self =
-        Self { load_msg: 0, load_msg_len: 0, free_msg: 0, free_msg_len: 0, newque: 0, newque_len: 0 };
+    pub const NONE: Self = Self {
+        load_msg: 0,
+        load_msg_len: 0,
+        free_msg: 0,
+        free_msg_len: 0,
+        newque: 0,
+        newque_len: 0,
+        mqueue_alloc_inode: 0,
+        mqueue_alloc_inode_len: 0,
+    };
 }
 
 /// Why a record is missing; index of the counters.

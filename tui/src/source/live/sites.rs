@@ -31,6 +31,7 @@ fn read(lines: impl Iterator<Item = Vec<u8>>) -> Sites {
             Some(b"load_msg") => sites.load_msg = address,
             Some(b"free_msg") => sites.free_msg = address,
             Some(b"newque") => sites.newque = address,
+            Some(b"mqueue_alloc_inode") => sites.mqueue_alloc_inode = address,
             _ => {}
         }
     }
@@ -38,8 +39,8 @@ fn read(lines: impl Iterator<Item = Vec<u8>>) -> Sites {
         let next = (start != 0).then(|| addresses.range(start + 1..).next()).flatten();
         next.map_or(0, |next| next - start)
     };
-    (sites.load_msg_len, sites.free_msg_len, sites.newque_len) =
-        (length(sites.load_msg), length(sites.free_msg), length(sites.newque));
+    (sites.load_msg_len, sites.free_msg_len) = (length(sites.load_msg), length(sites.free_msg));
+    (sites.newque_len, sites.mqueue_alloc_inode_len) = (length(sites.newque), length(sites.mqueue_alloc_inode));
     sites
 }
 
