@@ -106,6 +106,18 @@ pub mod class {
     pub const SOCKETPAIR: u8 = 74;
     /// The last of the calls on sockets.
     pub const LAST_SOCKET: u8 = 79;
+    /// mq_timedsend(2).
+    pub const MQ_SEND: u8 = 80;
+    /// mq_timedreceive(2).
+    pub const MQ_RECEIVE: u8 = 81;
+    /// mq_open(2).
+    pub const MQ_OPEN: u8 = 82;
+    /// mq_unlink(2).
+    pub const MQ_UNLINK: u8 = 83;
+    /// mq_getsetattr(2).
+    pub const MQ_SETATTR: u8 = 84;
+    /// The last of the calls on POSIX queues.
+    pub const LAST_MQUEUE: u8 = 87;
 }
 
 /// Mechanisms whose calls have programs of their own, with a stack of their own, that the common ones go on to.

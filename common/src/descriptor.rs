@@ -63,6 +63,8 @@ pub mod change {
     /// A message takes a copy of it along: told when it is sent (`ret` 0), then again when it was (more than 0), or when
     /// it was not after all (an error).
     pub const SENT: u32 = 7;
+    /// mq_setattr(3) may have changed its flags.
+    pub const CHANGED: u32 = 8;
 }
 
 /// A descriptor of a channel.

@@ -11,6 +11,7 @@
 pub mod call;
 pub mod descriptor;
 pub mod mark;
+pub mod mqueue;
 pub mod offsets;
 pub mod pipe;
 pub mod process;

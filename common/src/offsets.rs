@@ -68,6 +68,7 @@ offsets! {
     dentry_name: "dentry"."d_name.name";
     dentry_parent: "dentry"."d_parent";
     mount_root: "vfsmount"."mnt_root";
+    mount_super_block: "vfsmount"."mnt_sb";
     mount_place: "mount"."mnt";
     mount_parent: "mount"."mnt_parent";
     mount_point: "mount"."mnt_mountpoint";
@@ -84,11 +85,16 @@ offsets! {
     inode_uid: "inode"."i_uid";
     socket_inode: "socket_alloc"."vfs_inode";
     mqueue_inode: "mqueue_inode_info"."vfs_inode";
+    mqueue_messages: "mqueue_inode_info"."attr.mq_maxmsg";
+    mqueue_message_size: "mqueue_inode_info"."attr.mq_msgsize";
+    mqueue_depth: "mqueue_inode_info"."attr.mq_curmsgs";
+    mqueue_fill: "mqueue_inode_info"."qsize";
     task_nsproxy: "task_struct"."nsproxy";
     nsproxy_ipc: "nsproxy"."ipc_ns";
     ipc_ids: "ipc_namespace"."ids";
     ipc_sem_ctls: "ipc_namespace"."sem_ctls";
     ipc_inum: "ipc_namespace"."ns.inum";
+    ipc_mqueues: "ipc_namespace"."mq_mnt";
     ids_head: "ipc_ids"."ipcs_idr.idr_rt.xa_head";
     xa_shift: "xa_node"."shift";
     xa_slots: "xa_node"."slots";
@@ -101,6 +107,7 @@ offsets! {
     queue_qnum: "msg_queue"."q_qnum";
     queue_qbytes: "msg_queue"."q_qbytes";
     message_len: "msg_msg"."m_ts";
+    message_type: "msg_msg"."m_type";
     socket_sk: "socket"."sk";
     sock_socket: "sock"."sk_socket";
     sock_type: "sock"."sk_type";

@@ -1,4 +1,4 @@
-//! Message queues, System V and POSIX: calls on them, and which message each call put in or took out.
+//! System V message queues: calls on them, and which message each call put in or took out.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -23,7 +23,7 @@ pub mod state {
     pub const WHOLE: u32 = 8;
 }
 
-/// The kernel made a message (`load_msg`), for a call in flight; `tid` 0: for a thread that is not traced.
+/// The kernel made a message of either kind of queue (`load_msg`), for a call in flight; `tid` 0: for a thread that is not traced.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct QueueMessage {

@@ -64,6 +64,10 @@ pub struct Sites {
     pub alloc_skb: u64,
     /// Its length.
     pub alloc_skb_len: u64,
+    /// `mqueue_alloc_inode`, which makes POSIX queues.
+    pub mqueue_alloc_inode: u64,
+    /// Its length.
+    pub mqueue_alloc_inode_len: u64,
 }
 
 impl Sites {
@@ -77,6 +81,8 @@ impl Sites {
         newque_len: 0,
         alloc_skb: 0,
         alloc_skb_len: 0,
+        mqueue_alloc_inode: 0,
+        mqueue_alloc_inode_len: 0,
     };
 }
 

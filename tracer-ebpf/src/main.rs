@@ -21,7 +21,7 @@ mod task;
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 
-use probes::{call, pipe, process, queue, sched, seed, signal, socket};
+use probes::{call, mqueue, pipe, process, queue, sched, seed, signal, socket};
 
 /// Declares a tracepoint program that hands its context to a function.
 macro_rules! program {
@@ -116,6 +116,10 @@ program! {
 program! {
     /// `kfree(unsigned long call_site, const void *ptr)`
     message_freed = "kfree" => queue::freed
+}
+program! {
+    /// `kmem_cache_alloc(unsigned long call_site, const void *ptr, …)`
+    mqueue_made = "kmem_cache_alloc" => mqueue::inode_made
 }
 
 /// `bpf_iter_task`: threads that are to be traced from the start.

@@ -69,6 +69,7 @@ fn flood(command: &[&str]) -> (BTreeMap<u16, u64>, BTreeMap<u32, u64>) {
         follow: true,
         signals: true,
         pipes: true,
+        mqueues: false,
         queues: true,
         sockets: true,
         sched: true,

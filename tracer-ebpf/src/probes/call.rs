@@ -6,6 +6,7 @@
 use aya_ebpf::programs::BtfTracePointContext;
 use ipcscope_common::{
     call::{CALL_BEGIN, CALL_END, CallBegin, CallEnd, class},
+    descriptor::object,
     settings::lost,
 };
 
@@ -92,6 +93,12 @@ pub fn begin(task: &mut Task, me: Ptr, regs: Ptr, nr: i32, class: u8) {
     match class {
         class::READ..=class::SENDFILE => pipe::begin(task, me, regs, class),
         class::CLOSE => descriptor::resolve(me, field!(regs, regs_di as u64), &mut task.ends[0]),
+        class::MQ_SEND | class::MQ_RECEIVE => {
+            descriptor::resolve(me, field!(regs, regs_di as u64), &mut task.ends[0]);
+            if task.ends[0].object != object::MQUEUE {
+                task.ends[0].leave();
+            }
+        }
         class::DUP_TO => descriptor::resolve(me, field!(regs, regs_si as u64), &mut task.ends[0]),
         _ => {}
     }

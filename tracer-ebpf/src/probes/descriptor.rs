@@ -12,7 +12,7 @@ use ipcscope_common::{
     settings::lost,
 };
 
-use super::{path, socket};
+use super::{mqueue, path, socket};
 use crate::{
     emit::{emit, header, reserve},
     kernel::{Ptr, current, field, now, offset, peek, peek_user, setting},
@@ -25,7 +25,7 @@ const FIFO: u16 = 0o010_000;
 const REGULAR: u16 = 0o100_000;
 const SOCKET: u16 = 0o140_000;
 /// `MQUEUE_MAGIC` (ipc/mqueue.c).
-const MQUEUE_MAGIC: u64 = 0x1980_0202;
+pub const MQUEUE_MAGIC: u64 = 0x1980_0202;
 /// `PIPEFS_MAGIC`: an anonymous pipe; any other file system: a named one.
 const PIPEFS_MAGIC: u64 = 0x5049_5045;
 /// `F_DUPFD`, `F_DUPFD_CLOEXEC`, `F_SETPIPE_SZ`.
@@ -95,13 +95,19 @@ pub fn found(file: u64, fd: i32) -> Option<End> {
     Some(End { pipe, file, address, ino, dev, fd, flags: call_flags(flags), object, in_use: 1 })
 }
 
+/// Whether a mode is a regular file's, as a queue's is.
+#[inline(always)]
+pub fn is_regular(mode: u16) -> bool {
+    mode & FORMAT == REGULAR
+}
+
 #[inline(always)]
 fn device(super_block: u64) -> u32 {
     peek(super_block + offset!(super_block_dev) as u64)
 }
 
 #[inline(always)]
-fn magic(super_block: u64) -> u64 {
+pub fn magic(super_block: u64) -> u64 {
     peek(super_block + offset!(super_block_magic) as u64)
 }
 
@@ -305,6 +311,7 @@ pub fn finish(task: &Task, me: Ptr, regs: Ptr) {
         }
         class::OPEN if ret >= 0 => {
             path::tell_path(ret as u64);
+            mqueue::tell_mqueue(ret as u64, task.returned);
             tell_descriptor(ret as u64, -1, change::OPENED);
         }
         class::RECVMSG if ret >= 0 => {
@@ -354,6 +361,7 @@ fn each_in_message(message: u64, change: u32) {
                     return;
                 }
                 let Some(fd) = peek_user::<i32>(at + 16 + i * 4) else { return };
+                mqueue::tell_mqueue(fd as u64, 0);
                 tell_descriptor(fd as u64, -1, change);
             }
             return;
@@ -389,7 +397,9 @@ pub extern "C" fn tell_held(file: u64, fd: u32) -> i32 {
     let me = current();
     let Some(task) = traced(me) else { return 0 };
     let Some(end) = found(file, fd as i32) else { return 0 };
-    let header = header(HELD, now(), task.tid, task.tgid);
+    let time = now();
+    mqueue::tell_mqueue(u64::from(fd), time);
+    let header = header(HELD, time, task.tid, task.tgid);
     let Some(mut record) = reserve::<Descriptor>(lost::DESCRIPTOR) else { return 1 };
     // SAFETY: the record's room.
     unsafe { fill(record.as_mut_ptr(), header, me, &end, (0, 0)) };

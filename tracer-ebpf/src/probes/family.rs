@@ -16,9 +16,9 @@ use aya_ebpf::{
 };
 use ipcscope_common::{call::class, descriptor::object};
 
-pub use ipcscope_common::call::family::{COUNT, NONE, PIPE_AND_SOCKET, QUEUE, SOCKET};
+pub use ipcscope_common::call::family::{COUNT, MQUEUE, NONE, PIPE_AND_SOCKET, QUEUE, SOCKET};
 
-use super::{pipe, queue, socket};
+use super::{mqueue, pipe, queue, socket};
 use crate::{
     kernel::{Ptr, current, setting},
     task::{Task, traced},
@@ -39,6 +39,7 @@ pub fn of(task: &Task) -> u32 {
         class::READ..=class::SENDFILE if uses(task, object::SOCKET) => SOCKET,
         class::SENDMSG | class::RECVMSG if setting!(sockets) != 0 => SOCKET,
         class::SENDTO..=class::LAST_SOCKET => SOCKET,
+        class::MQ_SEND..=class::LAST_MQUEUE => MQUEUE,
         _ => NONE,
     }
 }
@@ -103,4 +104,5 @@ macro_rules! family {
 }
 
 family!(sys_enter_queue => queue::begin, sys_exit_queue => queue::finish);
+family!(sys_enter_mqueue => mqueue::begin, sys_exit_mqueue => mqueue::finish);
 family!(sys_enter_socket => socket::begin, sys_exit_socket => socket::finish);

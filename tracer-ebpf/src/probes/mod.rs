@@ -3,6 +3,7 @@
 pub mod call;
 pub mod descriptor;
 pub mod family;
+pub mod mqueue;
 pub mod path;
 pub mod pipe;
 pub mod process;

@@ -1,4 +1,4 @@
-//! System V message queues.
+//! System V message queues, and the messages of POSIX ones ([`mqueue`](super::mqueue)).
 //!
 //! Which message a call puts in or takes out is told by its address: the kernel makes a message in `load_msg`, on the
 //! sender's call, and frees it in `free_msg`, on the receiver's (ipc/msgutil.c). The two hooks on the allocator see
@@ -44,11 +44,12 @@ pub fn allocated(ctx: &BtfTracePointContext) {
         return;
     }
     let address = second(ctx);
-    let traced = with_message(current()).filter(|(task, ..)| matches!(task.class, class::MSGSND..=class::LAST_QUEUE));
+    let is_on_queue = |class| matches!(class, class::MSGSND..=class::LAST_QUEUE | class::MQ_SEND);
+    let traced = with_message(current()).filter(|(task, ..)| is_on_queue(task.class));
     match traced {
         Some((_, message, _)) if is_queue => message.created = 1,
         _ if is_queue => {}
-        Some((task, message, _)) if task.class == class::MSGSND => {
+        Some((task, message, _)) if matches!(task.class, class::MSGSND | class::MQ_SEND) => {
             // The rest of a long message follows.
             if message.address == 0 {
                 message.address = address;
@@ -73,11 +74,14 @@ pub fn freed(ctx: &BtfTracePointContext) {
     }
     let Some((task, message, _)) = with_message(current()) else { return };
     // The message itself goes before the rest of a long one.
-    if task.class == class::MSGRCV && message.address == 0 {
+    if matches!(task.class, class::MSGRCV | class::MQ_RECEIVE) && message.address == 0 {
         let address = second(ctx);
         message.address = address;
         message.freed = now();
         message.len = peek::<u64>(address + offset!(message_len) as u64) as u32;
+        if task.class == class::MQ_RECEIVE {
+            message.msg_type = peek(address + offset!(message_type) as u64);
+        }
     }
 }
 

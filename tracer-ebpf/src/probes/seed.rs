@@ -3,17 +3,23 @@
 //! The threads to trace are entered into the filter here, by the kernel itself, with the call they are blocked in; the rows
 //! are ordinary records, written to the iterator's file instead of the ring buffer.
 
-use aya_ebpf::{bindings::seq_file, helpers::generated::bpf_seq_write, macros::map, maps::HashMap};
+use aya_ebpf::{
+    bindings::seq_file,
+    helpers::generated::bpf_seq_write,
+    macros::map,
+    maps::{HashMap, PerCpuArray},
+};
 use core::{ffi::c_void, mem::MaybeUninit};
 use ipcscope_common::{
     Header,
     call::class,
-    descriptor::FOUND_HELD,
+    descriptor::{FOUND_HELD, object},
+    mqueue::{MQUEUE_FACTS, MqueueFacts},
     process::{FOUND, Found},
     settings::lost,
 };
 
-use super::{call, descriptor, signal};
+use super::{call, descriptor, mqueue, signal};
 use crate::{
     emit::count_lost,
     kernel::{Ptr, class_of, current, field, namespaced_tid, now, offset, peek, registers},
@@ -48,6 +54,10 @@ pub struct FileContext {
 /// Processes to trace, numbered as the tracer sees them; 1: held before its exec by us.
 #[map]
 static SEEDS: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);
+
+/// Room for a row that is too large for the stack.
+#[map]
+static ROW: PerCpuArray<MqueueFacts> = PerCpuArray::with_max_entries(1, 0);
 
 #[inline(always)]
 fn write<T>(meta: *const Meta, row: &T) {
@@ -139,7 +149,8 @@ pub fn task(ctx: *const TaskContext) {
     );
 }
 
-/// One descriptor of the system: those of channels, whoever holds them, since an end held outside matters too.
+/// One descriptor of the system: those of channels, whoever holds them, since an end held outside matters too. Before
+/// one of a queue, what that is.
 #[inline(always)]
 pub fn file(ctx: *const FileContext) {
     // SAFETY: the iterator's context.
@@ -148,6 +159,15 @@ pub fn file(ctx: *const FileContext) {
         return;
     }
     if let Some(end) = descriptor::found(file as u64, fd as i32) {
+        if end.object == object::MQUEUE
+            && let Some(room) = ROW.get_ptr_mut(0)
+        {
+            // SAFETY: a valid map value; every field is written.
+            write(meta, unsafe {
+                mqueue::describe(room, row(MQUEUE_FACTS, task), file as u64);
+                &*room
+            });
+        }
         let header = row(FOUND_HELD, task);
         let mut row = MaybeUninit::uninit();
         // SAFETY: every field is written.

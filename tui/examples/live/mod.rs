@@ -5,6 +5,7 @@ mod beyond;
 mod blocking;
 mod flood;
 mod mistakes;
+mod mqueues;
 mod origins;
 mod pipes;
 mod processes;
@@ -42,6 +43,7 @@ pub fn run(words: &[&str]) -> bool {
         ["queues"] => queues::queues(),
         ["queue-leave"] => queues::leave(),
         ["queue-use-up", queue] => queues::use_up(queue.parse().unwrap()),
+        words if mqueues::run(words) => {}
         ["ring"] => beyond::ring(),
         [name] => {
             return pipes::run(name)

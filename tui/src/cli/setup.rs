@@ -42,6 +42,7 @@ fn capture(args: &TargetArgs) -> Capture {
         signals: wants(Family::Signal),
         pipes: wants(Family::Pipe) || wants(Family::Fifo),
         queues: wants(Family::SysvMq),
+        mqueues: wants(Family::PosixMq),
         sockets: wants(Family::Unix) || wants(Family::Inet),
         // States tell what signals and pipes do to a thread.
         sched: wants(Family::Sched) || wants(Family::Signal),

@@ -3,7 +3,7 @@
 //! Invariant: such a call keeps its number and its first entry, whatever it is on; it is told once, when it is over.
 //! Tested live, in `live_verdicts`.
 
-use ipcscope_common::{pipe::PipeCall, queue::QueueCall};
+use ipcscope_common::{mqueue::MqueueCall, pipe::PipeCall, queue::QueueCall};
 
 use super::{
     Decoder, names,
@@ -18,8 +18,10 @@ pub enum On {
     Nothing,
     /// A pipe.
     Pipe(PipeCall),
-    /// A message queue.
+    /// A System V message queue.
     Queue(Box<QueueCall>),
+    /// A POSIX message queue.
+    Mqueue(Box<MqueueCall>),
 }
 
 impl Decoder {
@@ -82,6 +84,7 @@ impl Decoder {
             On::Nothing => None,
             On::Pipe(record) => Some(self.channels.name(record.dev, record.ino)),
             On::Queue(record) => self.queues.name(record.namespace, record.id),
+            On::Mqueue(record) => Some(self.channels.name(record.dev, record.ino)),
         }
     }
 
@@ -108,6 +111,7 @@ impl Decoder {
             On::Nothing => return,
             On::Pipe(record) => self.blank_transfer(record, call),
             On::Queue(record) => self.queue_blank(record, task, call),
+            On::Mqueue(record) => self.mqueue_blank(record, call),
         };
         let transfer = Transfer { error: (!unfinished).then_some("EINTR"), ..transfer };
         self.push(time, task, if is_send { Kind::Send(transfer) } else { Kind::Recv(transfer) });

@@ -13,7 +13,9 @@ use ipcscope_common::descriptor::{self as wire, change, object};
 use crate::event::{Call, ChannelChange, ChannelEvent, ChannelId, ChannelType, End, Kind, PeerPid, Task};
 
 use super::{
-    Decoder, names,
+    Decoder,
+    mqueue::Mqueues,
+    names,
     pipe::{Pipe, Verdict},
     socket::{self, Sockets},
 };
@@ -58,8 +60,10 @@ pub struct Channels {
     opened: HashMap<Key, (u32, u32)>,
     /// Sockets, by their own inodes: two of them are one channel.
     pub(super) sockets: Sockets,
+    /// POSIX message queues.
+    pub(super) mqueues: Mqueues,
     /// How often each name was given out.
-    names: HashMap<String, u32>,
+    pub(super) names: HashMap<String, u32>,
     /// Descriptors of processes outside the trace, when it began.
     outside: HashMap<Key, Vec<u32>>,
     /// What exec has left open, until the exec itself is told.
@@ -81,7 +85,7 @@ fn end_of(record: &wire::Descriptor) -> End {
 }
 
 /// That name, or with `#2` and so on if it was given out before.
-fn new_name(names: &mut HashMap<String, u32>, base: String) -> ChannelId {
+pub(super) fn new_name(names: &mut HashMap<String, u32>, base: String) -> ChannelId {
     let count = names.entry(base.clone()).or_default();
     *count += 1;
     let name = if *count > 1 { format!("{base}#{count}") } else { base };
@@ -118,7 +122,9 @@ impl Channels {
     /// The channel with that inode and its mechanism, if it is known.
     fn known(&self, key: Key) -> Option<(&ChannelId, ChannelType)> {
         let pipe = self.pipes.get(&key).map(|pipe| (&pipe.id, pipe.mechanism));
-        pipe.or_else(|| self.sockets.get(key).map(|socket| (&socket.id, socket.mechanism)))
+        let socket = || self.sockets.get(key).map(|socket| (&socket.id, socket.mechanism));
+        let queue = || self.mqueues.get(key).map(|queue| (&queue.id, ChannelType::PosixMq));
+        pipe.or_else(socket).or_else(queue)
     }
 
     /// Somebody outside the trace held it when the trace began.
@@ -134,6 +140,10 @@ impl Channels {
     /// Makes sure that the channel of a descriptor is known; false: it is none that is followed.
     fn ensure_of(&mut self, record: &wire::Descriptor, created: bool) -> bool {
         let key = key_of(record);
+        if record.object == object::MQUEUE {
+            self.mqueues.ensure(key, self.now, &mut self.names);
+            return true;
+        }
         if record.object & OBJECT != object::SOCKET {
             self.ensure(key, record.object, record.slots, record.address, created);
             return true;
@@ -178,6 +188,8 @@ impl Channels {
         } else if let Some(socket) = self.sockets.get_mut(held.key) {
             socket.holders += 1;
             socket.unseen |= table.unseen;
+        } else if let Some(queue) = self.mqueues.get_mut(held.key) {
+            queue.holders += 1;
         }
         if let Some(old) = old {
             self.release(old);
@@ -197,6 +209,8 @@ impl Channels {
             pipe.openers.release(held.file, self.now);
         } else if let Some(socket) = self.sockets.get_mut(held.key) {
             socket.holders = socket.holders.saturating_sub(1);
+        } else if let Some(queue) = self.mqueues.get_mut(held.key) {
+            queue.holders = queue.holders.saturating_sub(1);
         }
     }
 
@@ -233,6 +247,7 @@ impl Decoder {
     /// Pipes that nobody in the trace holds any more are forgotten, once their last receives are told.
     fn sweep(&mut self, key: Key) {
         self.sweep_socket(key);
+        self.channels.mqueues.sweep(key);
         let Some(pipe) = self.channels.pipes.get(&key) else { return };
         // Where the kernel counts one open more than was told, that one is about to be.
         let awaited = pipe.mechanism == ChannelType::Fifo && pipe.openers.verdict(self.channels.now) == Verdict::Open;
@@ -281,6 +296,10 @@ impl Decoder {
             self.sweep(held.key);
             return;
         }
+        if record.change == change::CHANGED {
+            self.tell_call(record, task, held, ChannelChange::Changed);
+            return;
+        }
         if record.change == change::RESIZED {
             self.resized(record, task, held);
             return;
@@ -303,7 +322,7 @@ impl Decoder {
         }
         match record.change {
             // Its other end follows in the next record; one event tells of both.
-            change::CREATED if end != End::R => {}
+            change::CREATED if end != End::R && record.object != object::MQUEUE => {}
             change::CREATED => self.tell_call(record, task, held, ChannelChange::Created),
             change::DUPLICATED => self.tell_call(record, task, held, ChannelChange::Duplicated),
             change::PASSED => self.tell_call(record, task, held, ChannelChange::Passed),
@@ -315,6 +334,9 @@ impl Decoder {
         let call = self.plain_call(record, task);
         let Some(mut told) = self.channel_event(held, record.fd, event) else { return };
         match event {
+            ChannelChange::Created | ChannelChange::Opened if record.object == object::MQUEUE => {
+                self.describe_mqueue(record, &mut told);
+            }
             ChannelChange::Created => {
                 told.fd = None;
                 told.end = Some(End::Rw);
@@ -339,7 +361,13 @@ impl Decoder {
         self.channels.peers.clear();
         let pipe = self.channels.pipes.get_mut(&held.key).map(|pipe| &mut pipe.on_the_way);
         let socket = self.channels.sockets.get_mut(held.key).map(|socket| &mut socket.on_the_way);
-        let Some(on_the_way) = pipe.or(socket) else { return };
+        let Some(on_the_way) = pipe.or(socket) else {
+            // Who else has a queue does not matter: its messages tell whose they are.
+            if record.ret > 0 {
+                self.tell_call(record, task, held, ChannelChange::Passed);
+            }
+            return;
+        };
         match record.ret {
             0 => *on_the_way += 1,
             1.. => self.tell_call(record, task, held, ChannelChange::Passed),
@@ -413,7 +441,9 @@ impl Decoder {
 
     fn attached(&mut self, time: u64, task: Task, row: &wire::Descriptor, held: Held) {
         if let Some(mut event) = self.channel_event(held, row.fd, ChannelChange::Attached) {
-            if row.object & OBJECT != object::SOCKET {
+            if row.object == object::MQUEUE {
+                self.describe_mqueue(row, &mut event);
+            } else if row.object & OBJECT != object::SOCKET {
                 event.slots = Some(row.slots);
                 event.capacity = Some(u64::from(row.slots) * PAGE);
             }

@@ -8,6 +8,7 @@
 
 mod call;
 mod descriptor;
+mod mqueue;
 mod names;
 mod numbers;
 mod outbox;
@@ -166,6 +167,10 @@ impl Decoder {
             Record::PipeUnseen(record) => self.pipe_unseen(&record),
             Record::QueueMessage(record) => self.queue_message(&record),
             Record::QueueCall(record, payload) => self.queue_call(&record, payload),
+            Record::MqueueCall(record, payload) => self.mqueue_call(&record, payload),
+            Record::MqueueFacts(record) => self.mqueue_facts(&record),
+            Record::MqueueRefused(record) => self.mqueue_refused(&record),
+            Record::MqueueRemoved(record) => self.mqueue_removed(&record),
             Record::Generate(record) => self.generate(&record),
             Record::Deliver(record) => self.deliver(&record),
             Record::Sigaction(record) => self.sigaction(&record),

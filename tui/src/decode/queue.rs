@@ -1,4 +1,4 @@
-//! Message queues: calls become sends and receives, and every receive learns whose message it got.
+//! System V message queues: calls become sends and receives, and every receive learns whose message it got.
 //!
 //! The kernel side tells when a message comes into being at an address, and when a receive freed the one at its own. The
 //! message a receive got is the last one made at that address before: until it is freed the address belongs to nobody else.
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use ipcscope_common::queue::{self as wire, state};
 use syscalls::Sysno;
 
-use crate::event::{Call, ChannelChange, ChannelEvent, ChannelId, ChannelType, Kind, Task};
+use crate::event::{Call, ChannelChange, ChannelEvent, ChannelId, ChannelType, FromUnknown, Kind, OpId, Task};
 
 use super::{Decoder, call::On, names};
 use messages::Messages;
@@ -47,6 +47,16 @@ impl Queues {
     /// What the queue is called, if there is one.
     pub fn name(&self, namespace: u32, id: i32) -> Option<ChannelId> {
         self.known.get(&(namespace, id)).map(|queue| queue.id.clone())
+    }
+
+    /// The call that made a message failed: it never got anywhere.
+    pub fn unmake(&mut self, message: u64, op: OpId) {
+        self.messages.unmade(message, op);
+    }
+
+    /// Who sent the message that was freed at that time.
+    pub fn sender_of(&mut self, message: u64, freed: u64) -> Result<(OpId, u32), FromUnknown> {
+        self.messages.freed(message, freed)
     }
 
     /// There is a queue of that id now: not the one that was removed. `created`: it is from this moment on.
@@ -82,7 +92,8 @@ impl Decoder {
             self.queues.messages.made(record.address, header.time, None);
             return;
         }
-        self.tasks.resume(header.tid, record.entered, |interrupted| matches!(interrupted.on, On::Queue(_)));
+        self.tasks
+            .resume(header.tid, record.entered, |interrupted| matches!(interrupted.on, On::Queue(_) | On::Mqueue(_)));
         let op = self.tasks.op(header.tid, header.tgid, record.entered);
         self.queues.messages.made(record.address, header.time, Some((op, header.tgid)));
     }

@@ -1,6 +1,6 @@
 //! Bytes → records: the only place that knows how records lie in memory. No BPF handle in sight.
 
-use ipcscope_common::{Header, call, descriptor, mark, pipe, process, queue, sched, signal, socket};
+use ipcscope_common::{Header, call, descriptor, mark, mqueue, pipe, process, queue, sched, signal, socket};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 /// A record of the wire.
@@ -32,6 +32,10 @@ pub enum Record<'a> {
     PipeUnseen(pipe::PipeUnseen),
     QueueMessage(queue::QueueMessage),
     QueueCall(Box<queue::QueueCall>, &'a [u8]),
+    MqueueCall(Box<mqueue::MqueueCall>, &'a [u8]),
+    MqueueFacts(Box<mqueue::MqueueFacts>),
+    MqueueRefused(Box<mqueue::MqueueName>),
+    MqueueRemoved(Box<mqueue::MqueueName>),
     Generate(signal::Generate),
     Deliver(signal::Deliver),
     Sigaction(signal::Sigaction),
@@ -117,6 +121,14 @@ pub fn parse(bytes: &[u8]) -> Result<Record<'_>, TooShort> {
             let payload = rest.get(..call.payload_len as usize).unwrap_or(rest);
             Ok(Record::QueueCall(Box::new(call), payload))
         }
+        mqueue::MQUEUE_CALL => {
+            let (call, rest): (mqueue::MqueueCall, _) = read(kind, bytes)?;
+            let payload = rest.get(..call.payload_len as usize).unwrap_or(rest);
+            Ok(Record::MqueueCall(Box::new(call), payload))
+        }
+        mqueue::MQUEUE_FACTS => plain!(boxed MqueueFacts),
+        mqueue::MQUEUE_REFUSED => plain!(boxed MqueueRefused),
+        mqueue::MQUEUE_REMOVED => plain!(boxed MqueueRemoved),
         signal::GENERATE => plain!(Generate),
         signal::DELIVER => plain!(Deliver),
         signal::SIGACTION => plain!(Sigaction),

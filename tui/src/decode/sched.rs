@@ -130,7 +130,10 @@ impl Decoder {
                 on.channel = Some(queue);
                 return on;
             }
-            on.channel = Some(self.channels.name(block.dev, block.ino));
+            on.channel = Some(match usize::try_from(block.nr).ok().and_then(Sysno::new) {
+                Some(Sysno::mq_timedsend | Sysno::mq_timedreceive) => self.mqueue_id(block.dev, block.ino),
+                _ => self.channels.name(block.dev, block.ino),
+            });
             on.fd = block.args.first().map(|fd| *fd as i32);
             let task = Task { pid: header.tgid, tid: header.tid };
             on.peer = on.fd.and_then(|fd| self.peer_of(task, fd, (block.dev, block.ino)));

@@ -41,7 +41,7 @@ pub struct ChannelEvent {
     /// Bytes the channel can hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity: Option<u64>,
-    /// Buffers (of a page each) the channel can hold.
+    /// Buffers (of a page each) the channel can hold; of a POSIX queue, messages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slots: Option<u32>,
     /// Connections that may wait to be accepted (listen(2)).

@@ -39,7 +39,7 @@ families! {
     /// System V message queues.
     SysvMq = "sysv-mq", true;
     /// POSIX message queues.
-    PosixMq = "posix-mq", false;
+    PosixMq = "posix-mq", true;
     /// UNIX sockets of all types.
     Unix = "unix", true;
     /// TCP and UDP.
@@ -154,10 +154,10 @@ mod tests {
         for (text, set) in [
             ("pipe", "pipe"),
             ("fifo, pipe", "pipe,fifo"),
-            ("!sched", "signal,pipe,fifo,sysv-mq,unix,inet,process"),
-            ("all,!sched,!process", "signal,pipe,fifo,sysv-mq,unix,inet"),
+            ("!sched", "signal,pipe,fifo,sysv-mq,posix-mq,unix,inet,process"),
+            ("all,!sched,!process", "signal,pipe,fifo,sysv-mq,posix-mq,unix,inet"),
             ("all", "all"),
-            ("signal,pipe,fifo,sysv-mq,unix,inet,sched,process", "all"),
+            ("signal,pipe,fifo,sysv-mq,posix-mq,unix,inet,sched,process", "all"),
             ("!pipe,pipe", "all"),
         ] {
             assert_eq!(text.parse::<FamilySet>().map(|set| set.to_string()), Ok(set.to_owned()), "{text}");
@@ -169,7 +169,7 @@ mod tests {
         for (text, part) in [
             (
                 "pipes",
-                "unknown name \"pipes\": there are signal, pipe, fifo, sysv-mq, unix, inet, sched, process and all",
+                "unknown name \"pipes\": there are signal, pipe, fifo, sysv-mq, posix-mq, unix, inet, sched, process and all",
             ),
             ("", "unknown name \"\""),
             ("pipe,,fifo", "unknown name \"\""),

@@ -45,7 +45,7 @@ pub struct Transfer {
     /// Bytes in the channel right after.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fill: Option<u64>,
-    /// Buffers in use right after.
+    /// Buffers in use right after; of a POSIX queue, messages in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slots_used: Option<u32>,
     /// Buffers there are.

@@ -79,7 +79,14 @@ impl Story<'_> {
 
     fn say_room(&mut self, transfer: &Transfer) {
         let Some(fill) = transfer.fill else { return };
-        let capacity = self.world.channels.get(&transfer.channel).and_then(|c| c.capacity);
+        let channel = self.world.channels.get(&transfer.channel);
+        if let Some((depth, all)) = transfer.depth.zip(channel.and_then(|channel| channel.slots)) {
+            let full =
+                if depth >= u64::from(all) { ": it is full, and the next send will wait for a receiver" } else { "" };
+            self.say(format!("It now holds {depth} of {all} messages{full}."));
+            return;
+        }
+        let capacity = channel.and_then(|channel| channel.capacity);
         let buffers = transfer.slots.filter(|all| transfer.slots_used >= Some(*all));
         match (capacity, buffers) {
             (Some(all), _) if fill >= all => {
@@ -94,6 +101,9 @@ impl Story<'_> {
     }
 
     fn say_mixing(&mut self, transfer: &Transfer, moved: u64) {
+        if !matches!(transfer.mechanism, ChannelType::Pipe | ChannelType::Fifo) {
+            return;
+        }
         let others = |channel: &Channel| channel.senders.len() > 1;
         if self.world.channels.get(&transfer.channel).is_some_and(others) {
             if moved > ATOMIC {

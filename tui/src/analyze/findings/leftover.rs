@@ -1,6 +1,7 @@
 //! Messages that were sent and never received: bytes in a pipe when its last end is closed.
 //!
-//! Silent where a writer was told that nobody reads (EPIPE): then it knows; and where a signal ended the last holder.
+//! Silent where a writer was told that nobody reads (EPIPE): then it knows; where a signal ended the last holder; and of
+//! POSIX message queues, which keep what is in them when nobody has them open (mq_overview(7)).
 
 use std::collections::HashMap;
 
@@ -11,7 +12,7 @@ use super::{
     telling::{bytes, list, name_of},
 };
 use crate::{
-    event::{ChannelChange, ChannelId, Event, Kind, Nanos},
+    event::{ChannelChange, ChannelId, ChannelType, Event, Kind, Nanos},
     model::{Channel, ProcessKey, World},
 };
 
@@ -73,6 +74,9 @@ impl Leftover {
         (closer, event): (ProcessKey, &Event),
         found: &mut Found,
     ) {
+        if channel.mechanism == ChannelType::PosixMq {
+            return;
+        }
         let last = self.sends.remove(&channel.id);
         let left = channel.fill.unwrap_or(0);
         let sum = |users: &std::collections::BTreeMap<ProcessKey, crate::model::Hold>| {

@@ -58,6 +58,8 @@ impl Decoder {
             if wait.mode & FORMAT == FIFO {
                 on.channels.push(self.channels.name(wait.dev, wait.ino));
                 peer = other_end(wait.events).and_then(|end| self.peer((wait.dev, wait.ino), end));
+            } else if let Some(queue) = self.channels.mqueues.get((wait.dev, wait.ino)) {
+                on.channels.push(queue.id.clone());
             }
         }
         // Of one channel the other end is a process's; of several none is the peer.

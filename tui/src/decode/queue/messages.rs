@@ -48,10 +48,10 @@ impl Messages {
 
     /// Who sent the message that was freed at that address at that time.
     pub fn freed(&mut self, address: u64, time: u64) -> Result<(OpId, u32), FromUnknown> {
-        let list = self.made.get_mut(&address);
-        let last = list.and_then(|list| {
-            let count = list.iter().take_while(|made| made.time < time).count();
-            list.drain(..count).next_back()
+        // Those before it stay: a receive that freed one of them may have been kept from returning since.
+        let last = self.made.get_mut(&address).and_then(|list| {
+            let place = list.iter().rposition(|made| made.time < time)?;
+            Some(list.remove(place))
         });
         if self.made.get(&address).is_some_and(Vec::is_empty) {
             self.made.remove(&address);
@@ -88,6 +88,16 @@ mod tests {
         assert_eq!(messages.freed(A, 20), Ok((OpId(1), 7)));
         assert_eq!(messages.freed(A, 40), Ok((OpId(2), 8)));
         assert_eq!(messages.freed(A, 50), Err(FromUnknown::BeforeStart));
+    }
+
+    #[test]
+    fn a_receive_may_return_long_after_it_freed_its_message() {
+        let mut messages = Messages::default();
+        messages.made(A, 10, Some((OpId(1), 7)));
+        // Freed at 20; the address is used again, and that receive returns first.
+        messages.made(A, 30, Some((OpId(2), 8)));
+        assert_eq!(messages.freed(A, 40), Ok((OpId(2), 8)));
+        assert_eq!(messages.freed(A, 20), Ok((OpId(1), 7)));
     }
 
     #[test]

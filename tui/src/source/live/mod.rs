@@ -71,6 +71,8 @@ pub struct Capture {
     pub pipes: bool,
     /// Capture System V message queues.
     pub queues: bool,
+    /// Capture POSIX message queues.
+    pub mqueues: bool,
     /// Capture sockets.
     pub sockets: bool,
     /// Capture the scheduler.
@@ -167,7 +169,7 @@ impl Session {
             signals: u32::from(capture.signals),
             pipes: u32::from(capture.pipes),
             queues: u32::from(capture.queues && kernel.offsets.queue_qnum != ABSENT),
-            mqueues: 0,
+            mqueues: u32::from(capture.mqueues && kernel.offsets.mqueue_inode != ABSENT),
             sockets: u32::from(capture.sockets && kernel.offsets.has_sockets()),
             sched: u32::from(capture.sched),
             storage_in_interrupts: u32::from(kernel.storage_in_interrupts),

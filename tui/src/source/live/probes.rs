@@ -31,6 +31,7 @@ const PROGRAMS: &[(&str, &str)] = &[
 /// Programs that the common ones of `sys_enter` and `sys_exit` go on to, by family; empty: none.
 const FAMILIES: &[(u32, &str, &str)] = &[
     (family::QUEUE, "sys_enter_queue", "sys_exit_queue"),
+    (family::MQUEUE, "sys_enter_mqueue", "sys_exit_mqueue"),
     (family::SOCKET, "sys_enter_socket", "sys_exit_socket"),
     (family::PIPE_AND_SOCKET, "", "sys_exit_pipe_and_socket"),
 ];
@@ -38,7 +39,10 @@ const SCHED: &[(&str, &str)] =
     &[("sched_switch", "sched_switch"), ("sched_waking", "sched_waking"), ("sched_wakeup_new", "sched_wakeup_new")];
 /// Not in every kernel: without it, overlapping calls on a pipe stay unknown more often.
 const CONTENTION: &[(&str, &str)] = &[("contention_begin", "contention_begin")];
-const QUEUES: &[(&str, &str)] = &[("message_allocated", "kmalloc"), ("message_freed", "kfree")];
+/// Which message a call on a queue made or took.
+const MESSAGES: &[(&str, &str)] = &[("message_allocated", "kmalloc"), ("message_freed", "kfree")];
+/// Whether mq_open(2) made the queue or found it.
+const MQUEUES: &[(&str, &str)] = &[("mqueue_made", "kmem_cache_alloc")];
 /// Which socket a message came from, and which datagrams found no room.
 const SOCKETS: &[(&str, &str)] =
     &[("skb_copied", "skb_copy_datagram_iovec"), ("udp_dropped", "udp_fail_queue_rcv_skb")];
@@ -161,7 +165,8 @@ impl Probes {
     pub fn attach(kernel: &Kernel, settings: &Settings, ring: u32, floor: bool) -> Result<Self, ProbeError> {
         let btf = Btf::from_sys_fs()?;
         let classes = classes(settings);
-        let sites = if settings.queues | settings.sockets == 0 { Sites::NONE } else { sites() };
+        let has_queues = settings.queues | settings.mqueues != 0;
+        let sites = if has_queues || settings.sockets != 0 { sites() } else { Sites::NONE };
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&btf))
             .override_global("OFFSETS", kernel.offsets.as_bytes(), true)
@@ -177,8 +182,11 @@ impl Probes {
         if kernel.contention && settings.pipes != 0 {
             families.push(CONTENTION);
         }
-        if settings.queues != 0 && sites.load_msg_len != 0 && sites.free_msg_len != 0 {
-            families.push(QUEUES);
+        if has_queues && sites.load_msg_len != 0 && sites.free_msg_len != 0 {
+            families.push(MESSAGES);
+        }
+        if settings.mqueues != 0 && sites.mqueue_alloc_inode_len != 0 {
+            families.push(MQUEUES);
         }
         if settings.sockets != 0 {
             families.push(SOCKETS);
@@ -212,11 +220,11 @@ impl Probes {
     }
 
     /// Descriptors of the programs that are loaded, without those that the kernel may skip where they have nothing to
-    /// tell: messages and buffers that count are not made in interrupts, and the lock of the ring buffer, which a program that tells of a
-    /// contended lock may itself have to wait for, is no pipe's mutex.
+    /// tell: messages, queues and buffers that count are not made in interrupts, and the lock of the ring buffer, which a
+    /// program that tells of a contended lock may itself have to wait for, is no pipe's mutex.
     pub fn programs(&self) -> Result<Vec<OwnedFd>, ProbeError> {
         let counted = self.ebpf.programs().filter(|(name, _)| {
-            let skipped = QUEUES.iter().chain(BUFFERS).chain(BUFFERS_ON_NODE).chain(CONTENTION);
+            let skipped = MESSAGES.iter().chain(MQUEUES).chain(BUFFERS).chain(BUFFERS_ON_NODE).chain(CONTENTION);
             skipped.copied().all(|(skipped, _)| skipped != *name)
         });
         let loaded = counted.filter_map(|(_, program)| program.fd().ok());
@@ -346,7 +354,15 @@ fn own_classes(settings: &Settings) -> impl Iterator<Item = (libc::c_long, u8)> 
         (l::SYS_socket, class::SOCKET),
         (l::SYS_socketpair, class::SOCKETPAIR),
     ];
+    let mqueues = [
+        (l::SYS_mq_timedsend, class::MQ_SEND),
+        (l::SYS_mq_timedreceive, class::MQ_RECEIVE),
+        (l::SYS_mq_open, class::MQ_OPEN),
+        (l::SYS_mq_unlink, class::MQ_UNLINK),
+        (l::SYS_mq_getsetattr, class::MQ_SETATTR),
+    ];
     let queues = queues.into_iter().filter(|_| settings.queues != 0);
+    let queues = queues.chain(mqueues.into_iter().filter(|_| settings.mqueues != 0));
     queues.chain(sockets.into_iter().filter(|_| settings.sockets != 0))
 }
 

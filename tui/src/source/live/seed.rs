@@ -14,7 +14,9 @@ use aya::{
 
 use ipcscope_common::{
     Header,
-    descriptor::{CHANNEL_PATH, ChannelPath, Descriptor, object},
+    descriptor::{CHANNEL_PATH, ChannelPath, Descriptor, FOUND_HELD, object},
+    mqueue::{MQUEUE_FACTS, MqueueFacts},
+    process::{FOUND, Found},
 };
 use zerocopy::{FromBytes as _, FromZeros as _, IntoBytes as _};
 
@@ -31,8 +33,8 @@ pub fn seed(probes: &mut Probes, pids: &[u32], held: bool) -> Result<Vec<Vec<u8>
             seeds.insert(pid, u32::from(held), 0).map_err(problem)?;
         }
     }
-    let mut rows = walk(probes, "seed_task", "task", size_of::<ipcscope_common::process::Found>())?;
-    for row in walk(probes, "seed_file", "task_file", size_of::<Descriptor>())? {
+    let mut rows = walk(probes, "seed_task", "task")?;
+    for row in walk(probes, "seed_file", "task_file")? {
         rows.extend(Descriptor::read_from_bytes(&row).ok().and_then(|held| path(&held)));
         rows.push(row);
     }
@@ -66,7 +68,29 @@ fn path(held: &Descriptor) -> Option<Vec<u8>> {
     Some(record.as_bytes().to_vec())
 }
 
-fn walk(probes: &mut Probes, name: &'static str, kind: &'static str, row: usize) -> Result<Vec<Vec<u8>>, ProbeError> {
+/// The length of a row of that kind.
+fn length(kind: u16) -> Option<usize> {
+    match kind {
+        FOUND => Some(size_of::<Found>()),
+        FOUND_HELD => Some(size_of::<Descriptor>()),
+        MQUEUE_FACTS => Some(size_of::<MqueueFacts>()),
+        _ => None,
+    }
+}
+
+/// Rows, one behind the other; what is not one of ours ends them.
+fn split(mut bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut rows = Vec::new();
+    while let Ok((header, _)) = Header::read_from_prefix(bytes)
+        && let Some((row, rest)) = length(header.kind).and_then(|length| bytes.split_at_checked(length))
+    {
+        rows.push(row.to_vec());
+        bytes = rest;
+    }
+    rows
+}
+
+fn walk(probes: &mut Probes, name: &'static str, kind: &'static str) -> Result<Vec<Vec<u8>>, ProbeError> {
     let failed = |source: ProgramError| ProbeError::Program { name, source };
     let program: &mut Iter =
         probes.ebpf.program_mut(name).ok_or(ProbeError::Absent(name))?.try_into().map_err(failed)?;
@@ -79,5 +103,25 @@ fn walk(probes: &mut Probes, name: &'static str, kind: &'static str, row: usize)
     let mut file: File = link.into_file().map_err(|error| iterate(std::io::Error::other(error)))?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(iterate)?;
-    Ok(bytes.chunks_exact(row).map(<[u8]>::to_vec).collect())
+    Ok(split(&bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_several_kinds_are_told_apart() {
+        let mut facts = MqueueFacts::new_zeroed();
+        facts.header.kind = MQUEUE_FACTS;
+        let mut held = Descriptor::new_zeroed();
+        held.header.kind = FOUND_HELD;
+        let mut bytes = [facts.as_bytes(), held.as_bytes(), held.as_bytes()].concat();
+        let lengths = |bytes: &[u8]| split(bytes).iter().map(Vec::len).collect::<Vec<_>>();
+        let (of_facts, of_held) = (size_of::<MqueueFacts>(), size_of::<Descriptor>());
+        assert_eq!(lengths(&bytes), [of_facts, of_held, of_held]);
+        bytes.pop();
+        assert_eq!(lengths(&bytes), [of_facts, of_held]);
+        assert!(split(&[0; 100]).is_empty());
+    }
 }
