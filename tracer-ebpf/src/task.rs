@@ -106,6 +106,8 @@ struct Stored {
     message: Message,
     /// What its call has copied from a socket.
     pieces: Pieces,
+    /// Where the bytes of its call on a socket are.
+    place: Place,
 }
 
 /// A call on a message queue.
@@ -131,6 +133,31 @@ pub struct Message {
     pub created: u32,
     /// Its length.
     pub len: u32,
+}
+
+/// Where the bytes of a call on a socket are.
+///
+/// Kept here and not on the stack between two functions: what is read back the verifier knows nothing of, so it need not
+/// look at each way that led here together with each that goes on.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Place {
+    /// What was moved, or an error.
+    pub ret: i64,
+    /// Bytes asked for.
+    pub requested: u64,
+    /// The buffer, or the vector of them; 0: not in this process's memory.
+    pub at: u64,
+    /// How many buffers; 0: it is no vector.
+    pub buffers: u64,
+    /// `MSG_*`.
+    pub flags: u64,
+    /// An address given with it, and how long it is.
+    pub name: u64,
+    /// See `name`.
+    pub name_len: u64,
+    /// The socket's `sock`; 0: the descriptor is not what it was.
+    pub sock: u64,
 }
 
 /// Buffers of one call that are noted; a power of two.
@@ -269,6 +296,13 @@ pub fn with_message(task: Ptr) -> Option<(&'static mut Task, &'static mut Messag
 #[inline(always)]
 pub fn with_pieces(task: Ptr) -> Option<&'static mut Pieces> {
     storage(task, 0).map(|stored| &mut stored.pieces)
+}
+
+/// The call of a thread with the place of its bytes, if it is traced.
+#[inline(always)]
+pub fn with_place(task: Ptr) -> Option<(&'static mut Task, &'static mut Place)> {
+    let stored = storage(task, 0)?;
+    (stored.task.tid != 0).then_some((&mut stored.task, &mut stored.place))
 }
 
 /// The ids of a thread, if it is traced: from its storage where that is safe in interrupts.

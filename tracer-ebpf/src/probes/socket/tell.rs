@@ -19,7 +19,7 @@ use crate::{
     emit::{header, reserve},
     kernel::{Ptr, copy_user, copy_vector, current, field, offset, peek, peek_user, registers, setting, vector_len},
     probes::descriptor,
-    task::{End, PIECES, Task, traced, with_pieces},
+    task::{End, PIECES, Place, Task, traced, with_pieces, with_place},
 };
 
 /// `struct sockaddr_un` has that many bytes.
@@ -203,30 +203,13 @@ pub extern "C" fn tell_change(fd: u64, other: i32, change: u32, argument: u32) -
     0
 }
 
-/// Where the bytes of a call are.
-struct Place {
-    /// What was moved, or an error.
-    ret: i64,
-    /// Bytes asked for.
-    requested: u64,
-    /// The buffer, or the vector of them; 0: not in this process's memory.
-    at: u64,
-    /// How many buffers; 0: it is no vector.
-    buffers: u64,
-    /// `MSG_*`.
-    flags: u64,
-    /// An address given with it, and how long it is.
-    name: u64,
-    name_len: u64,
-}
-
 #[inline(always)]
 fn place(task: &Task, regs: Ptr, index: u32) -> Place {
     let at = field!(regs, regs_si as u64);
     let third = field!(regs, regs_dx as u64);
     let fourth = field!(regs, regs_r10 as u64);
     let ret = task.ret;
-    let plain = Place { ret, requested: u64::MAX, at: 0, buffers: 0, flags: 0, name: 0, name_len: 0 };
+    let plain = Place { ret, requested: u64::MAX, at: 0, buffers: 0, flags: 0, name: 0, name_len: 0, sock: 0 };
     match task.class {
         class::READ | class::WRITE => Place { requested: third, at, ..plain },
         class::READV | class::WRITEV => {
@@ -284,7 +267,7 @@ struct WithPayload<const N: usize> {
 #[inline(never)]
 pub extern "C" fn tell_call(side: u32, index: u32) -> i32 {
     let me = current();
-    let Some(task) = traced(me) else { return 0 };
+    let Some((task, room)) = with_place(me) else { return 0 };
     let regs = registers(me);
     let end = &task.ends[side as usize & 1];
     let place = place(task, regs, index);
@@ -314,24 +297,35 @@ pub extern "C" fn tell_call(side: u32, index: u32) -> i32 {
         flags |= flag::ADDRESSED;
         tell_given(task, sock, place.name, place.name_len);
     }
-    let index = index | count << 16;
+    *room = Place { sock, ..place };
+    emit_call(flags, index | count << 16);
+    0
+}
+
+/// Tells of what `tell_call` has found, with the bytes that were moved. A global function, as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn emit_call(flags: u32, index: u32) -> i32 {
+    let me = current();
+    let Some((task, place)) = with_place(me) else { return 0 };
+    let end = &task.ends[(flags & flag::SEND) as usize & 1];
     let limit = setting!(payload_limit);
     let mut keep = 0;
     if place.ret > 0 && place.at != 0 {
         keep = if (place.ret as u64) < u64::from(limit) { place.ret as u32 } else { limit };
     }
     if keep == 0 {
-        with::<8, 8>(task, me, end, sock, &place, (flags, index, 0));
+        with::<8, 8>(task, me, end, place, (flags, index, 0));
     } else if place.buffers != 0 {
         if keep < 128 {
-            with::<128, 256>(task, me, end, sock, &place, (flags, index, keep));
+            with::<128, 256>(task, me, end, place, (flags, index, keep));
         } else {
-            with::<4096, 8192>(task, me, end, sock, &place, (flags, index, keep));
+            with::<4096, 8192>(task, me, end, place, (flags, index, keep));
         }
     } else if keep <= 64 {
-        with::<64, 64>(task, me, end, sock, &place, (flags, index, keep));
+        with::<64, 64>(task, me, end, place, (flags, index, keep));
     } else {
-        with::<4096, 4096>(task, me, end, sock, &place, (flags, index, keep));
+        with::<4096, 4096>(task, me, end, place, (flags, index, keep));
     }
     0
 }
@@ -342,10 +336,10 @@ fn with<const N: usize, const ROOM: usize>(
     task: &Task,
     me: Ptr,
     end: &End,
-    sock: u64,
     place: &Place,
     (flags, index, keep): (u32, u32, u32),
 ) {
+    let sock = place.sock;
     let header = header(SOCKET_CALL, task.returned, task.tid, task.tgid);
     let Some(mut record) = reserve::<WithPayload<ROOM>>(lost::SOCKET) else { return };
     // SAFETY: the record's room, written field by field.

@@ -1,6 +1,10 @@
 //! Loading the probes and attaching them.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::{
+    os::fd::{AsFd as _, OwnedFd},
+    sync::{Mutex, PoisonError},
+    thread,
+};
 
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
@@ -30,10 +34,10 @@ const PROGRAMS: &[(&str, &str)] = &[
 ];
 /// Programs that the common ones of `sys_enter` and `sys_exit` go on to, by family; empty: none.
 const FAMILIES: &[(u32, &str, &str)] = &[
-    (family::QUEUE, "sys_enter_queue", "sys_exit_queue"),
-    (family::MQUEUE, "sys_enter_mqueue", "sys_exit_mqueue"),
     (family::SOCKET, "sys_enter_socket", "sys_exit_socket"),
     (family::PIPE_AND_SOCKET, "", "sys_exit_pipe_and_socket"),
+    (family::QUEUE, "sys_enter_queue", "sys_exit_queue"),
+    (family::MQUEUE, "sys_enter_mqueue", "sys_exit_mqueue"),
 ];
 const SCHED: &[(&str, &str)] =
     &[("sched_switch", "sched_switch"), ("sched_waking", "sched_waking"), ("sched_wakeup_new", "sched_wakeup_new")];
@@ -98,6 +102,8 @@ pub enum ProbeError {
     },
 }
 
+/// Threads beside our own that load programs.
+const MOST_LOADERS: usize = 7;
 /// Lines shown of a verifier's log.
 const VERIFIER_LINES: usize = 30;
 
@@ -203,15 +209,22 @@ impl Probes {
         if floor {
             families = vec![FLOOR];
         }
-        if !floor {
-            load_families(&mut ebpf, &btf, settings)?;
-        }
-        for &(name, tracepoint) in families.into_iter().flatten() {
-            let name = match name {
-                "sched_switch" if settings.prev_state_argument == 1 => "sched_switch_state_first",
-                name => name,
-            };
-            let program = load(&mut ebpf, &btf, name, tracepoint)?;
+        let all: Vec<(&'static str, &'static str)> = families
+            .into_iter()
+            .flatten()
+            .map(|&(name, tracepoint)| match name {
+                "sched_switch" if settings.prev_state_argument == 1 => ("sched_switch_state_first", tracepoint),
+                name => (name, tracepoint),
+            })
+            .collect();
+        let own = if floor { Vec::new() } else { family_programs(settings) };
+        // The verifier takes the longest over these.
+        let longest_first =
+            own.iter().map(|&(_, name, tracepoint, _)| (name, tracepoint)).chain(all.iter().copied().rev());
+        load(&mut ebpf, &btf, longest_first.collect())?;
+        enter_families(&mut ebpf, &own)?;
+        for (name, tracepoint) in all {
+            let program = program(&mut ebpf, name)?;
             let link = program.attach().and_then(|link| program.take_link(link));
             links.push(link.map_err(|source| ProbeError::Program { name, source })?);
             hooks.push(tracepoint.to_owned());
@@ -233,45 +246,64 @@ impl Probes {
     }
 }
 
-fn load<'a>(
-    ebpf: &'a mut Ebpf,
-    btf: &Btf,
-    name: &'static str,
-    tracepoint: &str,
-) -> Result<&'a mut BtfTracePoint, ProbeError> {
-    let program: &mut BtfTracePoint = ebpf
-        .program_mut(name)
-        .ok_or(ProbeError::Absent(name))?
-        .try_into()
-        .map_err(|source| ProbeError::Program { name, source })?;
-    program.load(tracepoint, btf).map_err(|source| ProbeError::Program { name, source })?;
-    Ok(program)
+fn program<'e>(ebpf: &'e mut Ebpf, name: &'static str) -> Result<&'e mut BtfTracePoint, ProbeError> {
+    let program = ebpf.program_mut(name).ok_or(ProbeError::Absent(name))?;
+    program.try_into().map_err(|source| ProbeError::Program { name, source })
 }
 
-/// Loads the programs of the families that are captured and puts them where the common ones find them. The kernel empties
-/// the tables when nobody has them open any more: they stay in `ebpf`.
-fn load_families(ebpf: &mut Ebpf, btf: &Btf, settings: &Settings) -> Result<(), ProbeError> {
-    for &(family, enter, exit) in FAMILIES {
-        let captured = match family {
-            family::QUEUE => settings.queues,
-            family::MQUEUE => settings.mqueues,
-            _ => settings.sockets,
-        };
-        if captured == 0 {
-            continue;
+/// Loads programs (their name, their tracepoint), on all processors: nearly all of that time is the kernel's verifier's.
+fn load(ebpf: &mut Ebpf, btf: &Btf, wanted: Vec<(&'static str, &'static str)>) -> Result<(), ProbeError> {
+    let mut found: Vec<Option<&mut BtfTracePoint>> = wanted.iter().map(|_| None).collect();
+    for (name, program) in ebpf.programs_mut() {
+        let at = wanted.iter().position(|(wanted, _)| *wanted == name);
+        if let Some((place, (name, _))) = at.and_then(|at| found.get_mut(at).zip(wanted.get(at))) {
+            *place = Some(program.try_into().map_err(|source| ProbeError::Program { name, source })?);
         }
-        for (name, tracepoint, table) in [(enter, "sys_enter", "ENTER_FAMILIES"), (exit, "sys_exit", "EXIT_FAMILIES")] {
-            if name.is_empty() {
-                continue;
-            }
-            let problem = |source| ProbeError::Program { name, source };
-            let program = load(ebpf, btf, name, tracepoint)?.fd().map_err(problem)?;
-            let program: ProgramFd = program.try_clone().map_err(ProbeError::Descriptor)?;
-            let map = ebpf.map_mut(table).ok_or(ProbeError::Absent(table))?;
-            let problem = |source| ProbeError::Map { name: table, source };
-            let mut table = ProgramArray::try_from(map).map_err(problem)?;
-            table.set(family, &program, 0).map_err(problem)?;
+    }
+    let work = Mutex::new(wanted.into_iter().zip(found));
+    let next = || work.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let load_some = || {
+        while let Some(((name, tracepoint), program)) = next() {
+            let program = program.ok_or(ProbeError::Absent(name))?;
+            program.load(tracepoint, btf).map_err(|source| ProbeError::Program { name, source })?;
         }
+        Ok(())
+    };
+    let others = thread::available_parallelism().map_or(0, |count| count.get() - 1).min(MOST_LOADERS);
+    thread::scope(|scope| {
+        let others: Vec<_> = (0..others).map(|_| scope.spawn(load_some)).collect();
+        let mine = load_some();
+        let results = others.into_iter().filter_map(|other| other.join().ok());
+        results.fold(mine, Result::and)
+    })
+}
+
+/// The programs of families that are captured: their family, name, tracepoint, and the table that they go into.
+fn family_programs(settings: &Settings) -> Vec<(u32, &'static str, &'static str, &'static str)> {
+    let captured = FAMILIES.iter().filter(|(family, ..)| match *family {
+        family::QUEUE => settings.queues != 0,
+        family::MQUEUE => settings.mqueues != 0,
+        _ => settings.sockets != 0,
+    });
+    let both = captured.flat_map(|&(family, enter, exit)| {
+        [(family, exit, "sys_exit", "EXIT_FAMILIES"), (family, enter, "sys_enter", "ENTER_FAMILIES")]
+    });
+    both.filter(|(_, name, ..)| !name.is_empty()).collect()
+}
+
+/// Puts them where the common programs find them. The kernel empties the tables when nobody has them open any more: they
+/// stay in `ebpf`.
+fn enter_families(
+    ebpf: &mut Ebpf,
+    programs: &[(u32, &'static str, &'static str, &'static str)],
+) -> Result<(), ProbeError> {
+    for &(family, name, _, table) in programs {
+        let loaded = program(ebpf, name)?.fd().map_err(|source| ProbeError::Program { name, source })?;
+        let loaded: ProgramFd = loaded.try_clone().map_err(ProbeError::Descriptor)?;
+        let map = ebpf.map_mut(table).ok_or(ProbeError::Absent(table))?;
+        let problem = |source| ProbeError::Map { name: table, source };
+        let mut table = ProgramArray::try_from(map).map_err(problem)?;
+        table.set(family, &loaded, 0).map_err(problem)?;
     }
     Ok(())
 }
