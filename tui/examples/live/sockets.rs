@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use super::sys::{check, fork, outcome, pid, read, reap, say, write};
+use super::sys::{check, fork, outcome, pid, read, reap, say, sleep, write};
 
 /// Runs a workload; `false` if there is none of that name.
 pub fn run(words: &[&str]) -> bool {
@@ -171,6 +171,8 @@ fn writers(writers: u32, messages: u32) {
 /// Several processes send datagrams to one socket, and several read from it until each has got one of one byte.
 fn udp(writers: u32, readers: u32, messages: u32) {
     let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    // Room for all, if that is allowed.
+    let _ = room(&receiver, libc::SO_RCVBUFFORCE, 64 << 20);
     let to = receiver.local_addr().unwrap();
     say("to", to);
     let reading: Vec<_> =
@@ -194,23 +196,34 @@ fn udp(writers: u32, readers: u32, messages: u32) {
         reap(child);
     }
     let last = UdpSocket::bind("127.0.0.1:0").unwrap();
-    for _ in 0..readers {
-        last.send_to(b".", to).unwrap();
+    let mut reading = reading;
+    while !reading.is_empty() {
+        for _ in &reading {
+            last.send_to(b".", to).unwrap();
+        }
+        // Those for whom there was no room are sent again.
+        for _ in 0..200 {
+            sleep(10);
+            // SAFETY: a plain call.
+            reading.retain(|child| unsafe { libc::waitpid(*child as i32, std::ptr::null_mut(), libc::WNOHANG) } == 0);
+            if reading.is_empty() {
+                break;
+            }
+        }
     }
-    for child in reading {
-        reap(child);
-    }
+}
+
+/// Gives a socket room for what waits to be received; `false` if that is not allowed.
+fn room(socket: &UdpSocket, option: libc::c_int, bytes: libc::c_int) -> bool {
+    // SAFETY: an int and its size.
+    unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, (&raw const bytes).cast(), 4) == 0 }
 }
 
 /// Datagrams that all look alike, to a receiver with little room that does not look until all are sent.
 fn overflow(messages: u32) {
     let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let room: libc::c_int = 1;
-    // SAFETY: an int and its size. The kernel makes it the least that it allows.
-    let set = unsafe {
-        libc::setsockopt(receiver.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, (&raw const room).cast(), 4)
-    };
-    assert_eq!(set, 0);
+    // The kernel makes it the least that it allows.
+    assert!(room(&receiver, libc::SO_RCVBUF, 1));
     let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
     sender.connect(receiver.local_addr().unwrap()).unwrap();
     receiver.set_nonblocking(true).unwrap();
