@@ -205,7 +205,7 @@ fn udp(writers: u32, readers: u32, messages: u32) {
         for _ in 0..200 {
             sleep(10);
             // SAFETY: a plain call.
-            reading.retain(|child| unsafe { libc::waitpid(*child as i32, std::ptr::null_mut(), libc::WNOHANG) } == 0);
+            reading.retain(|child| unsafe { libc::waitpid(*child, std::ptr::null_mut(), libc::WNOHANG) } == 0);
             if reading.is_empty() {
                 break;
             }
