@@ -18,7 +18,12 @@ fn bytes(events: &[&Value]) -> u64 {
 
 /// What every receive got is what the sends it names have sent, byte by byte; gives how many receives are unknown.
 fn is_what_was_sent(trace: &Trace, mechanism: &str) -> (usize, usize) {
-    let stream = matches!(mechanism, "unix-stream" | "tcp");
+    compare(trace, mechanism, true)
+}
+
+/// The same; `in_order`: the receives are told in the order of their bytes, as those of one reader are.
+fn compare(trace: &Trace, mechanism: &str, in_order: bool) -> (usize, usize) {
+    let stream = in_order && matches!(mechanism, "unix-stream" | "tcp");
     let sends: HashMap<u64, &Value> =
         transfers(trace, "send", mechanism).into_iter().map(|send| (number(send, "op"), send)).collect();
     let mut used: HashMap<u64, usize> = HashMap::new();
@@ -36,6 +41,7 @@ fn is_what_was_sent(trace: &Trace, mechanism: &str) -> (usize, usize) {
         let mut got = text(receive, "payload");
         for part in from {
             let send = sends[&number(part, "op")];
+            assert_eq!(part["pid"], send["pid"]);
             let place = used.entry(number(part, "op")).or_default();
             let (piece, rest) = got.split_at(number(part, "bytes") as usize);
             got = rest;
@@ -207,32 +213,6 @@ fn several_writers_at_one_end_are_told_apart_or_unknown() {
     }
 }
 
-/// Gives how many receives are unknown and how many there are; all others name sends that have these bytes.
-fn is_of_what_was_sent(trace: &Trace, mechanism: &str) -> (usize, usize) {
-    let sends: HashMap<u64, &Value> =
-        transfers(trace, "send", mechanism).into_iter().map(|send| (number(send, "op"), send)).collect();
-    let receives = transfers(trace, "recv", mechanism);
-    let receives: Vec<&&Value> = receives.iter().filter(|receive| receive["bytes"].as_u64() > Some(0)).collect();
-    let mut unknown = 0;
-    for receive in &receives {
-        let Some(from) = receive["from"].as_array() else {
-            assert!(receive["from_unknown"].is_string(), "{receive}");
-            unknown += 1;
-            continue;
-        };
-        let mut got = text(receive, "payload");
-        for part in from {
-            let (piece, rest) = got.split_at(number(part, "bytes") as usize);
-            let send = sends[&number(part, "op")];
-            assert!(text(send, "payload").contains(piece), "{piece} is not of {send}: {receive}");
-            assert_eq!(part["pid"], send["pid"]);
-            got = rest;
-        }
-        assert_eq!(got, "", "{receive}");
-    }
-    (unknown, receives.len())
-}
-
 #[test]
 #[ignore = "root"]
 fn many_writers_and_readers_of_one_connection() {
@@ -245,7 +225,7 @@ fn many_writers_and_readers_of_one_connection() {
             trace.is_whole();
             let (sent, received) = (transfers(&trace, "send", mechanism), transfers(&trace, "recv", mechanism));
             assert_eq!(bytes(&sent), bytes(&received), "{kind}: all bytes are accounted for");
-            let (unknown, all) = is_of_what_was_sent(&trace, mechanism);
+            let (unknown, all) = compare(&trace, mechanism, false);
             println!("{kind}, {writers} writers, {readers} readers: {unknown} of {all} receives are unknown");
             // Until it is known that there are several, their order is not; of several on a TCP connection it may never be.
             let most = if writers == 1 { 0 } else { all / 5 + 5 };
@@ -261,7 +241,7 @@ fn datagrams_of_udp_are_told_apart_and_those_without_room_are_told() {
         let (trace, truth) = trace_workload(&["udp", &writers.to_string(), &readers.to_string(), "100"]);
         trace.is_whole();
         let channel = format!("udp:{}", truth["to"]);
-        let (unknown, all) = is_of_what_was_sent(&trace, "udp");
+        let (unknown, all) = compare(&trace, "udp", false);
         let dropped = trace.on("channel", &channel).filter(|event| event["event"] == "dropped").count();
         assert_eq!(transfers(&trace, "send", "udp").len(), all + dropped, "received or dropped");
         println!("{writers} writers, {readers} readers: {unknown} of {all} receives are unknown, {dropped} dropped");
@@ -295,7 +275,7 @@ fn what_found_no_room_is_not_taken_for_what_came() {
 #[ignore = "root"]
 fn a_multicast_is_received_by_each_of_its_group() {
     let (trace, truth) = trace_workload(&["multicast", "3", "50"]);
-    let (unknown, all) = is_of_what_was_sent(&trace, "udp");
+    let (unknown, all) = compare(&trace, "udp", false);
     assert_eq!((unknown, all), (0, 150));
     let channel = format!("udp:{}", truth["to"]);
     let mut times: HashMap<u64, u32> = HashMap::new();

@@ -273,6 +273,12 @@ impl Datagrams {
         Some(Ok((origin, cut)))
     }
 
+    /// Somebody else has its address now: what it sent is not received any more.
+    pub fn forget_sender(&mut self, sender: Key) {
+        self.logs.remove(&sender);
+        self.pairs.retain(|(from, _), _| *from != sender);
+    }
+
     /// Nobody holds the socket any more. What it sent can still be received.
     pub fn forget_receiver(&mut self, receiver: Key) {
         self.pairs.retain(|(_, to), _| *to != receiver);

@@ -22,7 +22,9 @@ impl Sockets {
         let holders = self.ports.entry((end.netns, local.port())).or_default();
         if !holders.contains(&key) {
             // Those that are gone have nothing to say any more when somebody new comes.
-            holders.retain(|holder| self.by_key.contains_key(holder));
+            for gone in holders.extract_if(.., |holder| !self.by_key.contains_key(holder)) {
+                self.datagrams.forget_sender(gone);
+            }
             holders.push(key);
         }
     }
