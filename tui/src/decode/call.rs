@@ -25,6 +25,15 @@ pub enum On {
 }
 
 impl Decoder {
+    /// A call of a family of its own returned; it may be one that was interrupted. Gives its number.
+    pub(super) fn call_returned(&mut self, task: Task, nr: i32, entered: u64) -> OpId {
+        self.tasks.resume(task.tid, entered, |interrupted| interrupted.nr == nr);
+        if let Some(thread) = self.tasks.get_mut(task.tid) {
+            thread.last_entered = entered;
+        }
+        self.tasks.op(task.tid, task.pid, entered)
+    }
+
     /// ns that a thread was BLOCKED in a call that is over now; unknown while the scheduler is not captured.
     fn blocked_ns(&mut self, tid: u32, entered: u64, exited: u64) -> Option<u64> {
         let has_sched = self.has_sched();

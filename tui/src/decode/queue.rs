@@ -102,11 +102,7 @@ impl Decoder {
     pub(super) fn queue_call(&mut self, record: &wire::QueueCall, payload: &[u8]) {
         let header = &record.header;
         let task = Task { pid: header.tgid, tid: header.tid };
-        self.tasks.resume(task.tid, record.entered, |interrupted| interrupted.nr == record.nr);
-        let op = self.tasks.op(task.tid, task.pid, record.entered);
-        if let Some(thread) = self.tasks.get_mut(task.tid) {
-            thread.last_entered = record.entered;
-        }
+        let op = self.call_returned(task, record.nr, record.entered);
         match sysno(record) {
             Some(Sysno::msgsnd | Sysno::msgrcv) if (-516..=-512).contains(&record.ret) => {
                 self.queue_interrupted(record, op);

@@ -15,11 +15,7 @@ impl Decoder {
     pub(in crate::decode) fn mqueue_call(&mut self, record: &MqueueCall, payload: &[u8]) {
         let header = &record.header;
         let task = Task { pid: header.tgid, tid: header.tid };
-        self.tasks.resume(task.tid, record.entered, |interrupted| interrupted.nr == record.nr);
-        let op = self.tasks.op(task.tid, task.pid, record.entered);
-        if let Some(thread) = self.tasks.get_mut(task.tid) {
-            thread.last_entered = record.entered;
-        }
+        let op = self.call_returned(task, record.nr, record.entered);
         if record.ret < 0 && is_send(record) {
             self.queues.unmake(record.message, op);
         }
