@@ -18,6 +18,9 @@ use crate::{command, demo, unknown_argument};
 
 /// System calls and switches in the purest form: two processes pass one byte to and fro. Prints its own time.
 const PING_PONG: &str = "perf bench sched pipe -l 50000";
+/// The same on one processor: no wake-up of an idle one hides what tracing costs, and where the scheduler puts the two
+/// decides nothing.
+const ON_ONE_PROCESSOR: &str = "taskset -c 0 perf bench sched pipe -l 50000";
 /// As much data through a pipe as goes.
 const FLOOD: &str = "stress-ng --pipe 1 -t 10";
 const DEFAULT_ROUNDS: usize = 5;
@@ -35,13 +38,15 @@ pub(crate) fn run(checkout: &Checkout, arguments: &[String]) -> Result<ExitCode>
     }
     let files = Recordings::new()?;
     let bench = Bench { path: path_with(checkout)?, recording: files.folder.join("bench.ipcs") };
-    let costs = bench.costs(options.rounds)?;
+    let costs = bench.costs(PING_PONG, &VARIANTS, options.rounds)?;
+    let alone = bench.costs(ON_ONE_PROCESSOR, VARIANTS.get(..OURS).unwrap_or_default(), options.rounds)?;
     let losses = bench.losses();
     eprintln!("xtask: the application");
     let application = Application::measure(&bench.path, &files.folder, options.rounds);
-    print!("{}\n{}\n{}", costs_table(&costs, options.rounds), losses_table(&losses), application_table(&application));
+    let costs_tables = costs_table(&[&costs, &alone], options.rounds);
+    print!("{costs_tables}\n{}\n{}", losses_table(&losses), application_table(&application));
     // perf trace may be impossible on a machine; our own rows may not.
-    let ours = costs.iter().filter(|cost| cost.variant.wrapper.starts_with("ipcscope"));
+    let ours = costs.iter().chain(&alone).filter(|cost| cost.variant.wrapper.starts_with("ipcscope"));
     let mut measured = ours.map(|cost| cost.seconds.is_ok()).chain(losses.iter().map(|loss| loss.end.is_ok()));
     let complete = application.start.is_ok() && application.idle.is_ok();
     Ok(if measured.all(|one| one) && complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -127,15 +132,19 @@ const VARIANTS: [Variant; 5] = [
     Variant { name: "strace -f", wrapper: "strace -f -o /dev/null", variable: None },
 ];
 
+/// The first so many are without any other tracer.
+const OURS: usize = 3;
+
 impl Variant {
-    fn shown(&self) -> String {
+    fn shown(&self, program: &str) -> String {
         let variable = self.variable.map(|(name, value)| format!("{name}={value} ")).unwrap_or_default();
-        format!("{variable}{} {PING_PONG}", self.wrapper).trim_start().to_owned()
+        format!("{variable}{} {program}", self.wrapper).trim_start().to_owned()
     }
 }
 
 /// How the variants did: seconds of each round, or why there are none.
 struct Cost {
+    program: &'static str,
     variant: &'static Variant,
     seconds: Result<Vec<f64>>,
 }
@@ -155,8 +164,9 @@ impl Bench {
         Ok(command)
     }
 
-    fn costs(&self, rounds: usize) -> Result<Vec<Cost>> {
-        let mut costs: Vec<Cost> = VARIANTS.iter().map(|variant| Cost { variant, seconds: Ok(Vec::new()) }).collect();
+    fn costs(&self, program: &'static str, variants: &'static [Variant], rounds: usize) -> Result<Vec<Cost>> {
+        let cost = |variant| Cost { program, variant, seconds: Ok(Vec::new()) };
+        let mut costs: Vec<Cost> = variants.iter().map(cost).collect();
         for round in 1..=rounds {
             for cost in &mut costs {
                 eprintln!("xtask: round {round} of {rounds}: {}", cost.variant.name);
@@ -164,21 +174,21 @@ impl Bench {
                 let Ok(seconds) = &mut cost.seconds else {
                     continue;
                 };
-                match self.ping_pong(cost.variant) {
+                match self.ping_pong(cost.variant, program) {
                     Ok(time) => seconds.push(time),
                     Err(error) => cost.seconds = Err(error),
                 }
             }
         }
         match costs.first() {
-            Some(Cost { seconds: Err(error), .. }) => bail!("measure `{PING_PONG}`: {error:#}"),
+            Some(Cost { seconds: Err(error), .. }) => bail!("measure `{program}`: {error:#}"),
             _ => Ok(costs),
         }
     }
 
     /// Seconds, as the program itself measures them.
-    fn ping_pong(&self, variant: &Variant) -> Result<f64> {
-        let mut command = self.command(&format!("{} {PING_PONG}", variant.wrapper))?;
+    fn ping_pong(&self, variant: &Variant, program: &str) -> Result<f64> {
+        let mut command = self.command(&format!("{} {program}", variant.wrapper))?;
         command.envs(variant.variable);
         let printed = command::output(&mut command)?;
         total_time(&printed).with_context(|| format!("`{}` printed no total time", command::shown(&command)))
@@ -236,18 +246,22 @@ fn median(numbers: &[f64]) -> Option<f64> {
     sorted.get(sorted.len() / 2).copied()
 }
 
-fn costs_table(costs: &[Cost], rounds: usize) -> String {
+/// A program's variants are compared with the first of them.
+fn costs_table(programs: &[&[Cost]], rounds: usize) -> String {
     let medians = |cost: &Cost| cost.seconds.as_ref().ok().and_then(|seconds| median(seconds));
-    let bare = costs.first().and_then(medians);
     let mut table = format!("{}, median of {rounds} interleaved runs:\n\n", machine());
     table += "| what | time | ratio | command |\n|---|---:|---:|---|\n";
-    for cost in costs {
-        let (time, ratio) = match (&cost.seconds, medians(cost), bare) {
-            (Err(error), ..) => ("-".to_owned(), first_line(error)),
-            (_, Some(time), Some(bare)) => (format!("{time:.3} s"), format!("{:.2}", time / bare)),
-            _ => ("-".to_owned(), "-".to_owned()),
-        };
-        table += &row(&[cost.variant.name, &time, &ratio, &format!("`{}`", cost.variant.shown())]);
+    for costs in programs {
+        let bare = costs.first().and_then(medians);
+        for cost in *costs {
+            let (time, ratio) = match (&cost.seconds, medians(cost), bare) {
+                (Err(error), ..) => ("-".to_owned(), first_line(error)),
+                (_, Some(time), Some(bare)) => (format!("{time:.3} s"), format!("{:.2}", time / bare)),
+                _ => ("-".to_owned(), "-".to_owned()),
+            };
+            let command = format!("`{}`", cost.variant.shown(cost.program));
+            table += &row(&[cost.variant.name, &time, &ratio, &command]);
+        }
     }
     table
 }
@@ -343,11 +357,16 @@ mod tests {
     fn the_table_compares_medians_with_the_first_row() {
         let [bare, traced, floor, ..] = &VARIANTS;
         let costs = [
-            Cost { variant: bare, seconds: Ok(vec![1.0, 9.0, 2.0]) },
-            Cost { variant: traced, seconds: Ok(vec![3.0, 3.0, 4.0]) },
-            Cost { variant: floor, seconds: Err(anyhow::anyhow!("a | b")) },
+            Cost { program: PING_PONG, variant: bare, seconds: Ok(vec![1.0, 9.0, 2.0]) },
+            Cost { program: PING_PONG, variant: traced, seconds: Ok(vec![3.0, 3.0, 4.0]) },
+            Cost { program: PING_PONG, variant: floor, seconds: Err(anyhow::anyhow!("a | b")) },
         ];
-        let table = costs_table(&costs, 3);
+        let alone = [
+            Cost { program: ON_ONE_PROCESSOR, variant: bare, seconds: Ok(vec![4.0]) },
+            Cost { program: ON_ONE_PROCESSOR, variant: traced, seconds: Ok(vec![6.0]) },
+        ];
+        let table = costs_table(&[&costs, &alone], 3);
+        assert!(table.contains("| 6.000 s | 1.50 | `ipcscope record -o FILE -- taskset -c 0 perf bench"), "{table}");
         assert!(table.contains("| untraced | 2.000 s | 1.00 | `perf bench sched pipe -l 50000` |"), "{table}");
         assert!(table.contains("| 3.000 s | 1.50 | `ipcscope record -o FILE -- perf bench"), "{table}");
         assert!(table.contains("| - | not measured: a / b | `IPCSCOPE_FLOOR=1 ipcscope record"), "{table}");
