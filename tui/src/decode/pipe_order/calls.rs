@@ -50,9 +50,10 @@ impl Call {
         self.ret.map(|ret| u64::try_from(ret).unwrap_or(0))
     }
 
-    /// Its sections can be predicted.
+    /// Its sections can be predicted; none is known of a call that moved nothing, whatever it was.
     pub(super) fn is_modelled(&self) -> bool {
         match self.method {
+            _ if !self.has_effect() => true,
             Method::Plain => self.requested.is_some(),
             Method::Packet => self.requested.is_some() && self.side == Side::Write,
             Method::Opaque => false,
