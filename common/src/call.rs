@@ -118,6 +118,24 @@ pub mod class {
     pub const MQ_SETATTR: u8 = 84;
     /// The last of the calls on POSIX queues.
     pub const LAST_MQUEUE: u8 = 87;
+    /// shmget(2).
+    pub const SHMGET: u8 = 88;
+    /// shmat(2).
+    pub const SHMAT: u8 = 89;
+    /// shmdt(2).
+    pub const SHMDT: u8 = 90;
+    /// shmctl(2).
+    pub const SHMCTL: u8 = 91;
+    /// The last of the calls on shared memory.
+    pub const LAST_SHM: u8 = 95;
+    /// semop(2), semtimedop(2).
+    pub const SEMOP: u8 = 96;
+    /// semget(2).
+    pub const SEMGET: u8 = 97;
+    /// semctl(2).
+    pub const SEMCTL: u8 = 98;
+    /// The last of the calls on semaphores.
+    pub const LAST_SEM: u8 = 103;
 }
 
 /// Mechanisms whose calls have programs of their own, with a stack of their own, that the common ones go on to.
@@ -130,8 +148,12 @@ pub mod family {
     pub const SOCKET: u32 = 2;
     /// Calls between a pipe and a socket: exits only.
     pub const PIPE_AND_SOCKET: u32 = 3;
+    /// System V shared memory: exits only.
+    pub const SHM: u32 = 4;
+    /// System V semaphores.
+    pub const SEM: u32 = 5;
     /// How many there are.
-    pub const COUNT: u32 = 4;
+    pub const COUNT: u32 = 6;
     /// None of them.
     pub const NONE: u32 = COUNT;
 }

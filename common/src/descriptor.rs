@@ -35,6 +35,8 @@ pub mod object {
 
     /// A System V message queue: no descriptor leads to one, but calls are on it.
     pub const QUEUE: u16 = 5;
+    /// A set of System V semaphores: as above.
+    pub const SEM: u16 = 6;
     /// Of a socket: the `SOCK_*` type is this many bits up, with [`INET`] added if it is no UNIX socket.
     pub const MECHANISM: u16 = 8;
     /// See [`MECHANISM`].

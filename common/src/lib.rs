@@ -17,14 +17,16 @@ pub mod pipe;
 pub mod process;
 pub mod queue;
 pub mod sched;
+pub mod sem;
 pub mod settings;
+pub mod shm;
 pub mod signal;
 pub mod socket;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Version of this wire; recordings carry it. Minor: kinds were added. Major: an old kind changed its meaning.
-pub const WIRE_VERSION: (u16, u16) = (1, 1);
+pub const WIRE_VERSION: (u16, u16) = (1, 2);
 
 /// The beginning of every record.
 #[repr(C)]

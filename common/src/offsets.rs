@@ -19,7 +19,7 @@ macro_rules! offsets {
             pub const NONE: Self = Self { $($name: ABSENT),* };
         }
 
-        /// For each field of [`Offsets`], in order: the structure and the member's path.
+        /// For each field of [`Offsets`], in order: the structure and the member's path; `sizeof`: how large it is.
         pub const FIELDS: &[(&str, &str)] = &[$(($of, $member)),*];
     };
 }
@@ -103,6 +103,16 @@ offsets! {
     perm_key: "kern_ipc_perm"."key";
     perm_uid: "kern_ipc_perm"."uid";
     perm_mode: "kern_ipc_perm"."mode";
+    ids_in_use: "ipc_ids"."in_use";
+    shm_size: "shmid_kernel"."shm_segsz";
+    shm_attached: "shmid_kernel"."shm_nattch";
+    shm_attach_time: "shmid_kernel"."shm_atim";
+    shm_creator: "shmid_kernel"."shm_creator";
+    sems_count: "sem_array"."sem_nsems";
+    sems_list: "sem_array"."sems";
+    sem_size: "sem"."sizeof";
+    sem_value: "sem"."semval";
+    sem_operated: "sem"."sem_otime";
     queue_cbytes: "msg_queue"."q_cbytes";
     queue_qnum: "msg_queue"."q_qnum";
     queue_qbytes: "msg_queue"."q_qbytes";
@@ -173,6 +183,9 @@ pub const OPTIONAL: &[&str] = &[
     "ipc_ids",
     "kern_ipc_perm",
     "msg_queue",
+    "shmid_kernel",
+    "sem_array",
+    "sem",
     "msg_msg",
     "socket",
     "sock",

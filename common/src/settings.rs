@@ -20,6 +20,10 @@ pub struct Settings {
     pub queues: u32,
     /// 1: capture POSIX message queues.
     pub mqueues: u32,
+    /// 1: capture System V shared memory.
+    pub shm: u32,
+    /// 1: capture System V semaphores.
+    pub sems: u32,
     /// 1: capture sockets.
     pub sockets: u32,
     /// 1: capture the scheduler.
@@ -38,6 +42,8 @@ impl Settings {
         pipes: 0,
         queues: 0,
         mqueues: 0,
+        shm: 0,
+        sems: 0,
         sockets: 0,
         sched: 0,
         storage_in_interrupts: 0,
@@ -114,8 +120,10 @@ pub mod lost {
     pub const QUEUE: u32 = 11;
     /// A call on a socket.
     pub const SOCKET: u32 = 12;
+    /// A call on shared memory or semaphores.
+    pub const IPC: u32 = 13;
     /// How many there are. The probes count all but [`RECURSION`] and [`UNKNOWN`].
-    pub const COUNT: u32 = 13;
+    pub const COUNT: u32 = 14;
     /// Their names, in order.
     pub const NAMES: [&str; COUNT as usize] = [
         "process",
@@ -131,6 +139,7 @@ pub mod lost {
         "unknown",
         "queue",
         "socket",
+        "ipc",
     ];
 
     /// A loss of that class is a record that had a number ([`crate::Header::seq`]).

@@ -16,9 +16,9 @@ use aya_ebpf::{
 };
 use ipcscope_common::{call::class, descriptor::object};
 
-pub use ipcscope_common::call::family::{COUNT, MQUEUE, NONE, PIPE_AND_SOCKET, QUEUE, SOCKET};
+pub use ipcscope_common::call::family::{COUNT, MQUEUE, NONE, PIPE_AND_SOCKET, QUEUE, SEM, SHM, SOCKET};
 
-use super::{mqueue, pipe, queue, socket};
+use super::{mqueue, pipe, queue, sem, shm, socket};
 use crate::{
     kernel::{Ptr, current, setting},
     task::{Task, traced},
@@ -40,6 +40,8 @@ pub fn of(task: &Task) -> u32 {
         class::SENDMSG | class::RECVMSG if setting!(sockets) != 0 => SOCKET,
         class::SENDTO..=class::LAST_SOCKET => SOCKET,
         class::MQ_SEND..=class::LAST_MQUEUE => MQUEUE,
+        class::SHMGET..=class::LAST_SHM => SHM,
+        class::SEMOP..=class::LAST_SEM => SEM,
         _ => NONE,
     }
 }
@@ -84,6 +86,14 @@ fn sys_exit_pipe_and_socket(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+/// A call on shared memory returned.
+#[btf_tracepoint(function = "sys_exit")]
+#[inline(always)]
+fn sys_exit_shm(ctx: BtfTracePointContext) -> i32 {
+    shm::finish(current(), ctx.arg::<Ptr>(0));
+    0
+}
+
 /// Declares the two programs of a family; `$enter` and `$exit` get the thread and its registers.
 macro_rules! family {
     ($enter_name:ident => $enter:path, $exit_name:ident => $exit:path) => {
@@ -105,4 +115,5 @@ macro_rules! family {
 
 family!(sys_enter_queue => queue::begin, sys_exit_queue => queue::finish);
 family!(sys_enter_mqueue => mqueue::begin, sys_exit_mqueue => mqueue::finish);
+family!(sys_enter_sem => sem::begin, sys_exit_sem => sem::finish);
 family!(sys_enter_socket => socket::begin, sys_exit_socket => socket::finish);

@@ -3,6 +3,7 @@
 pub mod call;
 pub mod descriptor;
 pub mod family;
+pub mod ipc;
 pub mod mqueue;
 pub mod path;
 pub mod pipe;
@@ -10,6 +11,8 @@ pub mod process;
 pub mod queue;
 pub mod sched;
 pub mod seed;
+pub mod sem;
+pub mod shm;
 pub mod signal;
 pub mod socket;
 pub mod waits;

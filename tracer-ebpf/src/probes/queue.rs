@@ -14,17 +14,16 @@ use ipcscope_common::{
     settings::lost,
 };
 
-use super::call::leave;
+use super::{
+    call::leave,
+    ipc::{self, Ids, Table},
+};
 use crate::{
     emit::{emit, header, reserve},
     kernel::{Ptr, copy_user, current, field, now, offset, peek, peek_user, setting, site},
     task::{Message, PAYLOAD, Task, with_message},
 };
 
-/// `IPCMNI_SHIFT`: the part of an id that is its place in the table (ipc/util.h).
-const PLACE: u32 = (1 << 15) - 1;
-/// The table of queues among `ipc_namespace.ids` (ipc/util.h, `IPC_MSG_IDS`).
-const MSG_IDS: u64 = 1;
 /// More bytes than are kept of any message.
 const LARGE: usize = 4096;
 
@@ -114,57 +113,19 @@ pub fn begin(me: Ptr, regs: Ptr) {
 }
 
 /// Where a queue is, in the namespace of the current thread: as the last time if that is the same. It may have been
-/// removed since ([`is_queue`]).
+/// removed since ([`ipc::is`]).
 #[inline(always)]
 fn find(message: &mut Message, me: Ptr, id: u32) {
     let nsproxy = field!(me, task_nsproxy as Ptr);
     if message.queue != 0 && message.id == id && message.nsproxy == nsproxy as u64 {
         return;
     }
-    let space: u64 = peek(nsproxy as u64 + offset!(nsproxy_ipc) as u64);
-    let ids = space + offset!(ipc_ids) as u64;
-    // struct ipc_ids ids[3], then int sem_ctls[4].
-    let size = (offset!(ipc_sem_ctls) - offset!(ipc_ids)) as u64 / 3;
-    let root = ids + MSG_IDS * size + offset!(ids_head) as u64;
+    let ids = Ids::of(nsproxy as u64, Table::Msg);
     message.nsproxy = nsproxy as u64;
     message.id = id;
-    message.namespace = peek(space + offset!(ipc_inum) as u64);
-    message.queue = queue_at(peek(root), id & PLACE);
+    message.namespace = ids.namespace;
+    message.queue = ids.find(id);
     message.told = 0;
-    if !is_queue(message.queue, id) {
-        message.queue = 0;
-    }
-}
-
-/// An entry of an `xarray` (lib/xarray.c): nodes are marked by their lowest bits. Four levels are 24 bits.
-#[inline(always)]
-fn queue_at(head: u64, place: u32) -> u64 {
-    let mut entry = head;
-    for _ in 0..4 {
-        if entry & 3 != 2 || entry <= 4096 {
-            break;
-        }
-        let node = entry - 2;
-        let shift: u8 = peek(node + offset!(xa_shift) as u64);
-        let slot = u64::from(place >> (shift & 31)) & 63;
-        entry = peek(node + offset!(xa_slots) as u64 + slot * 8);
-    }
-    if entry & 3 == 0 { entry } else { 0 }
-}
-
-/// Whether that is the queue of that id, and not removed.
-#[inline(always)]
-fn is_queue(queue: u64, id: u32) -> bool {
-    if queue == 0 {
-        return false;
-    }
-    // One read where they are as they have been in all kernels so far.
-    if offset!(perm_deleted) == 4 && offset!(perm_id) == 8 {
-        let words: [u32; 3] = peek(queue);
-        words[2] == id && words[1] & 0xff == 0
-    } else {
-        peek::<u32>(queue + offset!(perm_id) as u64) == id && peek::<u8>(queue + offset!(perm_deleted) as u64) == 0
-    }
 }
 
 /// Bytes in a queue, messages in it, bytes it may hold: one read where they are neighbours.
@@ -267,7 +228,7 @@ unsafe fn write(
         find(message, me, id);
     }
     let mut queue = message.queue;
-    let found = is_queue(queue, id);
+    let found = ipc::is(queue, id);
     if !found {
         queue = 0;
         message.queue = 0;
@@ -305,9 +266,7 @@ unsafe fn write(
         (*room).flags = flags as i32;
         (*room).namespace = message.namespace;
         if whole {
-            (*room).key = peek(queue + offset!(perm_key) as u64);
-            (*room).uid = peek(queue + offset!(perm_uid) as u64);
-            (*room).mode = u32::from(peek::<u16>(queue + offset!(perm_mode) as u64));
+            ((*room).key, (*room).uid, (*room).mode) = ipc::facts(queue);
         } else {
             ((*room).key, (*room).uid, (*room).mode) = (arg0 as u32, 0, 0);
         }

@@ -10,6 +10,7 @@ mod origins;
 mod pipes;
 mod processes;
 mod queues;
+mod shared;
 mod signals;
 mod sockets;
 mod states;
@@ -44,6 +45,7 @@ pub fn run(words: &[&str]) -> bool {
         ["queue-leave"] => queues::leave(),
         ["queue-use-up", queue] => queues::use_up(queue.parse().unwrap()),
         words if mqueues::run(words) => {}
+        words if shared::run(words) => {}
         ["ring"] => beyond::ring(),
         [name] => {
             return pipes::run(name)

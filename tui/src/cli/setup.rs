@@ -43,9 +43,11 @@ fn capture(args: &TargetArgs) -> Capture {
         pipes: wants(Family::Pipe) || wants(Family::Fifo),
         queues: wants(Family::SysvMq),
         mqueues: wants(Family::PosixMq),
+        shm: wants(Family::Shm),
+        sems: wants(Family::Sync),
         sockets: wants(Family::Unix) || wants(Family::Inet),
-        // States tell what signals and pipes do to a thread.
-        sched: wants(Family::Sched) || wants(Family::Signal),
+        // States tell what signals do to a thread, and who let whom go on.
+        sched: wants(Family::Sched) || wants(Family::Signal) || wants(Family::Sync),
         payload: args.payload,
         ring: args.buffer.0,
         floor: std::env::var_os("IPCSCOPE_FLOOR").is_some_and(|value| value == "1"),

@@ -18,7 +18,9 @@ mod process;
 mod queue;
 pub mod record;
 mod sched;
+mod sem;
 pub mod sequence;
+mod shm;
 mod signal;
 mod socket;
 mod tasks;
@@ -36,6 +38,8 @@ use numbers::Numbers;
 use outbox::Outbox;
 use queue::Queues;
 use record::Record;
+use sem::Semaphores;
+use shm::Segments;
 use signal::Signals;
 use tasks::Tasks;
 
@@ -66,6 +70,8 @@ pub struct Decoder {
     tasks: Tasks,
     channels: Channels,
     queues: Queues,
+    segments: Segments,
+    sems: Semaphores,
     signals: Signals,
     outbox: Outbox,
     lost: u64,
@@ -171,6 +177,9 @@ impl Decoder {
             Record::MqueueFacts(record) => self.mqueue_facts(&record),
             Record::MqueueRefused(record) => self.mqueue_refused(&record),
             Record::MqueueRemoved(record) => self.mqueue_removed(&record),
+            Record::ShmCall(record) => self.shm_call(&record),
+            Record::SemBegin(record) => self.sem_begin(&record),
+            Record::SemCall(record) => self.sem_call(&record),
             Record::Generate(record) => self.generate(&record),
             Record::Deliver(record) => self.deliver(&record),
             Record::Sigaction(record) => self.sigaction(&record),
@@ -219,7 +228,7 @@ impl Decoder {
 
     /// The ring buffer was full for a while: what hung on a missing record is unknown from here.
     fn records_lost(&mut self, record: &mark::Lost) {
-        let others = matches!(record.class, lost::SCHED | lost::SIGNAL | lost::CALL | lost::QUEUE);
+        let others = matches!(record.class, lost::SCHED | lost::SIGNAL | lost::CALL | lost::QUEUE | lost::IPC);
         if !others && record.class != lost::SOCKET {
             self.pipes_lost(record.header.time);
         }
@@ -228,6 +237,9 @@ impl Decoder {
         }
         if matches!(record.class, lost::QUEUE | lost::UNKNOWN) {
             self.queues_lost(record.over != 0);
+        }
+        if matches!(record.class, lost::IPC | lost::SCHED | lost::UNKNOWN) {
+            self.sems_lost();
         }
         if record.class != lost::PIPE_SAMPLE {
             self.calls_lost();

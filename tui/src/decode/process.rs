@@ -37,6 +37,7 @@ impl Decoder {
         }
         self.push(header.time, parent, Kind::Fork { child, thread: is_thread });
         self.inherit(header.time, child, parent, parent_files, record.files);
+        self.shm_inherited(header.time, child, parent, record.flags);
         self.push(header.time, child, Kind::State(StateChange::to(None, ThreadState::New)));
     }
 
@@ -92,6 +93,7 @@ impl Decoder {
         self.tell_dispositions(header.time, task, SignalSet(record.ignored), SignalSet::default());
         self.tell_mask(header.time, task, record.blocked);
         self.table_after_exec(header.time, task, before, record.files, first);
+        self.shm_left(header.time, task);
         if first {
             // Until now nobody was told of this thread: it runs, or it could not exec.
             let state = self.tasks.get(task.tid).and_then(|thread| thread.state).unwrap_or(ThreadState::Running);
@@ -118,6 +120,9 @@ impl Decoder {
         };
         self.push(header.time, task, Kind::Exit(exit));
         self.leave_table(header.time, task, files);
+        if record.last != 0 {
+            self.shm_left(header.time, task);
+        }
         if record.last != 0
             && let Some(process) = self.tasks.process(task.pid)
         {

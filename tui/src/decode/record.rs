@@ -1,6 +1,6 @@
 //! Bytes → records: the only place that knows how records lie in memory. No BPF handle in sight.
 
-use ipcscope_common::{Header, call, descriptor, mark, mqueue, pipe, process, queue, sched, signal, socket};
+use ipcscope_common::{Header, call, descriptor, mark, mqueue, pipe, process, queue, sched, sem, shm, signal, socket};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 /// A record of the wire.
@@ -36,6 +36,9 @@ pub enum Record<'a> {
     MqueueFacts(Box<mqueue::MqueueFacts>),
     MqueueRefused(Box<mqueue::MqueueName>),
     MqueueRemoved(Box<mqueue::MqueueName>),
+    ShmCall(Box<shm::ShmCall>),
+    SemBegin(sem::SemBegin),
+    SemCall(Box<sem::SemCall>),
     Generate(signal::Generate),
     Deliver(signal::Deliver),
     Sigaction(signal::Sigaction),
@@ -129,6 +132,9 @@ pub fn parse(bytes: &[u8]) -> Result<Record<'_>, TooShort> {
         mqueue::MQUEUE_FACTS => plain!(boxed MqueueFacts),
         mqueue::MQUEUE_REFUSED => plain!(boxed MqueueRefused),
         mqueue::MQUEUE_REMOVED => plain!(boxed MqueueRemoved),
+        shm::SHM_CALL => plain!(boxed ShmCall),
+        sem::SEM_BEGIN => plain!(SemBegin),
+        sem::SEM_CALL => plain!(boxed SemCall),
         signal::GENERATE => plain!(Generate),
         signal::DELIVER => plain!(Deliver),
         signal::SIGACTION => plain!(Sigaction),

@@ -126,6 +126,10 @@ impl Decoder {
             on.lock = Some(Lock::File(format!("{major}:{minor}:{}", block.ino)));
             on.fd = block.args.first().map(|fd| *fd as i32);
         } else if block.ino != 0 {
+            if matches!(usize::try_from(block.nr).ok().and_then(Sysno::new), Some(Sysno::semop | Sysno::semtimedop)) {
+                on.channel = Some(self.sem_id(block.dev, block.ino as i32));
+                return on;
+            }
             if let Some(queue) = self.queues.name(block.dev, block.ino as i32) {
                 on.channel = Some(queue);
                 return on;
@@ -165,6 +169,9 @@ impl Decoder {
 
     pub(super) fn waking(&mut self, record: &sched::Waking, new: bool) {
         let header = &record.header;
+        if record.waker_nr >= 0 {
+            self.sem_woken(header.tid, record.waker_tid);
+        }
         let thread = self.tasks.ensure(header.tid, header.tgid);
         let asleep = match thread.state {
             None | Some(ThreadState::Blocked | ThreadState::Stopped) => true,

@@ -41,7 +41,7 @@ pub struct ChannelEvent {
     /// Bytes the channel can hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity: Option<u64>,
-    /// Buffers (of a page each) the channel can hold; of a POSIX queue, messages.
+    /// Buffers (of a page each) the channel can hold; of a POSIX queue, messages; semaphores of a set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slots: Option<u32>,
     /// Connections that may wait to be accepted (listen(2)).
@@ -59,6 +59,18 @@ pub struct ChannelEvent {
     /// The address at the other end, escaped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote: Option<String>,
+    /// Where the process has the memory, hexadecimal (shmat(2)).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// How often the memory is attached, by anybody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attached: Option<u64>,
+    /// Which semaphore of a set was set (SETVAL, semctl(2)).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub semaphore: Option<u16>,
+    /// To what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<i64>,
     /// Whom it came from: parent, sender of the descriptor; for a connection, who is at the other end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<PeerPid>,
@@ -92,6 +104,10 @@ impl ChannelEvent {
             protocol: None,
             local: None,
             remote: None,
+            address: None,
+            attached: None,
+            semaphore: None,
+            value: None,
             peer: None,
             error: None,
             call: None,

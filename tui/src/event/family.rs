@@ -48,10 +48,10 @@ families! {
     Pty = "pty", false;
     /// eventfd, signalfd, timerfd and pidfd.
     Event = "event", false;
-    /// Shared memory: System V, POSIX, memfd.
-    Shm = "shm", false;
-    /// System V semaphores and futexes.
-    Sync = "sync", false;
+    /// Shared memory: System V.
+    Shm = "shm", true;
+    /// System V semaphores.
+    Sync = "sync", true;
     /// State changes of threads.
     Sched = "sched", true;
     /// fork, exec, exit. They are followed in any case; this is about showing them.
@@ -154,10 +154,10 @@ mod tests {
         for (text, set) in [
             ("pipe", "pipe"),
             ("fifo, pipe", "pipe,fifo"),
-            ("!sched", "signal,pipe,fifo,sysv-mq,posix-mq,unix,inet,process"),
-            ("all,!sched,!process", "signal,pipe,fifo,sysv-mq,posix-mq,unix,inet"),
+            ("!sched", "signal,pipe,fifo,sysv-mq,posix-mq,unix,inet,shm,sync,process"),
+            ("all,!sched,!process", "signal,pipe,fifo,sysv-mq,posix-mq,unix,inet,shm,sync"),
             ("all", "all"),
-            ("signal,pipe,fifo,sysv-mq,posix-mq,unix,inet,sched,process", "all"),
+            ("signal,pipe,fifo,sysv-mq,posix-mq,unix,inet,shm,sync,sched,process", "all"),
             ("!pipe,pipe", "all"),
         ] {
             assert_eq!(text.parse::<FamilySet>().map(|set| set.to_string()), Ok(set.to_owned()), "{text}");
@@ -169,7 +169,7 @@ mod tests {
         for (text, part) in [
             (
                 "pipes",
-                "unknown name \"pipes\": there are signal, pipe, fifo, sysv-mq, posix-mq, unix, inet, sched, process and all",
+                "unknown name \"pipes\": there are signal, pipe, fifo, sysv-mq, posix-mq, unix, inet, shm, sync, sched, process and all",
             ),
             ("", "unknown name \"\""),
             ("pipe,,fifo", "unknown name \"\""),

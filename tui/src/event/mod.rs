@@ -30,7 +30,7 @@ pub use signal::{
 };
 pub use signo::{SignalSet, signal_name, signal_name_of};
 pub use state::{Blocked, Cause, Lock, StateChange, ThreadState, WokenBy};
-pub use transfer::{FromUnknown, Origin, Transfer};
+pub use transfer::{FromUnknown, Origin, SemOperation, Transfer};
 
 use serde::Serialize;
 

@@ -57,7 +57,10 @@ pub struct Transfer {
     /// The first bytes, escaped, up to the payload limit.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "escaped")]
     pub payload: Option<Vec<u8>>,
-    /// For a receive: the sends whose bytes these are, in order.
+    /// What semop(2) did to which semaphores: a send has those that give, a receive those that take or wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operations: Option<Vec<SemOperation>>,
+    /// For a receive: the sends whose bytes these are, in order; of semaphores, the call that let this one go on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Vec<Origin>>,
     /// For a receive: why `from` cannot be told.
@@ -95,6 +98,7 @@ impl Transfer {
             slots: None,
             depth: None,
             payload: None,
+            operations: None,
             from: None,
             from_unknown: None,
             eof: false,
@@ -110,6 +114,21 @@ fn escaped<S: Serializer>(payload: &Option<Vec<u8>>, s: S) -> Result<S::Ok, S::E
         Some(bytes) => s.serialize_str(&text::escape(bytes)),
         None => s.serialize_none(),
     }
+}
+
+/// One operation of semop(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SemOperation {
+    /// Which semaphore of the set.
+    pub semaphore: u16,
+    /// What is added to it; 0: waits until it is 0.
+    pub change: i16,
+    /// Its value right after the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<u16>,
+    /// The kernel takes it back when the process ends (SEM_UNDO).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub undo: bool,
 }
 
 /// One send that a receive got bytes of.

@@ -57,12 +57,32 @@ impl World {
                     self.let_go(key, fd, &change.channel);
                 }
             }
+            (ChannelChange::Attached | ChannelChange::Inherited, _, None) if change.mechanism == ChannelType::Shm => {
+                self.attach(key, &change.channel, end.unwrap_or(End::Rw));
+            }
+            (ChannelChange::Detached, ..) => self.detach(key, &change.channel),
             (what, _, Some(fd)) if what != ChannelChange::Resized => {
                 if let Some(end) = end {
                     self.take_hold(key, fd, &change.channel, end);
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Memory has no descriptor: its attachments are numbered downwards from -1, where no descriptor is.
+    fn attach(&mut self, key: ProcessKey, id: &ChannelId, end: End) {
+        let Some(process) = self.processes.get(&key) else { return };
+        let lowest = process.descriptors.keys().next().copied().unwrap_or_default().min(0);
+        self.take_hold(key, lowest.saturating_sub(1), id, end);
+    }
+
+    fn detach(&mut self, key: ProcessKey, id: &ChannelId) {
+        let Some(process) = self.processes.get_mut(&key) else { return };
+        let attached = process.descriptors.range(..0).find(|(_, (held, _))| held == id).map(|(fd, _)| *fd);
+        if let Some(fd) = attached {
+            process.descriptors.remove(&fd);
+            self.let_go(key, fd, id);
         }
     }
 

@@ -13,6 +13,9 @@ impl Story<'_> {
             let call = change.call.as_ref().map_or("the call", |call| call.syscall);
             return self.say(format!("{actor} could not do this to {id}: {call} failed with {error}."));
         }
+        if self.shared(change) {
+            return;
+        }
         let end = match change.end {
             Some(End::R) => "the read end",
             Some(End::W) => "the write end",

@@ -7,6 +7,7 @@
 mod channel;
 mod process;
 mod sender;
+mod shared;
 mod signal;
 mod transfer;
 

@@ -13,6 +13,9 @@ const ATOMIC: u64 = 4096;
 
 impl Story<'_> {
     pub(super) fn send(&mut self, transfer: &Transfer) {
+        if let Some(operations) = &transfer.operations {
+            return self.semaphores(transfer, operations);
+        }
         let (call, channel) = (transfer.call.syscall, &transfer.channel);
         if let Some(moved) = transfer.bytes {
             let what = kind(transfer.mechanism);
@@ -36,6 +39,9 @@ impl Story<'_> {
     }
 
     pub(super) fn receive(&mut self, transfer: &Transfer) {
+        if let Some(operations) = &transfer.operations {
+            return self.semaphores(transfer, operations);
+        }
         let (call, channel) = (transfer.call.syscall, &transfer.channel);
         match transfer.bytes {
             _ if transfer.eof => self.say(format!(
@@ -149,7 +155,7 @@ impl Story<'_> {
         }
     }
 
-    fn say_error(&mut self, transfer: &Transfer, error: &str) {
+    pub(super) fn say_error(&mut self, transfer: &Transfer, error: &str) {
         let call = transfer.call.syscall;
         match (error, self.interruptions(&transfer.call)) {
             ("EINTR", Some(signals)) => {
@@ -162,7 +168,7 @@ impl Story<'_> {
         }
     }
 
-    fn say_wait(&mut self, transfer: &Transfer, rule: &str) {
+    pub(super) fn say_wait(&mut self, transfer: &Transfer, rule: &str) {
         if let Some(ns) = transfer.call.blocked_ns.filter(|ns| *ns > 0) {
             let took = duration(transfer.call.took_ns);
             self.say(format!("{} was BLOCKED for {} of the {took} it took. {rule}", self.actor(), duration(ns)));

@@ -1,6 +1,6 @@
 //! The words for each kind of event.
 
-use super::Lines;
+use super::{Lines, shared::verb};
 use crate::{
     analyze::span::{Role, Spans, duration},
     event::{
@@ -35,6 +35,9 @@ impl Lines {
     }
 
     fn send(&self, transfer: &Transfer, out: &mut Spans) {
+        if let Some(operations) = &transfer.operations {
+            return self.semaphores(transfer, operations, out);
+        }
         out.add(Role::Call, transfer.call.syscall);
         let bytes = match (transfer.bytes, transfer.requested) {
             (Some(bytes), Some(requested)) if bytes < requested => format!(" {bytes} of {requested} B"),
@@ -68,6 +71,9 @@ impl Lines {
     }
 
     fn recv(&self, transfer: &Transfer, out: &mut Spans) {
+        if let Some(operations) = &transfer.operations {
+            return self.semaphores(transfer, operations, out);
+        }
         out.add(Role::Call, transfer.call.syscall);
         match transfer.bytes {
             _ if transfer.eof => out.add(Role::Bytes, " end-of-file"),
@@ -128,7 +134,7 @@ impl Lines {
     }
 
     fn channel(&self, change: &ChannelEvent, out: &mut Spans) {
-        out.add(Role::Call, change.event.verb()).plain(" ").add(Role::Channel, &*change.channel.0);
+        out.add(Role::Call, verb(change).unwrap_or(change.event.verb())).plain(" ").add(Role::Channel, &*change.channel.0);
         if let Some([read, write]) = change.fds {
             out.plain(format!(": read end fd {read}, write end fd {write}"));
         }
@@ -155,6 +161,7 @@ impl Lines {
         if let Some(remote) = &change.remote {
             out.plain(" to ").add(Role::Channel, remote.as_str());
         }
+        Self::shared(change, out);
         if let Some(backlog) = change.backlog {
             out.dim(format!(" (up to {backlog} waiting)"));
         }
@@ -344,7 +351,7 @@ fn wait_in(syscall: &str, channel: Option<&ChannelId>, out: &mut Spans) {
 }
 
 /// What the call met with: an error, waiting, signals.
-fn call_detail(transfer: &Transfer, would_block: &str, out: &mut Spans) {
+pub(super) fn call_detail(transfer: &Transfer, would_block: &str, out: &mut Spans) {
     let call = &transfer.call;
     if let Some(error) = transfer.error {
         out.plain(" failed: ").add(Role::Error, error);

@@ -73,6 +73,10 @@ pub struct Capture {
     pub queues: bool,
     /// Capture POSIX message queues.
     pub mqueues: bool,
+    /// Capture System V shared memory.
+    pub shm: bool,
+    /// Capture System V semaphores.
+    pub sems: bool,
     /// Capture sockets.
     pub sockets: bool,
     /// Capture the scheduler.
@@ -128,6 +132,8 @@ pub fn probe() -> Result<Vec<String>, StartError> {
         pipes: 1,
         queues: u32::from(kernel.offsets.queue_qnum != ABSENT),
         mqueues: u32::from(kernel.offsets.mqueue_inode != ABSENT),
+        shm: u32::from(kernel.offsets.shm_size != ABSENT),
+        sems: u32::from(kernel.offsets.sems_list != ABSENT),
         sockets: u32::from(kernel.offsets.has_sockets()),
         sched: 1,
         storage_in_interrupts: u32::from(kernel.storage_in_interrupts),
@@ -170,6 +176,8 @@ impl Session {
             pipes: u32::from(capture.pipes),
             queues: u32::from(capture.queues && kernel.offsets.queue_qnum != ABSENT),
             mqueues: u32::from(capture.mqueues && kernel.offsets.mqueue_inode != ABSENT),
+            shm: u32::from(capture.shm && kernel.offsets.shm_size != ABSENT),
+            sems: u32::from(capture.sems && kernel.offsets.sems_list != ABSENT),
             sockets: u32::from(capture.sockets && kernel.offsets.has_sockets()),
             sched: u32::from(capture.sched),
             storage_in_interrupts: u32::from(kernel.storage_in_interrupts),

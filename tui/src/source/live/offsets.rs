@@ -95,6 +95,9 @@ pub fn kernel() -> Result<Kernel, KernelError> {
 /// A member's byte offset.
 fn place(types: &TypeInformation, structure: &str, member: &str) -> Option<u32> {
     let id = types.id_of(structure)?;
+    if member == "sizeof" {
+        return types.size_of(id).ok().and_then(|size| u32::try_from(size).ok());
+    }
     match types.offset_of(id, member).ok()?.1 {
         Offset::ByteOffset(place) if place < ABSENT => Some(place),
         _ => None,

@@ -38,6 +38,8 @@ const FAMILIES: &[(u32, &str, &str)] = &[
     (family::PIPE_AND_SOCKET, "", "sys_exit_pipe_and_socket"),
     (family::QUEUE, "sys_enter_queue", "sys_exit_queue"),
     (family::MQUEUE, "sys_enter_mqueue", "sys_exit_mqueue"),
+    (family::SHM, "", "sys_exit_shm"),
+    (family::SEM, "sys_enter_sem", "sys_exit_sem"),
 ];
 const SCHED: &[(&str, &str)] =
     &[("sched_switch", "sched_switch"), ("sched_waking", "sched_waking"), ("sched_wakeup_new", "sched_wakeup_new")];
@@ -283,6 +285,8 @@ fn family_programs(settings: &Settings) -> Vec<(u32, &'static str, &'static str,
     let captured = FAMILIES.iter().filter(|(family, ..)| match *family {
         family::QUEUE => settings.queues != 0,
         family::MQUEUE => settings.mqueues != 0,
+        family::SHM => settings.shm != 0,
+        family::SEM => settings.sems != 0,
         _ => settings.sockets != 0,
     });
     let both = captured.flat_map(|&(family, enter, exit)| {
@@ -393,8 +397,22 @@ fn own_classes(settings: &Settings) -> impl Iterator<Item = (libc::c_long, u8)> 
         (l::SYS_mq_unlink, class::MQ_UNLINK),
         (l::SYS_mq_getsetattr, class::MQ_SETATTR),
     ];
+    let shm = [
+        (l::SYS_shmget, class::SHMGET),
+        (l::SYS_shmat, class::SHMAT),
+        (l::SYS_shmdt, class::SHMDT),
+        (l::SYS_shmctl, class::SHMCTL),
+    ];
+    let sems = [
+        (l::SYS_semop, class::SEMOP),
+        (l::SYS_semtimedop, class::SEMOP),
+        (l::SYS_semget, class::SEMGET),
+        (l::SYS_semctl, class::SEMCTL),
+    ];
     let queues = queues.into_iter().filter(|_| settings.queues != 0);
     let queues = queues.chain(mqueues.into_iter().filter(|_| settings.mqueues != 0));
+    let queues = queues.chain(shm.into_iter().filter(|_| settings.shm != 0));
+    let queues = queues.chain(sems.into_iter().filter(|_| settings.sems != 0));
     queues.chain(sockets.into_iter().filter(|_| settings.sockets != 0))
 }
 

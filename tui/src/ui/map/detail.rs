@@ -136,7 +136,9 @@ impl Teller<'_> {
         for ((key, fd), end) in &channel.holders {
             if if writing { end.writes() } else { end.reads() } {
                 let idle = if users.contains_key(key) { "" } else { " unused" };
-                texts.push(format!("{} fd {fd}{idle}", self.who(*key)));
+                // Memory is attached, and what is done with it unseen.
+                let how = if *fd < 0 { "attached".to_owned() } else { format!("fd {fd}{idle}") };
+                texts.push(format!("{} {how}", self.who(*key)));
             }
         }
         for key in users.keys() {
@@ -210,7 +212,7 @@ impl Teller<'_> {
                 End::W => "writes",
                 End::Rw => "both",
             };
-            lines.push(self.label(&format!("fd {fd}"), words::fit(&format!("{way} {id}"), room.saturating_sub(9))));
+            lines.push(self.label(&if *fd < 0 { "memory".to_owned() } else { format!("fd {fd}") }, words::fit(&format!("{way} {id}"), room.saturating_sub(9))));
         }
         let (sent, received) = (words::bytes(process.bytes_sent), words::bytes(process.bytes_received));
         lines.push(self.label("moved", format!("out {sent}  in {received}")));

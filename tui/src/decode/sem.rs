@@ -1,0 +1,202 @@
+//! System V semaphores: what was done to which of a set, and who let whom go on.
+//!
+//! A semaphore's units are all alike, so nobody can say whose a unit was that is taken at once. But who has to wait is let
+//! go by a certain call: that of the thread that woke it (ipc/sem.c: `do_smart_update` does what the sleeper waits for,
+//! `wake_up_sem_queue_do` wakes it). Only that is claimed.
+//!
+//! Invariant: an origin is a call on the same set, in progress at the moment of the wake-up. Tests: tui/tests/live_shared.rs.
+
+use std::collections::HashMap;
+
+use ipcscope_common::sem::{self as wire, OPERATIONS, state};
+use syscalls::Sysno;
+
+use super::{Decoder, descriptor::new_name, names};
+use crate::event::{
+    Call, ChannelChange, ChannelEvent, ChannelId, ChannelType, Kind, OpId, Origin, SemOperation, Task, Transfer,
+};
+
+/// Commands of semctl(2).
+const IPC_RMID: i32 = 0;
+const SETVAL: i32 = 16;
+/// Flags of semget(2).
+const IPC_CREAT: i32 = 0o1000;
+const IPC_EXCL: i32 = 0o2000;
+/// Flags of an operation.
+const IPC_NOWAIT: u16 = 0o4000;
+const SEM_UNDO: u16 = 0x1000;
+
+/// A set by its namespace and id.
+type Key = (u32, i32);
+
+/// All sets, and the calls on them.
+#[derive(Debug, Default)]
+pub struct Semaphores {
+    known: HashMap<Key, Set>,
+    /// Calls in progress, by thread.
+    open: HashMap<u32, Open>,
+}
+
+#[derive(Debug)]
+struct Set {
+    id: ChannelId,
+    /// Its id is free for another.
+    removed: bool,
+}
+
+#[derive(Debug)]
+struct Open {
+    key: Key,
+    op: OpId,
+    pid: u32,
+    /// Whose call let this one go on.
+    by: Option<Origin>,
+}
+
+fn sysno(nr: i32) -> Option<Sysno> {
+    usize::try_from(nr).ok().and_then(Sysno::new)
+}
+
+impl Decoder {
+    /// A call on semaphores begins.
+    pub(super) fn sem_begin(&mut self, record: &wire::SemBegin) {
+        let header = &record.header;
+        self.tasks.resume(header.tid, header.time, |interrupted| interrupted.is_again(record.nr));
+        let op = self.tasks.op(header.tid, header.tgid, header.time);
+        let open = Open { key: (record.namespace, record.id), op, pid: header.tgid, by: None };
+        self.sems.open.insert(header.tid, open);
+    }
+
+    /// A thread was woken by another.
+    pub(super) fn sem_woken(&mut self, tid: u32, waker: u32) {
+        let Some(by) = self.sems.open.get(&waker) else { return };
+        let (key, origin) = (by.key, Origin { op: by.op, pid: by.pid, bytes: 0 });
+        if let Some(open) = self.sems.open.get_mut(&tid).filter(|open| open.key == key && tid != waker) {
+            open.by = Some(origin);
+        }
+    }
+
+    /// The set of a call in which a thread waits.
+    pub(super) fn sem_id(&mut self, namespace: u32, id: i32) -> ChannelId {
+        self.sem_set((namespace, id), false)
+    }
+
+    /// A call on semaphores returned.
+    pub(super) fn sem_call(&mut self, record: &wire::SemCall) {
+        let header = &record.header;
+        let task = Task { pid: header.tgid, tid: header.tid };
+        self.tasks.resume(task.tid, record.entered, |interrupted| interrupted.is_again(record.nr));
+        if let Some(thread) = self.tasks.get_mut(task.tid) {
+            thread.last_entered = record.entered;
+        }
+        let op = self.tasks.op(task.tid, task.pid, record.entered);
+        let call = self.call(task, op, record.nr, (record.entered, header.time));
+        let open = self.sems.open.remove(&task.tid).filter(|open| open.op == op);
+        match sysno(record.nr) {
+            Some(Sysno::semget) => self.sem_found(record, task, call),
+            Some(Sysno::semctl) => self.sem_controlled(record, task, call),
+            _ => self.sem_operated(record, task, call, open.and_then(|open| open.by)),
+        }
+    }
+
+    fn sem_set(&mut self, key: Key, created: bool) -> ChannelId {
+        if created {
+            self.sems.known.remove(&key);
+        }
+        if let Some(set) = self.sems.known.get(&key) {
+            return set.id.clone();
+        }
+        let id = new_name(&mut self.channels.names, format!("sysv-sem:{}", key.1));
+        self.sems.known.insert(key, Set { id: id.clone(), removed: false });
+        id
+    }
+
+    fn sem_found(&mut self, record: &wire::SemCall, task: Task, call: Call) {
+        let event = if record.ret < 0 {
+            // There is no set to name: the key the caller asked for is all there is.
+            let key = format!("{:#010x}", record.key);
+            let id = ChannelId(format!("sysv-sem:{key}").into());
+            ChannelEvent { key: Some(key), ..sem_event(record, id, ChannelChange::Refused) }
+        } else {
+            let key = (record.namespace, record.id);
+            let is_known = self.sems.known.get(&key).is_some_and(|set| !set.removed);
+            let is_new = record.flags & IPC_EXCL != 0 && record.flags & IPC_CREAT != 0 || record.key == 0;
+            let created = is_new || record.state & state::FRESH != 0 && record.flags & IPC_CREAT != 0 && !is_known;
+            let id = self.sem_set(key, created || !is_known);
+            sem_event(record, id, if created { ChannelChange::Created } else { ChannelChange::Opened })
+        };
+        self.push(record.header.time, task, Kind::Channel(ChannelEvent { call: Some(call), ..event }));
+    }
+
+    /// semctl(2): what changes something.
+    fn sem_controlled(&mut self, record: &wire::SemCall, task: Task, call: Call) {
+        let key = (record.namespace, record.id);
+        let id = self.sem_set(key, false);
+        let command = record.flags & 0xff;
+        if command == IPC_RMID
+            && record.ret == 0
+            && let Some(set) = self.sems.known.get_mut(&key)
+        {
+            set.removed = true;
+        }
+        let change = if command == IPC_RMID { ChannelChange::Removed } else { ChannelChange::Changed };
+        let mut event = ChannelEvent { call: Some(call), ..sem_event(record, id, change) };
+        if command == SETVAL
+            && let Some(operation) = record.operations.first()
+        {
+            event.semaphore = Some(operation.number);
+            event.value = Some(operation.change.into());
+        }
+        self.push(record.header.time, task, Kind::Channel(event));
+    }
+
+    /// semop(2): what takes or waits is a receive, what gives a send; a call can be both.
+    fn sem_operated(&mut self, record: &wire::SemCall, task: Task, call: Call, by: Option<Origin>) {
+        let id = self.sem_set((record.namespace, record.id), false);
+        let told = (record.count as usize).min(OPERATIONS);
+        let operations = record.operations.iter().zip(&record.values).take(told);
+        let (gives, takes): (Vec<_>, Vec<_>) = operations
+            .map(|(operation, value)| SemOperation {
+                semaphore: operation.number,
+                change: operation.change,
+                value: (record.state & state::FOUND != 0).then_some(*value),
+                undo: operation.flags & SEM_UNDO != 0,
+            })
+            .partition(|operation| operation.change > 0);
+        let nonblocking = record.operations.iter().take(told).any(|operation| operation.flags & IPC_NOWAIT != 0);
+        let transfer = |operations: Vec<SemOperation>, call: Call| Transfer {
+            nonblocking,
+            bytes: (record.ret == 0).then_some(0),
+            error: (record.ret < 0).then(|| names::errno(-record.ret as i32)),
+            operations: Some(operations),
+            ..Transfer::new(id.clone(), ChannelType::SysvSem, None, call)
+        };
+        let from = (record.ret == 0).then_some(by).flatten().map(|origin| vec![origin]);
+        if !takes.is_empty() || gives.is_empty() {
+            let receive = Transfer { from, ..transfer(takes, call.clone()) };
+            self.push(record.header.time, task, Kind::Recv(receive));
+        }
+        if !gives.is_empty() {
+            self.push(record.header.time, task, Kind::Send(transfer(gives, call)));
+        }
+    }
+
+    /// Records are missing: who woke whom counts no more.
+    pub(super) fn sems_lost(&mut self) {
+        self.sems.open.clear();
+    }
+}
+
+fn sem_event(record: &wire::SemCall, id: ChannelId, event: ChannelChange) -> ChannelEvent {
+    let mut told = ChannelEvent::new(id, ChannelType::SysvSem, event);
+    if record.state & state::FOUND != 0 {
+        told.key = Some(format!("{:#010x}", record.key));
+        told.owner = Some(record.uid);
+        told.mode = Some(format!("{:03o}", record.mode & 0o777));
+        told.slots = Some(record.semaphores);
+    }
+    if record.ret < 0 {
+        told.error = Some(names::errno(-record.ret as i32));
+    }
+    told
+}
