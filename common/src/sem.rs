@@ -11,6 +11,8 @@ kinds! {
     SEM_CALL = 0x5d;
 }
 
+/// [`SemBegin::command`] of a semtimedop(2) that ends by itself.
+pub const TIMED: i32 = -2;
 /// Operations of one call that are told.
 pub const OPERATIONS: usize = 8;
 
@@ -47,7 +49,7 @@ pub struct SemBegin {
     pub namespace: u32,
     /// The call's number.
     pub nr: i32,
-    /// The command of semctl(2).
+    /// The command of semctl(2); of the others [`TIMED`] or -1.
     pub command: i32,
 }
 

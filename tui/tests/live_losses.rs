@@ -70,6 +70,8 @@ fn flood(command: &[&str]) -> (BTreeMap<u16, u64>, BTreeMap<u32, u64>) {
         signals: true,
         pipes: true,
         mqueues: false,
+        shm: false,
+        sems: false,
         queues: true,
         sockets: true,
         sched: true,

@@ -12,6 +12,11 @@ fn life<'a>(trace: &'a Trace, channel: &'a str) -> Vec<&'a Value> {
     trace.on("channel", channel).collect()
 }
 
+/// Whether it is of the process whose number the workload told.
+fn is_of(event: &Value, pid: &str) -> bool {
+    event["pid"].as_u64() == pid.parse().ok()
+}
+
 fn changes(events: &[&Value]) -> Vec<String> {
     events.iter().map(|event| text(event, "event").to_owned()).collect()
 }
@@ -34,7 +39,7 @@ fn who_waits_for_a_semaphore_is_let_go_by_somebody() {
     let gives: HashMap<u64, &Value> = trace.on("send", channel).map(|send| (number(send, "op"), send)).collect();
     let mut let_go = 0;
     for (name, giver) in truth.iter().filter_map(|(name, giver)| Some((name.strip_prefix("let-go-")?, giver))) {
-        let take = trace.on("recv", channel).find(|take| take["pid"].to_string() == name).unwrap();
+        let take = trace.on("recv", channel).find(|take| is_of(take, name)).unwrap();
         let [from] = take["from"].as_array().unwrap().as_slice() else { panic!("one let it go: {take}") };
         let give = gives[&number(from, "op")];
         assert_eq!((give["pid"].to_string(), &give["pid"]), (giver.clone(), &from["pid"]), "{take}");
@@ -102,7 +107,7 @@ fn who_has_memory_attached_is_known() {
     assert_eq!((text(life[0], "event"), text(life[0], "key")), ("created", truth["key"].as_str()));
     assert_eq!((&life[0]["capacity"], &life[0]["mode"]), (&Value::from(10_000), &Value::from("640")));
     let of = |who: &str| -> Vec<String> {
-        let one = |event: &&&Value| event["pid"].to_string() == who;
+        let one = |event: &&&Value| is_of(event, who);
         let place = |event: &&Value| match event["address"].as_str() {
             Some(address) if address == truth["first"] => " 1",
             Some(address) if address == truth["second"] => " 2",
@@ -121,7 +126,7 @@ fn who_has_memory_attached_is_known() {
     executor[..2].sort_unstable();
     executor[2..].sort_unstable();
     assert_eq!(executor, ["inherited 1", "inherited 2", "detached 1", "detached 2"]);
-    let exec = trace.one("an exec", |event| event["kind"] == "exec" && event["pid"].to_string() == truth["executor"]);
+    let exec = trace.one("an exec", |event| event["kind"] == "exec" && is_of(event, &truth["executor"]));
     let after = life.iter().filter(|event| event["event"] == "detached" && event["pid"] == exec["pid"]);
     assert!(after.clone().all(|event| event["syscall"].is_null() && event["t"] == exec["t"]));
     assert_eq!(life.iter().find(|event| event["event"] == "removed").unwrap()["attached"], 2);

@@ -6,7 +6,7 @@
 use ipcscope_common::{
     call::class,
     descriptor::object,
-    sem::{OPERATIONS, Operation, SEM_BEGIN, SEM_CALL, SemBegin, SemCall, state},
+    sem::{self, OPERATIONS, Operation, SEM_BEGIN, SEM_CALL, SemBegin, SemCall, state},
     settings::lost,
 };
 
@@ -24,6 +24,8 @@ use crate::{
 const IPC_SET: u64 = 1;
 const SETVAL: u64 = 16;
 const SETALL: u64 = 17;
+/// Its number.
+const SEMTIMEDOP: i32 = 220;
 /// Bytes of a `sembuf`, and of those that are told.
 const ONE: usize = size_of::<Operation>();
 const ALL: usize = OPERATIONS * ONE;
@@ -67,7 +69,12 @@ pub fn begin(me: Ptr, regs: Ptr) {
         }
     }
     let header = header(SEM_BEGIN, task.entered, task.tid, task.tgid);
-    let command = if task.class == class::SEMCTL { command as i32 } else { -1 };
+    let timed = task.nr == SEMTIMEDOP && field!(regs, regs_r10 as u64) != 0;
+    let command = match task.class {
+        class::SEMCTL => command as i32,
+        _ if timed => sem::TIMED,
+        _ => -1,
+    };
     emit(lost::IPC, SemBegin { header, id: arg0 as i32, namespace: ids.namespace, nr: task.nr, command });
 }
 

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{
+    shared,
     signals::{HANDLED, disposition, handle, mask},
     sys::{check, close, fork, kill, pid, pipe, read, reap, say, sleep, until_state, write},
 };
@@ -28,6 +29,8 @@ pub fn run(name: &str, wrong: bool) {
         "lost-signals" => lost_signals,
         "blocked-signal" => blocked_signal,
         "stopped-holder" => stopped_holder,
+        "lock-order" => lock_order,
+        "left-behind" => left_behind,
         _ => {
             eprintln!("no mistake {name}");
             std::process::exit(2);
@@ -48,6 +51,42 @@ pub fn run(name: &str, wrong: bool) {
             return;
         }
         sleep(20);
+    }
+}
+
+/// Two that take two semaphores in different orders; an alarm ends them.
+fn lock_order(wrong: bool) {
+    let set = shared::make(2);
+    let take = |number| assert!(shared::add(set, number, -1) == 0);
+    let give = |number| assert!(shared::add(set, number, 1) == 0);
+    give(0);
+    give(1);
+    let both = |first, second| {
+        fork(|| {
+            // SAFETY: a plain call.
+            unsafe { libc::alarm(2) };
+            take(first);
+            sleep(100);
+            take(second);
+            give(second);
+            give(first);
+        })
+    };
+    let one = both(0, 1);
+    say("culprit", one);
+    let other = if wrong { both(1, 0) } else { both(0, 1) };
+    reap(one);
+    reap(other);
+    shared::remove(set);
+}
+
+/// A set of semaphores that nobody removes; whoever started this does, afterwards.
+fn left_behind(wrong: bool) {
+    let set = shared::make(1);
+    say("culprit", pid());
+    say("left", set);
+    if !wrong {
+        shared::remove(set);
     }
 }
 

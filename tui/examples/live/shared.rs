@@ -39,6 +39,21 @@ fn operate(set: c_int, operations: &[(u16, i16, c_int)]) -> i64 {
     i64::from(unsafe { libc::semop(set, list.as_mut_ptr(), list.len()) })
 }
 
+/// A set of that many, all 0.
+pub fn make(count: c_int) -> c_int {
+    check("semget", set(libc::IPC_PRIVATE, count, 0o600)) as c_int
+}
+
+/// semop(2) on one of them.
+pub fn add(set: c_int, number: u16, change: i16) -> i64 {
+    operate(set, &[(number, change, 0)])
+}
+
+/// Removes a set.
+pub fn remove(set: c_int) {
+    check("semctl", control(set, 0, libc::IPC_RMID, 0));
+}
+
 /// One of each thing that is done with semaphores; who waits is let go by somebody known.
 fn semaphores() {
     let key = pid() | 0x4000_0000;
@@ -88,7 +103,9 @@ fn load(givers: u32, takers: u32, rounds: u32) {
         }));
     }
     // Nobody has given anything yet.
-    children.iter().for_each(|taker| until_state(*taker, 'S'));
+    for taker in &children {
+        until_state(*taker, 'S');
+    }
     for giver in 0..givers {
         children.push(fork(|| {
             for _ in 0..rounds {

@@ -127,7 +127,8 @@ impl Decoder {
             on.fd = block.args.first().map(|fd| *fd as i32);
         } else if block.ino != 0 {
             if matches!(usize::try_from(block.nr).ok().and_then(Sysno::new), Some(Sysno::semop | Sysno::semtimedop)) {
-                on.channel = Some(self.sem_id(block.dev, block.ino as i32));
+                let (channel, timed) = self.sem_wait(header.tid, block.dev, block.ino as i32);
+                (on.channel, on.timed) = (Some(channel), timed);
                 return on;
             }
             if let Some(queue) = self.queues.name(block.dev, block.ino as i32) {

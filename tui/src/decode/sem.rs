@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use ipcscope_common::sem::{self as wire, OPERATIONS, state};
+use ipcscope_common::sem::{self as wire, OPERATIONS, TIMED, state};
 use syscalls::Sysno;
 
 use super::{Decoder, descriptor::new_name, names};
@@ -49,6 +49,8 @@ struct Open {
     key: Key,
     op: OpId,
     pid: u32,
+    /// It ends by itself.
+    timed: bool,
     /// Whose call let this one go on.
     by: Option<Origin>,
 }
@@ -63,7 +65,8 @@ impl Decoder {
         let header = &record.header;
         self.tasks.resume(header.tid, header.time, |interrupted| interrupted.is_again(record.nr));
         let op = self.tasks.op(header.tid, header.tgid, header.time);
-        let open = Open { key: (record.namespace, record.id), op, pid: header.tgid, by: None };
+        let open =
+            Open { key: (record.namespace, record.id), op, pid: header.tgid, timed: record.command == TIMED, by: None };
         self.sems.open.insert(header.tid, open);
     }
 
@@ -76,9 +79,10 @@ impl Decoder {
         }
     }
 
-    /// The set of a call in which a thread waits.
-    pub(super) fn sem_id(&mut self, namespace: u32, id: i32) -> ChannelId {
-        self.sem_set((namespace, id), false)
+    /// The set of a call in which a thread waits, and whether that ends by itself.
+    pub(super) fn sem_wait(&mut self, tid: u32, namespace: u32, id: i32) -> (ChannelId, bool) {
+        let timed = self.sems.open.get(&tid).is_some_and(|open| open.timed);
+        (self.sem_set((namespace, id), false), timed)
     }
 
     /// A call on semaphores returned.

@@ -101,6 +101,9 @@ pub struct Blocked {
     /// It waits for somebody to let a lock go.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lock: Option<Lock>,
+    /// It ends by itself at some time (semtimedop(2)).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub timed: bool,
     /// How often a signal made the kernel start the call again so far.
     #[serde(skip_serializing_if = "super::call::is_zero")]
     pub restarts: u32,

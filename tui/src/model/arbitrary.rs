@@ -137,6 +137,7 @@ fn change() -> impl Strategy<Value = StateChange> {
                         lock,
                         restarts,
                         cause,
+                        timed: false,
                         uninterruptible,
                     }
                 },

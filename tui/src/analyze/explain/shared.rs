@@ -9,7 +9,9 @@ impl Story<'_> {
         if let Some(error) = transfer.error {
             match error {
                 "EAGAIN" => {
-                    self.say(format!("{call} on {set} would have had to wait, and was asked not to (IPC_NOWAIT): EAGAIN."));
+                    self.say(format!(
+                        "{call} on {set} would have had to wait, and was asked not to (IPC_NOWAIT): EAGAIN."
+                    ));
                 }
                 error => self.say_error(transfer, error),
             }
@@ -46,7 +48,9 @@ impl Story<'_> {
                 self.say("What it reads and writes there goes past the kernel: nobody can see it here.");
             }
             (ChannelType::Shm, ChannelChange::Inherited) => {
-                self.say(format!("fork copied the attachments: {actor} has the memory {id}{at}, too, not a copy of it."));
+                self.say(format!(
+                    "fork copied the attachments: {actor} has the memory {id}{at}, too, not a copy of it."
+                ));
             }
             (ChannelType::Shm, ChannelChange::Removed) => {
                 self.say(format!("{actor} marked {id} to be removed: it goes when nobody has it attached any more."));

@@ -3,15 +3,18 @@
 //! Invariant: whatever is here is of living threads and processes, so memory is bounded by them (and by the channels the
 //! world knows).
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::{
-    event::{Blocked, ChannelChange, ChannelId, Event, Kind, Nanos, ThreadState},
-    model::{Process, World},
+    event::{Blocked, ChannelChange, ChannelId, ChannelType, Event, Kind, Nanos, ThreadState},
+    model::{Channel, Process, ProcessKey, World},
 };
 
 /// Channels remembered before those that the world has forgotten are dropped.
 const CHANNELS: usize = 16_384;
+
+/// Ancestors looked at.
+const GENERATIONS: usize = 64;
 
 /// A thread is BLOCKED.
 #[derive(Clone, Debug)]
@@ -47,6 +50,8 @@ pub(super) struct Facts {
     held: HashMap<u32, BTreeMap<i32, u64>>,
     /// Channels that were made in the trace.
     made: HashSet<ChannelId>,
+    /// Who made or looked up a set of semaphores.
+    knows: HashMap<ChannelId, BTreeSet<ProcessKey>>,
 }
 
 impl Facts {
@@ -84,6 +89,14 @@ impl Facts {
                     }
                     _ => {}
                 }
+                if change.mechanism == ChannelType::SysvSem
+                    && let Some(process) = world.process(task.pid)
+                {
+                    if self.knows.len() >= CHANNELS {
+                        self.knows.retain(|id, _| world.channels.contains_key(id));
+                    }
+                    self.knows.entry(change.channel.clone()).or_default().insert(process.key);
+                }
                 if change.event == ChannelChange::Created {
                     if self.made.len() >= CHANNELS {
                         self.made.retain(|id| world.channels.contains_key(id));
@@ -106,6 +119,21 @@ impl Facts {
     /// Nobody outside the trace can hold an end, as far as the events tell.
     pub(super) fn all_holders_known(&self, channel: &ChannelId) -> bool {
         !self.incomplete && self.made.contains(channel)
+    }
+
+    /// Everybody alive who can know the id of a set of semaphores: who made it, looked it up or used it, and their children.
+    pub(super) fn knowers(&self, world: &World, set: &Channel) -> Vec<ProcessKey> {
+        let first: BTreeSet<ProcessKey> = (self.knows.get(&set.id).into_iter().flatten())
+            .chain(set.senders.keys())
+            .chain(set.receivers.keys())
+            .copied()
+            .collect();
+        let of_one = |process: &Process| {
+            let parent = |key: &ProcessKey| world.processes.get(key).and_then(|process| process.parent);
+            std::iter::successors(Some(process.key), parent).take(GENERATIONS).any(|key| first.contains(&key))
+        };
+        let alive = world.processes.values().filter(|process| process.ended.is_none());
+        alive.filter(|process| of_one(process)).map(|process| process.key).collect()
     }
 
     /// The event that gave a process the descriptor.

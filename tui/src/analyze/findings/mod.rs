@@ -8,6 +8,7 @@
 //! Each rule is tested by a script that it names and by a correct twin on which all are silent (`tests.rs`), and live by
 //! `tests/live_findings.rs`.
 
+mod behind;
 mod children;
 mod coalesced;
 mod eintr;
@@ -107,6 +108,7 @@ pub struct Findings {
     pending: pending::Pending,
     broken: sigpipe::Broken,
     leftover: leftover::Leftover,
+    behind: behind::Behind,
 }
 
 impl Findings {
@@ -141,6 +143,7 @@ impl Findings {
         self.coalesced.apply(world, event);
         self.pending.apply(world, event, &mut self.found);
         self.broken.apply(event);
+        self.behind.apply(event);
         self.facts.apply(world, event);
     }
 
@@ -154,6 +157,7 @@ impl Findings {
         self.coalesced.now(world, now, &mut found);
         self.pending.now(world, now, &mut found);
         self.broken.now(world, now, &mut found);
+        self.behind.now(&self.facts, world, now, &mut found);
         stage::now(&self.leftover, world, now, &mut found);
         found.list.sort_by_key(|finding| finding.t);
         found.list

@@ -161,6 +161,37 @@ fn zombies() {
     one(&script.replace("1.5 1 par exit 0", "1.5 1 par state RUNNING cpu0"), "zombie", &["so far"], &[4]);
 }
 
+/// A parent with a set of semaphores and two children that use it.
+const SEMAPHORES: &str = "0 1 par exec /bin/par\n0 1 par state RUNNING cpu0\n0 1 par make sysv-sem:5\n0 1 par fork 2\n\
+                          0 1 par fork 3\n0 2 one state RUNNING cpu1\n0 3 two state RUNNING cpu0\n\
+                          0 2 one read sysv-sem:5 -1 0 by semop from overlap\n0 3 two read sysv-sem:5 -1 0 by semop from overlap\n";
+
+#[test]
+fn semaphores_taken_in_different_orders() {
+    let script = format!(
+        "{SEMAPHORES}0.1 2 one state BLOCKED semop sysv-sem:5\n0.1 3 two state BLOCKED semop sysv-sem:5\n\
+         0.1 1 par state BLOCKED wait4\n1 1 par state READY by kernel"
+    );
+    let found = findings(&script);
+    assert_eq!(rules(&script), ["deadlock"], "{found:#?}");
+    let what = &found.first().unwrap().what;
+    for part in ["one 2 waits for a semaphore of sysv-sem:5, which only one 2 and two 3", "par 1 waits for a child"] {
+        assert!(what.contains(part), "{part:?} is not in {what:?}");
+    }
+    // Somebody who does something else might give one.
+    assert!(rules(&script.replace("BLOCKED wait4", "BLOCKED pause")).is_empty());
+    assert!(rules(&script.replace("0.1 3 two state BLOCKED semop sysv-sem:5\n", "")).is_empty());
+}
+
+#[test]
+fn what_outlives_its_makers() {
+    let script = "0 1 par exec /bin/par\n0 1 par state RUNNING cpu0\n0.1 1 par make shm:5\n0.2 1 par make sysv-sem:7\n\
+                  0.3 1 par remove sysv-sem:7\n0.4 1 par exit 0";
+    one(script, "left-behind", &["par 1 made shm:5 (shared memory)", "`ipcrm -m 5`"], &[2]);
+    assert!(rules(&script.replace("sysv-sem:7", "shm:5").replace("0.2 1 par make shm:5\n", "")).is_empty());
+    assert!(rules(&script.replace("0.4 1 par exit 0", "0.4 1 par state READY")).is_empty(), "it may still remove it");
+}
+
 #[test]
 fn bytes_that_nobody_ever_reads() {
     let script = with_parent(

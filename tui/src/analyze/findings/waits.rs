@@ -35,6 +35,8 @@ pub(super) enum On<'a> {
     Read(&'a Channel),
     Write(&'a Channel),
     Child(Vec<ProcessKey>),
+    /// More than a semaphore has.
+    Take(&'a Channel),
 }
 
 /// A thread that waits.
@@ -68,7 +70,7 @@ pub(super) fn now(facts: &Facts, world: &World, now: Nanos, found: &mut Found) {
     for waiter in &waiters {
         lone::look(facts, world, waiter, now, found);
     }
-    for members in knots(needs(world, &waiters)) {
+    for members in knots(needs(facts, world, &waiters)) {
         let members: Vec<_> = waiters.iter().filter(|waiter| members.contains(&waiter.process.key)).collect();
         knot(facts, world, &members, now, found);
     }
@@ -82,6 +84,10 @@ fn waiter<'a>(facts: &Facts, world: &'a World, tid: u32, wait: &'a Wait) -> Opti
         return None;
     }
     let on = match wait.on.syscall? {
+        "semop" | "semtimedop" if !wait.on.timed => {
+            let channel = wait.on.channel.as_ref().filter(|channel| facts.all_holders_known(channel))?;
+            On::Take(world.channels.get(channel)?)
+        }
         "wait4" | "waitid" => On::Child(children(world, process, wait.on.waits_for)?),
         syscall => {
             let channel = wait.on.channel.as_ref()?;
@@ -123,22 +129,30 @@ fn children(world: &World, process: &Process, certain: Option<u32>) -> Option<Ve
 }
 
 /// Who could end the wait, with the descriptor by which.
-fn helpers(world: &World, on: &On<'_>) -> Vec<(ProcessKey, Option<i32>)> {
+fn helpers(facts: &Facts, world: &World, on: &On<'_>) -> Vec<(ProcessKey, Option<i32>)> {
     let holders =
         |channel, side| world.holders_of(channel, side).into_iter().map(|(key, fd)| (key, Some(fd))).collect();
     match on {
         On::Read(channel) => holders(channel, Side::Send),
         On::Write(channel) => holders(channel, Side::Receive),
         On::Child(children) => children.iter().map(|key| (*key, None)).collect(),
+        On::Take(channel) => facts.knowers(world, channel).into_iter().map(|key| (key, None)).collect(),
     }
 }
 
+/// Who has done anything with it so far, and lives.
+fn users(world: &World, channel: &Channel) -> Vec<ProcessKey> {
+    let all: BTreeSet<_> = channel.senders.keys().chain(channel.receivers.keys()).copied().collect();
+    let lives = |key: &ProcessKey| world.processes.get(key).is_some_and(|process| process.ended.is_none());
+    all.into_iter().filter(lives).collect()
+}
+
 /// A process waits if all its living threads do.
-fn needs(world: &World, waiters: &[Waiter<'_>]) -> Needs {
+fn needs(facts: &Facts, world: &World, waiters: &[Waiter<'_>]) -> Needs {
     let mut needs: BTreeMap<ProcessKey, (usize, BTreeSet<ProcessKey>)> = BTreeMap::new();
     for waiter in waiters {
         let (threads, needed) = needs.entry(waiter.process.key).or_default();
-        let helpers = helpers(world, &waiter.on);
+        let helpers = helpers(facts, world, &waiter.on);
         // Somebody unknown holds the other end.
         if helpers.is_empty() {
             continue;
@@ -157,7 +171,10 @@ fn knot(facts: &Facts, world: &World, members: &[&Waiter<'_>], now: Nanos, found
     let reads = members.iter().filter(|waiter| matches!(waiter.on, On::Read(_))).count();
     let writes = members.iter().filter(|waiter| matches!(waiter.on, On::Write(_))).count();
     let alone = members.len() == 1 || members.len() > reads + writes;
-    if alone && writes == 0 {
+    let takes = members.iter().any(|waiter| matches!(waiter.on, On::Take(_)));
+    if takes {
+        deadlock(facts, world, members, now, found);
+    } else if alone && writes == 0 {
         // The one whose writers never wrote is the cause; the others wait for what comes after.
         let cause = members.iter().min_by_key(|waiter| match waiter.on {
             On::Read(channel) => (u8::from(writers_wrote(world, channel, waiter)), waiter.wait.seq),
@@ -305,8 +322,19 @@ fn deadlock(facts: &Facts, world: &World, members: &[&Waiter<'_>], now: Nanos, f
                     On::Read(channel) => ("reads from the empty ", Some(&channel.id)),
                     On::Write(channel) => ("writes to the full ", Some(&channel.id)),
                     On::Child(_) => ("waits for a child", None),
+                    On::Take(channel) => ("waits for a semaphore of ", Some(&channel.id)),
                 };
-                let mut others: Vec<_> = helpers(world, &waiter.on).into_iter().map(|(key, _)| key).collect();
+                let mut others: Vec<_> = match waiter.on {
+                    On::Take(channel) => users(world, channel),
+                    _ => helpers(facts, world, &waiter.on).into_iter().map(|(key, _)| key).collect(),
+                };
+                if others.is_empty() {
+                    return format!(
+                        "{} {what}{}",
+                        name(waiter.process),
+                        on.map(ToString::to_string).unwrap_or_default()
+                    );
+                }
                 others.dedup();
                 let others = list(others.into_iter().map(|key| name_of(world, key)).collect());
                 let on = on.map(ToString::to_string).unwrap_or_default();
@@ -320,10 +348,14 @@ fn deadlock(facts: &Facts, world: &World, members: &[&Waiter<'_>], now: Nanos, f
             what: format!("Deadlock: all of these wait for one another, and nobody else could end it. {told}.{}", {
                 facts.caveat()
             }),
-            advice:
+            advice: if members.iter().any(|waiter| matches!(waiter.on, On::Take(_))) {
+                "Take semaphores in the same order everywhere, and give back what was taken before waiting for more."
+                    .to_owned()
+            } else {
                 "Break the cycle: let one of them write before it reads (or read before it writes), and close ends \
                      that are not needed."
-                    .to_owned(),
+                    .to_owned()
+            },
             evidence: members.iter().map(|waiter| waiter.wait.seq).collect(),
         }
     });

@@ -134,7 +134,9 @@ impl Lines {
     }
 
     fn channel(&self, change: &ChannelEvent, out: &mut Spans) {
-        out.add(Role::Call, verb(change).unwrap_or(change.event.verb())).plain(" ").add(Role::Channel, &*change.channel.0);
+        out.add(Role::Call, verb(change).unwrap_or(change.event.verb()))
+            .plain(" ")
+            .add(Role::Channel, &*change.channel.0);
         if let Some([read, write]) = change.fds {
             out.plain(format!(": read end fd {read}, write end fd {write}"));
         }

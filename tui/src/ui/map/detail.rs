@@ -212,7 +212,10 @@ impl Teller<'_> {
                 End::W => "writes",
                 End::Rw => "both",
             };
-            lines.push(self.label(&if *fd < 0 { "memory".to_owned() } else { format!("fd {fd}") }, words::fit(&format!("{way} {id}"), room.saturating_sub(9))));
+            lines.push(self.label(
+                &if *fd < 0 { "memory".to_owned() } else { format!("fd {fd}") },
+                words::fit(&format!("{way} {id}"), room.saturating_sub(9)),
+            ));
         }
         let (sent, received) = (words::bytes(process.bytes_sent), words::bytes(process.bytes_received));
         lines.push(self.label("moved", format!("out {sent}  in {received}")));
