@@ -119,6 +119,18 @@ fn call_flags(flags: u32) -> u16 {
     nonblock | packet
 }
 
+/// Whether what is said of the files of the thread's ends still holds. If not, it is forgotten: the call that begins looks
+/// at one of them only, and the other's file may be gone and its address another's.
+#[inline(always)]
+pub fn is_known(task: &mut Task, me: Ptr) -> bool {
+    if task.known != 0 && is_alone(me) {
+        return true;
+    }
+    task.ends[0].file = 0;
+    task.ends[1].file = 0;
+    false
+}
+
 /// Follows a descriptor of the current thread for a call. What was found the last time still holds if the descriptor
 /// leads to the same file, and only this thread could have closed and reused it but has not.
 #[inline(always)]

@@ -85,7 +85,7 @@ pub fn begin(task: &mut Task, me: Ptr, regs: Ptr, class: u8) {
         class::VMSPLICE if writable(me, arg0) => (-1, arg0 as i64),
         _ => (arg0 as i64, -1),
     };
-    let known = task.known != 0 && descriptor::is_alone(me);
+    let known = descriptor::is_known(task, me);
     let opaque = if class >= class::SPLICE { flag::OPAQUE } else { 0 };
     if from >= 0 {
         descriptor::follow(me, from as u64, &mut task.ends[0], known);

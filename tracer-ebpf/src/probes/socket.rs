@@ -97,7 +97,7 @@ fn enter(task: &mut Task, me: Ptr, regs: Ptr) {
         }
         _ => 0,
     };
-    let known = task.known != 0 && descriptor::is_alone(me);
+    let known = descriptor::is_known(task, me);
     descriptor::follow(me, fd, &mut task.ends[side & 1], known);
     if matches!(
         task.class,

@@ -74,6 +74,8 @@ pub struct Decoder {
     sems: Semaphores,
     signals: Signals,
     outbox: Outbox,
+    /// Threads may have ended unseen.
+    has_lost_threads: bool,
     lost: u64,
     lost_by: std::collections::BTreeMap<String, u64>,
     numbers: Numbers,
@@ -235,6 +237,8 @@ impl Decoder {
         if !others && !matches!(record.class, lost::PIPE | lost::PIPE_SAMPLE | lost::PIPE_TABLE) {
             self.sockets_lost(record.over != 0);
         }
+        self.has_lost_threads |=
+            matches!(record.class, lost::PROCESS | lost::UNKNOWN | lost::TASK_TABLE | lost::RECURSION);
         if matches!(record.class, lost::QUEUE | lost::UNKNOWN) {
             self.queues_lost(record.over != 0);
         }

@@ -111,26 +111,26 @@ impl Decoder {
         thread.ended = true;
         let files = std::mem::take(&mut thread.files);
         self.unfinished(header.time, task);
+        // Two threads that end at once both find nobody left: each is counted down some time before it tells.
+        let last = record.last != 0 && (self.has_lost_threads || !self.tasks.has_living_threads(task.pid));
         let signal = record.code & 0x7f;
         let exit = Exit {
-            thread: record.last == 0,
+            thread: !last,
             code: (signal == 0).then_some(record.code >> 8 & 0xff),
             signal: (signal != 0).then(|| names::signal(signal)),
             core: record.code & CORE != 0,
         };
         self.push(header.time, task, Kind::Exit(exit));
         self.leave_table(header.time, task, files);
-        if record.last != 0 {
+        if last {
             self.shm_left(header.time, task);
         }
-        if record.last != 0
-            && let Some(process) = self.tasks.process(task.pid)
-        {
+        if last && let Some(process) = self.tasks.process(task.pid) {
             process.ended = true;
         }
         let killed = signal == libc::SIGKILL || self.tasks.process(task.pid).is_some_and(|process| process.killed);
         self.drop_shown(header.time, task, if killed { "exit" } else { "tracer" });
-        self.discard_at_exit(header.time, task, record.last != 0);
+        self.discard_at_exit(header.time, task, last);
     }
 
     /// A call reaped a child, if it is wait4(2) or waitid(2); the kernel frees the child's thread some time later.
@@ -182,7 +182,7 @@ mod tests {
     use ipcscope_common::{Header, process};
     use zerocopy::FromZeros as _;
 
-    use crate::event::{Task, ThreadState};
+    use crate::event::{Kind, Task, ThreadState};
 
     use super::super::{Decoder, tasks::Thread};
 
@@ -211,6 +211,27 @@ mod tests {
             decoder.tasks.add(thread);
         }
         decoder
+    }
+
+    #[test]
+    fn a_process_ends_once_though_two_of_its_threads_end_at_once() {
+        let mut decoder = decoder();
+        let mut out = Vec::new();
+        for tid in [OTHER, LEADER] {
+            let mut record = process::Exit::new_zeroed();
+            (record.header, record.last) = (header(LEADER), 1);
+            record.header.tid = tid;
+            decoder.exit(&record);
+        }
+        decoder.finish(&mut out);
+        let ends: Vec<bool> = out
+            .iter()
+            .filter_map(|event| match &event.kind {
+                Kind::Exit(exit) => Some(exit.thread),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(ends, [true, false]);
     }
 
     /// A thread executes; the kernel frees the leader whose id it takes over before or after that.

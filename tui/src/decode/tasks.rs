@@ -230,6 +230,13 @@ impl Tasks {
         self.processes.contains_key(&pid)
     }
 
+    /// Some thread of the process has not ended.
+    pub fn has_living_threads(&self, pid: u32) -> bool {
+        // Whoever asks has one that has ended: all are looked at only where there are others.
+        self.processes.get(&pid).is_some_and(|process| process.threads > 1)
+            && self.threads.values().any(|thread| thread.task.pid == pid && !thread.ended)
+    }
+
     /// The ids of a process's threads, ascending.
     pub fn threads_of(&self, pid: u32) -> Vec<u32> {
         let mut tids: Vec<u32> = self.threads.values().filter(|t| t.task.pid == pid).map(|t| t.task.tid).collect();

@@ -69,8 +69,14 @@ pub(super) fn clock(t: Nanos, exact: bool) -> String {
     }
 }
 
-/// A channel's name without its type: `8124`, `log.fifo`.
+/// A channel's name without its type: `8124`, `log.fifo`; where that is a small number, with a part of it: `sem:5`.
 pub(super) fn short(id: &ChannelId) -> &str {
+    if let Some(name) = id.0.strip_prefix("sysv-") {
+        return name;
+    }
+    if id.0.starts_with("shm:") {
+        return &id.0;
+    }
     let name = id.0.split_once(':').map_or(&*id.0, |(_, name)| name);
     match name.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
         // A second object of the same name stays apart: `8124#2` is written `8124`, `#2` behind it.

@@ -6,7 +6,7 @@ use ratatui::style::Style;
 
 use super::graph::{Link, Node};
 use crate::{
-    event::{Cause, Exit, Nanos, Phase, ThreadState, WokenBy},
+    event::{Cause, ChannelType, Exit, Nanos, Phase, ThreadState, WokenBy},
     model::{Channel, Process, Thread, World},
     ui::{
         theme::{Theme, glyph},
@@ -238,6 +238,14 @@ impl<'a> Teller<'a> {
         let style = self.theme.fill(percent);
         if channels().all(|channel| channel.gone.is_some()) {
             return (level, "closed".to_owned(), self.theme.dim());
+        }
+        match channels().next().map(|channel| channel.mechanism) {
+            Some(ChannelType::Shm) => {
+                let held: usize = channels().map(|channel| channel.holders.len()).sum();
+                return (None, format!("{held}× attached"), style);
+            }
+            Some(ChannelType::SysvSem) => return (None, "semaphores".to_owned(), style),
+            _ => {}
         }
         let (mut reads, mut writes) = (false, false);
         for end in channels().flat_map(|channel| channel.holders.values()) {

@@ -127,7 +127,11 @@ fn draw_link(
         Some(level) => ((level * cells as f64).round() as usize).clamp(1, cells.saturating_sub(1).max(1)),
         None => 0,
     };
-    let inner = if level.is_none() {
+    let kind = link.members.first().and_then(|id| app.world().channels.get(id)).map(|channel| channel.mechanism);
+    let inner = if kind.is_some_and(|kind| matches!(kind, ChannelType::Shm | ChannelType::SysvSem)) {
+        // Nothing is ever inside.
+        "═".repeat(cells)
+    } else if level.is_none() {
         "?".repeat(cells)
     } else if gauge.reversed {
         "░".repeat(cells - full) + &"█".repeat(full)
