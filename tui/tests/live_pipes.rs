@@ -142,6 +142,16 @@ fn packets_are_cut_off_where_the_reader_has_no_room() {
     assert_eq!(from, sends);
 }
 
+/// The kernel puts a pipe's file where that of something else was a moment ago.
+#[test]
+#[ignore = "root"]
+fn a_pipe_in_place_of_a_file_is_seen() {
+    let (trace, truth) = trace_workload(&["reused-files"]);
+    let rounds: usize = truth["rounds"].parse().unwrap();
+    let of_one_byte = |kind| trace.kind(kind).filter(|event| event["bytes"] == 1 && event["payload"] == "x").count();
+    assert_eq!((of_one_byte("send"), of_one_byte("recv")), (rounds, rounds));
+}
+
 #[test]
 #[ignore = "root"]
 fn what_a_packet_lost_is_told() {

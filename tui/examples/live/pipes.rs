@@ -4,6 +4,9 @@ use std::{fs, os::raw::c_int, ptr};
 
 use super::sys::{check, close, dup, fork, kill, name, outcome, pid, pipe, read, reap, say, sleep, until_state, write};
 
+/// How often files are made where others were.
+const ROUNDS: usize = 1000;
+
 /// Runs a workload; `false` if there is none of that name.
 pub fn run(name: &str) -> bool {
     match name {
@@ -11,6 +14,7 @@ pub fn run(name: &str) -> bool {
         "passed" => passed(),
         "partial" => partial(),
         "vectored" => vectored(),
+        "reused-files" => reused_files(),
         "full" => full(),
         "slots" => slots(),
         "packets" => packets(),
@@ -130,6 +134,23 @@ fn partial() {
     for count in [4, 4, 100] {
         say(&format!("read-{count}"), read(r, count).0);
     }
+}
+
+/// Pipes that are made right after another file was closed: the kernel makes the write end where that was.
+fn reused_files() {
+    for _ in 0..ROUNDS {
+        // SAFETY: NUL-terminated.
+        let file = check("open", i64::from(unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_WRONLY) })) as c_int;
+        write(file, b"y");
+        close(file);
+        let (r, w) = pipe(libc::O_NONBLOCK);
+        assert_eq!(outcome(read(r, 1).0), "EAGAIN");
+        write(w, b"x");
+        read(r, 1);
+        close(r);
+        close(w);
+    }
+    say("rounds", ROUNDS);
 }
 
 /// Three parts in, two parts out.
