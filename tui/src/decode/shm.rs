@@ -1,8 +1,8 @@
 //! System V shared memory: who has which segment attached, and where.
 //!
 //! Attachments are an address space's: fork(2) copies them, exec(2) and exit drop them, threads and vfork(2) share them.
-//! What was attached before the trace began is not known; its shmdt(2) is not told. What is read and written in the memory
-//! no kernel sees.
+//! What was attached before the trace began is not known; its shmdt(2) is not told, nor is a munmap(2) of attached memory.
+//! What is read and written in the memory no kernel sees.
 //!
 //! Invariant: each attachment told ends in one detachment. Tests: tui/tests/live_shared.rs.
 
@@ -87,7 +87,7 @@ impl Decoder {
         let call = self.call(task, op, record.nr, (record.entered, header.time));
         let told = match sysno(record) {
             Some(Sysno::shmget) => self.shm_found(record),
-            Some(Sysno::shmat) => self.shm_attached(record, task.pid),
+            Some(Sysno::shmat) => self.shm_attached(record, task),
             Some(Sysno::shmdt) => return self.shm_detached(record, task, call),
             Some(Sysno::shmctl) => self.shm_controlled(record),
             _ => return,
@@ -122,14 +122,17 @@ impl Decoder {
         shm_event(record, id, if created { ChannelChange::Created } else { ChannelChange::Opened })
     }
 
-    fn shm_attached(&mut self, record: &wire::ShmCall, pid: u32) -> ChannelEvent {
+    fn shm_attached(&mut self, record: &wire::ShmCall, task: Task) -> ChannelEvent {
         let key = (record.namespace, record.id);
         let (id, _) = self.segment(key, false);
         if record.ret < 0 && record.ret > -4096 {
             return shm_event(record, id, ChannelChange::Refused);
         }
         let end = if record.flags & SHM_RDONLY != 0 { End::R } else { End::Rw };
-        self.segments.space_of(pid).places.insert(record.address, (key, end));
+        if let Some(before) = self.segments.space_of(task.pid).places.insert(record.address, (key, end)) {
+            // In place of what was there (SHM_REMAP).
+            self.tell_detached(record.header.time, task, record.address, before, None);
+        }
         let event = shm_event(record, id, ChannelChange::Attached);
         ChannelEvent { end: Some(end), address: Some(place(record.address)), ..event }
     }
@@ -165,7 +168,12 @@ impl Decoder {
 
     /// A process was created: it has a copy of what its parent has attached, or the very same.
     pub(super) fn shm_inherited(&mut self, time: u64, child: Task, parent: Task, flags: u64) {
-        if child.pid == parent.pid || !self.segments.spaces.contains_key(&parent.pid) {
+        if child.pid == parent.pid {
+            return;
+        }
+        // Of an earlier process of that number whose end is missing.
+        self.segments.leave(child.pid);
+        if !self.segments.spaces.contains_key(&parent.pid) {
             return;
         }
         if flags & CLONE_VM != 0 {
