@@ -72,6 +72,7 @@ fn flood(command: &[&str]) -> (BTreeMap<u16, u64>, BTreeMap<u32, u64>) {
         mqueues: false,
         queues: true,
         sockets: true,
+        rpc: false,
         sched: true,
         payload: 64,
         ring: 1 << 16,

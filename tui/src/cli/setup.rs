@@ -43,7 +43,8 @@ fn capture(args: &TargetArgs) -> Capture {
         pipes: wants(Family::Pipe) || wants(Family::Fifo),
         queues: wants(Family::SysvMq),
         mqueues: wants(Family::PosixMq),
-        sockets: wants(Family::Unix) || wants(Family::Inet),
+        sockets: wants(Family::Unix) || wants(Family::Inet) || wants(Family::Rpc),
+        rpc: wants(Family::Rpc),
         // States tell what signals and pipes do to a thread.
         sched: wants(Family::Sched) || wants(Family::Signal),
         payload: args.payload,

@@ -56,7 +56,7 @@ fn options_of_every_target() {
     assert!(trace("--no-follow -- ls").target.no_follow);
 
     for (line, part) in [
-        ("-e pipes -- ls", "there are signal, pipe, fifo, sysv-mq, posix-mq, unix, inet, sched, process and all"),
+        ("-e pipes -- ls", "there are signal, pipe, fifo, sysv-mq, posix-mq, unix, inet, rpc, sched, process and all"),
         ("-s 4097 -- ls", "0..=4096"),
         ("--buffer 1T -- ls", "64M"),
         ("--duration soon -- ls", "500ms"),
