@@ -8,6 +8,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub struct Settings {
     /// Payload bytes to keep of each message; one of 0, 16, 64, 256, 1024, 4096 or between.
     pub payload_limit: u32,
+    /// The same of sockets, where calls of remote procedures are looked for.
+    pub socket_payload_limit: u32,
     /// 1: children are traced too.
     pub follow: u32,
     /// Which argument of `sched_switch` is `prev_state`: 1, 3 or 0 for none (before 5.18).
@@ -36,6 +38,7 @@ impl Settings {
     /// Nothing is captured.
     pub const NONE: Self = Self {
         payload_limit: 0,
+        socket_payload_limit: 0,
         follow: 0,
         prev_state_argument: 0,
         signals: 0,

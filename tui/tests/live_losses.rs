@@ -74,6 +74,7 @@ fn flood(command: &[&str]) -> (BTreeMap<u16, u64>, BTreeMap<u32, u64>) {
         sems: false,
         queues: true,
         sockets: true,
+        rpc: false,
         sched: true,
         payload: 64,
         ring: 1 << 16,

@@ -10,6 +10,7 @@ mod origins;
 mod pipes;
 mod processes;
 mod queues;
+mod rpc;
 mod shared;
 mod signals;
 mod sockets;
@@ -33,7 +34,7 @@ pub fn run(words: &[&str]) -> bool {
         ["correct", name] => mistakes::run(name, false),
         ["hold-still", ready] => pipes::hold_still(ready.parse().unwrap()),
         ["verdicts"] => verdicts::verdicts(),
-        words if sockets::run(words) => {}
+        words if sockets::run(words) || rpc::run(words) => {}
         [name] if states::run(name) => {}
         ["give", path] => beyond::give(path),
         ["take", path] => beyond::take(path),

@@ -17,7 +17,7 @@ pub use line::{Lines, TimeStyle, line};
 pub use properties::{Addressing, Cast, Direction, Properties, Unit, properties};
 pub use span::{Role, Span, coloured, duration, plain};
 
-pub use stats::{ChannelStats, Latency, ProcessStats, SignalStats, Stats, Tables, Waited};
+pub use stats::{ChannelStats, Latency, ProcessStats, RpcStats, SignalStats, Stats, Tables, Waited};
 
 #[cfg(test)]
 mod tests;

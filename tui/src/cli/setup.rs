@@ -45,7 +45,8 @@ fn capture(args: &TargetArgs) -> Capture {
         mqueues: wants(Family::PosixMq),
         shm: wants(Family::Shm),
         sems: wants(Family::Sync),
-        sockets: wants(Family::Unix) || wants(Family::Inet),
+        sockets: wants(Family::Unix) || wants(Family::Inet) || wants(Family::Rpc),
+        rpc: wants(Family::Rpc),
         // States tell what signals do to a thread, and who let whom go on.
         sched: wants(Family::Sched) || wants(Family::Signal) || wants(Family::Sync),
         payload: args.payload,

@@ -10,7 +10,7 @@ use super::{
     lines::colours,
 };
 use crate::{
-    analyze::{ChannelStats, Latency, ProcessStats, SignalStats, Stats, Tables, duration},
+    analyze::{ChannelStats, Latency, ProcessStats, RpcStats, SignalStats, Stats, Tables, duration},
     event::{Ending, Nanos, ThreadState},
     source::recording::Recording,
     sys::outcome::Outcome,
@@ -18,6 +18,8 @@ use crate::{
 
 /// Whom a process waited for: so many are named in text.
 const NAMED: usize = 3;
+/// Characters of a method in text.
+const METHOD: usize = 48;
 
 /// Counts.
 pub fn run(args: &StatsArgs) -> anyhow::Result<Outcome> {
@@ -37,6 +39,7 @@ pub fn run(args: &StatsArgs) -> anyhow::Result<Outcome> {
         json(&mut out, "process", &tables.processes)?;
         json(&mut out, "channel", &tables.channels)?;
         json(&mut out, "signal", &tables.signals)?;
+        json(&mut out, "rpc", &tables.rpcs)?;
         writeln!(out, "{}", ending.to_json())?;
     } else {
         let strong = colours(args.color, io::stdout().is_terminal());
@@ -97,7 +100,10 @@ fn text(out: &mut impl Write, tables: &Tables, strong: bool) -> io::Result<()> {
     ];
     table(out, strong, head, channels)?;
     let signals = tables.signals.iter().map(signal_row).collect();
-    table(out, strong, &["SIGNAL", "sent", "became", "calls interrupted", "p50", "p99", "max"], signals)
+    table(out, strong, &["SIGNAL", "sent", "became", "calls interrupted", "p50", "p99", "max"], signals)?;
+    let rpcs = tables.rpcs.iter().map(rpc_row).collect();
+    let head = &["METHOD", "protocol", "calls", "replies", "errors", "signals", "p50", "p90", "p99", "max"];
+    table(out, strong, head, rpcs)
 }
 
 /// ` 52 % 1.2 s`, of all the time in any state.
@@ -150,6 +156,18 @@ fn signal_row(row: &SignalStats) -> Vec<String> {
     let mut cells = vec![row.signal.clone(), row.phases.get("generated").unwrap_or(&0).to_string()];
     cells.extend([became.join(", "), verdicts.join(", ")]);
     cells.extend([50.0, 99.0, 100.0].map(|percent| percentile(&row.latency, percent)));
+    cells
+}
+
+fn rpc_row(row: &RpcStats) -> Vec<String> {
+    let method = row.method.as_deref().unwrap_or("?");
+    let mut shown: String = method.chars().take(METHOD).collect();
+    if shown.len() < method.len() {
+        shown.push('…');
+    }
+    let mut cells = vec![shown, row.protocol.name().to_owned()];
+    cells.extend([row.calls, row.replies, row.errors, row.signals].map(|n| n.to_string()));
+    cells.extend([50.0, 90.0, 99.0, 100.0].map(|percent| percentile(&row.latency, percent)));
     cells
 }
 

@@ -27,7 +27,7 @@ pub fn run(args: &TraceArgs) -> anyhow::Result<Outcome> {
     let states = !args.target.events.is_all();
     let mut printer = Printer::new(to, &args.lines, &session.header, states)?;
     let recorder = recording.map(|sink| setup::recorder(sink, &session, &args.target, None)).transpose()?;
-    let mut decoder = Decoder::new(args.target.events);
+    let mut decoder = Decoder::new(args.target.events, args.target.payload);
     let mut follow = Follow::new(session, recorder, signals, args.target.duration);
     let mut events = Vec::new();
     let mut problem = None;

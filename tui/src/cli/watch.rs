@@ -133,7 +133,7 @@ fn trace(args: &WatchArgs, updates: &Sender<Update>, asked: &Receiver<Request>, 
         }
     }
     let mut work = Work {
-        decoder: Decoder::new(args.target.events),
+        decoder: Decoder::new(args.target.events, args.target.payload),
         events: 0,
         most: args.target.count.unwrap_or(u64::MAX),
         running,

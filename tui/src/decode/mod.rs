@@ -17,6 +17,7 @@ pub mod pipe_order;
 mod process;
 mod queue;
 pub mod record;
+mod rpc;
 mod sched;
 mod sem;
 pub mod sequence;
@@ -83,9 +84,9 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// One that has seen nothing, and tells of certain families.
-    pub fn new(wanted: FamilySet) -> Self {
-        Self { outbox: Outbox::new(wanted), ..Self::default() }
+    /// One that has seen nothing, and tells of certain families. `payload`: bytes kept of each message.
+    pub fn new(wanted: FamilySet, payload: u32) -> Self {
+        Self { outbox: Outbox::new(wanted, payload), ..Self::default() }
     }
 
     /// Takes a record; gives what became known.

@@ -5,7 +5,8 @@
 
 use std::collections::VecDeque;
 
-use crate::event::{Event, FamilySet, FromUnknown, Kind, Nanos};
+use super::rpc::Rpcs;
+use crate::event::{Event, Family, FamilySet, FromUnknown, Kind, Nanos};
 
 /// How long, in time of the data, an event may wait for a fact.
 pub const PATIENCE: u64 = 1_000_000_000;
@@ -23,6 +24,10 @@ pub struct Outbox {
     last: Nanos,
     /// What is told; the rest is left out before it gets a number.
     wanted: FamilySet,
+    /// Calls of remote procedures, if they are to be told.
+    rpcs: Option<Rpcs>,
+    /// Bytes kept of each payload; `None`: all that there are.
+    payload: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -32,9 +37,10 @@ struct Slot {
 }
 
 impl Outbox {
-    /// One that tells of certain families only.
-    pub fn new(wanted: FamilySet) -> Self {
-        Self { wanted, ..Self::default() }
+    /// One that tells of certain families only, and so many bytes of each payload.
+    pub fn new(wanted: FamilySet, payload: u32) -> Self {
+        let rpcs = wanted.contains(Family::Rpc).then(Rpcs::default);
+        Self { wanted, rpcs, payload: Some(payload as usize), ..Self::default() }
     }
 
     /// Adds an event that is complete.
@@ -68,16 +74,45 @@ impl Outbox {
                 go_without(&mut event);
             }
             self.first += 1;
-            if event.kind.family().is_some_and(|family| !self.wanted.contains(family)) {
-                continue;
+            if let Some(rpcs) = &mut self.rpcs {
+                let overdue = rpcs.overdue(event.t, self.seq);
+                self.tell(overdue, out);
             }
-            event.seq = self.seq;
+            let is_told = event.kind.family().is_none_or(|family| self.wanted.contains(family));
+            let next = self.seq + u64::from(is_told && !event.kind.is_quiet());
+            let calls = self.rpcs.as_mut().map(|rpcs| rpcs.take(&event, next)).unwrap_or_default();
+            if is_told {
+                keep(&mut event, self.payload);
+                event.seq = self.seq;
+                self.tell([event], out);
+            }
+            self.tell(calls, out);
+        }
+        if all && let Some(rpcs) = &mut self.rpcs {
+            let overdue = rpcs.overdue(Nanos(u64::MAX), self.seq);
+            self.tell(overdue, out);
+        }
+    }
+
+    /// Hands over events that have their numbers.
+    fn tell(&mut self, events: impl IntoIterator<Item = Event>, out: &mut Vec<Event>) {
+        for mut event in events {
             self.seq += u64::from(!event.kind.is_quiet());
             // A record that was late by more than the sequencer waits must not turn time back.
             event.t = event.t.max(self.last);
             self.last = event.t;
             out.push(event);
         }
+    }
+}
+
+/// More payload may have been captured than was asked for: calls of remote procedures were looked for in it.
+fn keep(event: &mut Event, most: Option<usize>) {
+    if let (Kind::Send(transfer) | Kind::Recv(transfer), Some(most)) = (&mut event.kind, most) {
+        if let Some(payload) = &mut transfer.payload {
+            payload.truncate(most);
+        }
+        transfer.payload = transfer.payload.take().filter(|payload| !payload.is_empty());
     }
 }
 

@@ -44,6 +44,8 @@ families! {
     Unix = "unix", true;
     /// TCP and UDP.
     Inet = "inet", true;
+    /// Remote procedure calls on top of sockets.
+    Rpc = "rpc", true;
     /// Pseudoterminals.
     Pty = "pty", false;
     /// eventfd, signalfd, timerfd and pidfd.
@@ -154,10 +156,10 @@ mod tests {
         for (text, set) in [
             ("pipe", "pipe"),
             ("fifo, pipe", "pipe,fifo"),
-            ("!sched", "signal,pipe,fifo,sysv-mq,posix-mq,unix,inet,shm,sync,process"),
-            ("all,!sched,!process", "signal,pipe,fifo,sysv-mq,posix-mq,unix,inet,shm,sync"),
+            ("!sched", "signal,pipe,fifo,sysv-mq,posix-mq,unix,inet,rpc,shm,sync,process"),
+            ("all,!sched,!process", "signal,pipe,fifo,sysv-mq,posix-mq,unix,inet,rpc,shm,sync"),
             ("all", "all"),
-            ("signal,pipe,fifo,sysv-mq,posix-mq,unix,inet,shm,sync,sched,process", "all"),
+            ("signal,pipe,fifo,sysv-mq,posix-mq,unix,inet,rpc,shm,sync,sched,process", "all"),
             ("!pipe,pipe", "all"),
         ] {
             assert_eq!(text.parse::<FamilySet>().map(|set| set.to_string()), Ok(set.to_owned()), "{text}");
@@ -169,7 +171,7 @@ mod tests {
         for (text, part) in [
             (
                 "pipes",
-                "unknown name \"pipes\": there are signal, pipe, fifo, sysv-mq, posix-mq, unix, inet, shm, sync, sched, process and all",
+                "unknown name \"pipes\": there are signal, pipe, fifo, sysv-mq, posix-mq, unix, inet, rpc, shm, sync, sched, process and all",
             ),
             ("", "unknown name \"\""),
             ("pipe,,fifo", "unknown name \"\""),

@@ -13,6 +13,7 @@ mod family;
 mod header;
 mod id;
 mod json;
+mod rpc;
 mod signal;
 mod signo;
 mod state;
@@ -25,12 +26,13 @@ pub use disposition::{Disposition, Dispositions, Mask};
 pub use family::{Family, FamilySet};
 pub use header::{Ending, Header};
 pub use id::{ChannelId, ChannelType, Comm, Nanos, OpId, SignalId, Task};
+pub use rpc::{Protocol, Role, Rpc};
 pub use signal::{
     Action, Delivery, Destination, Interrupted, Phase, Scope, Sender, SenderKind, SignalEvent, SignalValue, Verdict,
 };
 pub use signo::{SignalSet, signal_name, signal_name_of};
 pub use state::{Blocked, Cause, Lock, StateChange, ThreadState, WokenBy};
-pub use transfer::{FromUnknown, Origin, SemOperation, Transfer};
+pub use transfer::{FromUnknown, Origin, SemOperation, Transfer, Way};
 
 use serde::Serialize;
 
@@ -87,6 +89,8 @@ pub enum Kind {
     Recv(Transfer),
     /// A step in the life of a signal instance.
     Signal(SignalEvent),
+    /// A message of a remote procedure call.
+    Rpc(Rpc),
     /// The disposition of a signal changed; quiet.
     Disposition(Disposition),
     /// All dispositions; quiet.
@@ -140,6 +144,7 @@ impl Kind {
             Self::Channel(channel) => Family::of(channel.mechanism),
             Self::Send(transfer) | Self::Recv(transfer) => Family::of(transfer.mechanism),
             Self::Signal(_) | Self::Disposition(_) | Self::Dispositions(_) | Self::Mask(_) => Family::Signal,
+            Self::Rpc(_) => Family::Rpc,
             Self::Lost(_) => return None,
         })
     }
@@ -160,6 +165,7 @@ impl Event {
         match &self.kind {
             Kind::Channel(c) => Some(&c.channel),
             Kind::Send(t) | Kind::Recv(t) => Some(&t.channel),
+            Kind::Rpc(rpc) => Some(&rpc.channel),
             Kind::State(s) => s.on.as_ref().and_then(|on| on.channel.as_ref()),
             _ => None,
         }

@@ -72,6 +72,9 @@ pub struct Transfer {
     /// The bytes stayed in the channel (tee(2)).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub peek: bool,
+    /// Between which ends of a socket's channel; not told, for what follows whole conversations.
+    #[serde(skip)]
+    pub way: Option<Way>,
     /// Bytes of a packet that were cut off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub discarded: Option<u64>,
@@ -103,6 +106,7 @@ impl Transfer {
             from_unknown: None,
             eof: false,
             peek: false,
+            way: None,
             discarded: None,
         }
     }
@@ -129,6 +133,16 @@ pub struct SemOperation {
     /// The kernel takes it back when the process ends (SEM_UNDO).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub undo: bool,
+}
+
+/// Which end of a socket's channel a call is about, and which is the other: the inode of the own one for streams, whose
+/// channel says the rest; the ports of datagrams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Way {
+    /// The end whose descriptor it is.
+    pub own: u64,
+    /// The other one; 0: unknown.
+    pub other: u64,
 }
 
 /// One send that a receive got bytes of.

@@ -62,6 +62,7 @@ fn names(kind: &Kind) -> (&'static str, String) {
         Kind::Send(_) => ("send", String::new()),
         Kind::Recv(receive) => ("recv", if receive.eof { "eof".to_owned() } else { String::new() }),
         Kind::Signal(signal) => ("signal", signal.phase.name().to_owned()),
+        Kind::Rpc(rpc) => ("rpc", rpc.role.name().to_owned()),
         Kind::Lost(lost) => ("lost", lost.class.clone()),
         Kind::Disposition(_) | Kind::Dispositions(_) | Kind::Mask(_) => ("", String::new()),
     }
@@ -81,6 +82,7 @@ impl<W: Write> Export for Csv<W> {
         let (mechanism, fd) = match (&event.kind, transfer) {
             (Kind::Channel(channel), _) => (Some(channel.mechanism), channel.fd),
             (_, Some(transfer)) => (Some(transfer.mechanism), transfer.fd),
+            (Kind::Rpc(rpc), _) => (Some(rpc.mechanism), None),
             _ => (None, None),
         };
         let signal = if let Kind::Signal(signal) = &event.kind { Some(signal) } else { None };

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::event::{
-    Action, Event, Kind, Nanos, OpId, Phase, SenderKind, SignalEvent, SignalId, Transfer, Verdict, text,
+    Action, Event, Kind, Nanos, OpId, Phase, Rpc, SenderKind, SignalEvent, SignalId, Transfer, Verdict, text,
 };
 
 /// Sends remembered: bytes of an older one still give an arrow, without payload and time.
@@ -55,6 +55,8 @@ pub(super) struct Arrow {
 struct Sent {
     t: Nanos,
     payload: String,
+    /// The messages of remote procedure calls that it is, instead.
+    calls: Vec<String>,
 }
 
 /// All arrows.
@@ -80,7 +82,12 @@ impl Story {
                 if self.sends.len() >= MOST_SENDS {
                     self.sends.pop_first();
                 }
-                self.sends.insert(send.call.op, Sent { t: event.t, payload: payload(send) });
+                self.sends.insert(send.call.op, Sent { t: event.t, payload: payload(send), calls: Vec::new() });
+            }
+            Kind::Rpc(rpc) => {
+                if let Some(sent) = rpc.of.and_then(|op| self.sends.get_mut(&op)) {
+                    sent.calls.push(called(rpc));
+                }
             }
             Kind::Recv(receive) if wanted => self.receive(event.t, pid, receive),
             Kind::Signal(signal) => self.signal(event, signal, wanted),
@@ -124,7 +131,11 @@ impl Story {
                 sends += 1;
             }
             let sent = self.sends.get(&part.op);
-            let shown = sent.map_or("", |sent| sent.payload.as_str());
+            let shown = match sent {
+                Some(sent) if !sent.calls.is_empty() => format!(": {}", sent.calls.join(", ")),
+                Some(sent) => sent.payload.clone(),
+                None => String::new(),
+            };
             let several = if sends > 1 { format!(" in {sends} sends") } else { String::new() };
             let label = format!("{bytes} B {}{several}{shown}", receive.channel);
             let what = What::Message { sent: sent.map(|sent| sent.t) };
@@ -199,6 +210,12 @@ impl Story {
 
 fn party(pid: Option<u32>) -> Party {
     pid.map_or(Party::Unknown, Party::Process)
+}
+
+/// `call GET /`, `reply 200 OK`.
+fn called(rpc: &Rpc) -> String {
+    let what = if rpc.role.is_answer() { rpc.status.as_ref().or(rpc.method.as_ref()) } else { rpc.method.as_ref() };
+    format!("{} {}", rpc.role.name(), what.map_or("?", String::as_str))
 }
 
 /// ` "hello"`, cut off where it is long; nothing if no payload was kept.

@@ -5,8 +5,8 @@ use proptest::{collection::vec, option, prelude::*};
 use crate::event::{
     Action, Blocked, Call, Cause, ChannelChange, ChannelEvent, ChannelId, ChannelType, Comm, Delivery, Destination,
     Disposition, Dispositions, End, Event, Exit, FromUnknown, Interrupted, Kind, Lock, Lost, Mask, Nanos, OpId, Origin,
-    PeerPid, Phase, Sender, SenderKind, SignalEvent, SignalId, SignalSet, SignalValue, StateChange, Task, ThreadState,
-    Transfer, Verdict, WokenBy,
+    PeerPid, Phase, Protocol, Role, Rpc, Sender, SenderKind, SignalEvent, SignalId, SignalSet, SignalValue,
+    StateChange, Task, ThreadState, Transfer, Verdict, WokenBy,
 };
 
 /// A stream as `decode` would hand it over, but for what it says.
@@ -86,10 +86,32 @@ fn kind() -> impl Strategy<Value = Kind> {
         2 => transfer().prop_map(Kind::Send),
         2 => transfer().prop_map(Kind::Recv),
         2 => signal().prop_map(Kind::Signal),
+        1 => rpc().prop_map(Kind::Rpc),
         1 => quiet(),
         1 => (number(), text(), number(), number())
             .prop_map(|(count, class, from, to)| Kind::Lost(Lost { count, class, t_from: Nanos(from), t_to: Nanos(to) })),
     ]
+}
+
+fn rpc() -> impl Strategy<Value = Rpc> {
+    let protocol = prop::sample::select(Protocol::ALL.to_vec());
+    let role = prop::sample::select(vec![Role::Call, Role::Reply, Role::Signal, Role::Error]);
+    let numbers = (option::of(any::<u32>()), option::of(number()), option::of(0..200_u64), option::of(0..20_u64));
+    (protocol, role, option::of(text()), option::of(text()), numbers, channel(), any::<bool>()).prop_map(
+        |(protocol, role, method, status, (id, latency_ns, call, of), (channel, mechanism), cut)| Rpc {
+            protocol,
+            role,
+            method,
+            id,
+            status,
+            latency_ns,
+            call,
+            of: of.map(OpId),
+            channel,
+            mechanism,
+            cut,
+        },
+    )
 }
 
 fn quiet() -> impl Strategy<Value = Kind> {

@@ -87,8 +87,9 @@ impl World {
                     thread.uncertain |= thread.state != Some(ThreadState::Dead);
                 }
             }
-            // Nobody did it: nothing to tell of anybody.
-            (
+            // Read out of what was sent, or nobody did it: nothing to tell of anybody.
+            (Kind::Rpc(_), _)
+            | (
                 Kind::Exec { .. }
                 | Kind::Exit(_)
                 | Kind::State(_)

@@ -88,7 +88,7 @@ impl Recording {
             .get("events")
             .and_then(|set| set.as_str()?.parse().ok())
             .unwrap_or_else(FamilySet::all);
-        let decoder = Decoder::new(families);
+        let decoder = Decoder::new(families, reader.header().header.payload_limit);
         Ok(Self { path: path.to_owned(), reader, decoder, families, until: 0, finished: false, waiting: None })
     }
 

@@ -309,7 +309,7 @@ pub extern "C" fn emit_call(flags: u32, index: u32) -> i32 {
     let me = current();
     let Some((task, place)) = with_place(me) else { return 0 };
     let end = &task.ends[(flags & flag::SEND) as usize & 1];
-    let limit = setting!(payload_limit);
+    let limit = setting!(socket_payload_limit);
     let mut keep = 0;
     if place.ret > 0 && place.at != 0 {
         keep = if (place.ret as u64) < u64::from(limit) { place.ret as u32 } else { limit };
@@ -319,11 +319,15 @@ pub extern "C" fn emit_call(flags: u32, index: u32) -> i32 {
     } else if place.buffers != 0 {
         if keep < 128 {
             with::<128, 256>(task, me, end, place, (flags, index, keep));
+        } else if keep <= 1024 {
+            with::<1024, 2048>(task, me, end, place, (flags, index, keep));
         } else {
             with::<4096, 8192>(task, me, end, place, (flags, index, keep));
         }
     } else if keep <= 64 {
         with::<64, 64>(task, me, end, place, (flags, index, keep));
+    } else if keep <= 1024 {
+        with::<1024, 1024>(task, me, end, place, (flags, index, keep));
     } else {
         with::<4096, 4096>(task, me, end, place, (flags, index, keep));
     }

@@ -6,6 +6,7 @@
 
 mod channel;
 mod process;
+mod rpc;
 mod sender;
 mod shared;
 mod signal;
@@ -29,6 +30,7 @@ pub fn explain(world: &World, event: &Event) -> Vec<String> {
         Kind::Send(transfer) => story.send(transfer),
         Kind::Recv(transfer) => story.receive(transfer),
         Kind::Signal(step) => story.signal(step),
+        Kind::Rpc(message) => story.rpc(message),
         // Quiet: nobody asks about them.
         Kind::Disposition(_) | Kind::Dispositions(_) | Kind::Mask(_) => {}
         Kind::Lost(lost) => {

@@ -47,7 +47,7 @@ pub(super) enum Comparison {
 const FIELDS: [&str; 13] = [
     "kind", "type", "pid", "comm", "channel", "signal", "state", "syscall", "error", "t", "bytes", "blocked", "latency",
 ];
-const KINDS: [&str; 9] = ["fork", "exec", "exit", "state", "channel", "send", "recv", "signal", "lost"];
+const KINDS: [&str; 10] = ["fork", "exec", "exit", "state", "channel", "send", "recv", "signal", "rpc", "lost"];
 /// The longest first: `>=` begins with `>`.
 const OPERATORS: [(&str, Comparison); 7] = [
     (">=", Comparison::GreaterOrEqual),
@@ -264,6 +264,7 @@ impl Quantity {
             (Self::Bytes, _) => None,
             (Self::Blocked, _) => event.call()?.blocked_ns,
             (Self::Latency, Kind::Signal(step)) => step.delivery.pending_ns,
+            (Self::Latency, Kind::Rpc(rpc)) => rpc.latency_ns,
             (Self::Latency, _) => Some(event.call()?.took_ns),
         }
     }
@@ -286,6 +287,7 @@ fn mechanism_of(event: &Event) -> Option<ChannelType> {
     match &event.kind {
         Kind::Channel(change) => Some(change.mechanism),
         Kind::Send(transfer) | Kind::Recv(transfer) => Some(transfer.mechanism),
+        Kind::Rpc(rpc) => Some(rpc.mechanism),
         // A state names its channel only; the name begins with the type.
         _ => {
             let id = &event.channel()?.0;

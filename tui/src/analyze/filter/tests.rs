@@ -107,7 +107,7 @@ fn mistakes_have_their_place() {
         (
             "kind:sent",
             5,
-            "`sent` is no kind; there are fork, exec, exit, state, channel, send, recv, signal, lost. Did you mean `kind:send`?",
+            "`sent` is no kind; there are fork, exec, exit, state, channel, send, recv, signal, rpc, lost. Did you mean `kind:send`?",
         ),
         ("type:ether", 5, "there are pipe, fifo"),
         ("state:WAITING", 6, "there are NEW, READY"),

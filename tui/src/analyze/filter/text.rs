@@ -16,6 +16,7 @@ pub(super) fn kind_name(kind: &Kind) -> &'static str {
         Kind::Disposition(_) => "disposition",
         Kind::Dispositions(_) => "dispositions",
         Kind::Mask(_) => "mask",
+        Kind::Rpc(_) => "rpc",
         Kind::Lost(_) => "lost",
     }
 }
@@ -55,6 +56,12 @@ pub(super) fn texts(event: &Event, found: &mut dyn FnMut(&str) -> bool) -> bool 
                 || delivery.flags.iter().any(|flag| found(flag))
                 || delivery.handler.as_deref().is_some_and(&mut *found)
                 || step.sender.as_ref().and_then(|sender| sender.tty.as_deref()).is_some_and(found)
+        }
+        Kind::Rpc(rpc) => {
+            found(rpc.protocol.name())
+                || found(rpc.role.name())
+                || rpc.method.as_deref().is_some_and(&mut *found)
+                || rpc.status.as_deref().is_some_and(found)
         }
         Kind::Lost(lost) => found(&lost.class),
     }

@@ -28,6 +28,7 @@ impl Lines {
             Kind::Send(transfer) => self.send(transfer, out),
             Kind::Recv(transfer) => self.recv(transfer, out),
             Kind::Signal(step) => self.signal(step, out),
+            Kind::Rpc(message) => super::rpc::rpc(message, out),
             // Quiet: they have no line.
             Kind::Disposition(_) | Kind::Dispositions(_) | Kind::Mask(_) => {}
             Kind::Lost(missing) => lost(missing, out),

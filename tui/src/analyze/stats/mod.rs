@@ -1,4 +1,4 @@
-//! A trace in numbers: per process, per channel, per signal.
+//! A trace in numbers: per process, per channel, per signal, per method called.
 //!
 //! A fold over events; with a filter only those that match are counted, but names and times are learned from all. Stays in
 //! a state count if the event that began them does. Invariants: what is unknown is absent, never zero; latencies follow
@@ -7,14 +7,16 @@
 mod channel;
 mod latency;
 mod process;
+mod rpc;
 mod signal;
 
 pub use channel::ChannelStats;
 pub use latency::Latency;
 pub use process::{ProcessStats, Waited};
+pub use rpc::RpcStats;
 pub use signal::SignalStats;
 
-use self::{channel::Channels, process::Processes, signal::Signals};
+use self::{channel::Channels, process::Processes, rpc::Rpcs, signal::Signals};
 use super::Filter;
 use crate::event::{Event, Kind, Nanos};
 
@@ -25,6 +27,7 @@ pub struct Stats {
     processes: Processes,
     channels: Channels,
     signals: Signals,
+    rpcs: Rpcs,
 }
 
 /// All tables.
@@ -36,6 +39,8 @@ pub struct Tables {
     pub channels: Vec<ChannelStats>,
     /// By number.
     pub signals: Vec<SignalStats>,
+    /// In order of appearance.
+    pub rpcs: Vec<RpcStats>,
 }
 
 impl Stats {
@@ -49,16 +54,21 @@ impl Stats {
         let counted = self.filter.matches(event);
         self.processes.apply(event, counted);
         self.channels.apply(event, counted);
-        if let Kind::Signal(step) = &event.kind
-            && counted
-        {
-            self.signals.apply(step);
+        match &event.kind {
+            Kind::Signal(step) if counted => self.signals.apply(step),
+            Kind::Rpc(rpc) if counted => self.rpcs.apply(rpc),
+            _ => {}
         }
     }
 
     /// The tables when it is `now`.
     pub fn tables(&self, now: Nanos) -> Tables {
-        Tables { processes: self.processes.table(now), channels: self.channels.table(), signals: self.signals.table() }
+        Tables {
+            processes: self.processes.table(now),
+            channels: self.channels.table(),
+            signals: self.signals.table(),
+            rpcs: self.rpcs.table(),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The sends and receives that calls on sockets are.
 
+use std::net::SocketAddr;
+
 use ipcscope_common::socket::{self as wire, flag};
 
 use super::super::{Decoder, descriptor::Key, names as words};
@@ -9,7 +11,7 @@ use super::{
     flow::{Received, Sent},
     has_messages, mechanism, names,
 };
-use crate::event::{Call, ChannelId, ChannelType, FromUnknown, Kind, OpId, Origin, Task, Transfer};
+use crate::event::{Call, ChannelId, ChannelType, FromUnknown, Kind, OpId, Origin, Task, Transfer, Way};
 
 /// `TCP_CLOSE`.
 const CLOSED: u16 = 7;
@@ -83,6 +85,7 @@ impl Decoder {
         call: Call,
         channel: ChannelId,
         mechanism: ChannelType,
+        given: Option<&str>,
     ) -> Transfer {
         let mut transfer = Transfer::new(channel, mechanism, Some(record.fd), call);
         transfer.requested = (record.requested != u64::MAX).then_some(record.requested);
@@ -95,6 +98,7 @@ impl Decoder {
         }
         transfer.payload = (!payload.is_empty()).then(|| payload.to_vec());
         transfer.peek = record.flags & flag::PEEK != 0;
+        transfer.way = Some(way(record, mechanism, given));
         transfer
     }
 
@@ -122,7 +126,7 @@ impl Decoder {
             _ => own_id,
         };
         let Some(id) = id else { return };
-        let mut transfer = Self::socket_transfer(record, payload, call, id, mechanism);
+        let mut transfer = Self::socket_transfer(record, payload, call, id, mechanism, given.as_deref());
         if mechanism == ChannelType::Udp {
             self.udp_sent(record, payload, (task, key, op), given.as_deref(), last);
         }
@@ -249,7 +253,7 @@ impl Decoder {
             _ => sockets.get(key).map(|socket| socket.id.clone()),
         };
         let Some(id) = id else { return };
-        let mut transfer = Self::socket_transfer(record, payload, call, id, mechanism);
+        let mut transfer = Self::socket_transfer(record, payload, call, id, mechanism, given.as_deref());
         let got = record.ret > 0 || messages && record.ret == 0 && (has_sender || mechanism == ChannelType::Udp);
         transfer.eof = record.ret == 0 && !got && record.requested != 0;
         let (from, from_ino) = match mechanism {
@@ -339,6 +343,15 @@ impl Decoder {
             }
         }
     }
+}
+
+/// Between which ends it goes.
+fn way(record: &wire::SocketCall, mechanism: ChannelType, given: Option<&str>) -> Way {
+    if mechanism != ChannelType::Udp {
+        return Way { own: record.end.ino, other: 0 };
+    }
+    let given = given.and_then(|address| address.parse::<SocketAddr>().ok()).map(|address| address.port());
+    Way { own: record.end.local_port.into(), other: given.unwrap_or(record.end.remote_port).into() }
 }
 
 /// The call will go on or fail: it is told then.

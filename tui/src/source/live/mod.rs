@@ -48,6 +48,8 @@ use ring::Ring;
 
 /// Batches that may wait for a slow reader; then the ring buffer fills.
 const QUEUE: usize = 64;
+/// Bytes of a socket's payload in which calls of remote procedures are looked for, whatever is kept.
+const RPC_PAYLOAD: u32 = 1024;
 /// How long after a command's end records of it may still come.
 const AFTERMATH: Duration = Duration::from_millis(40);
 
@@ -79,6 +81,8 @@ pub struct Capture {
     pub sems: bool,
     /// Capture sockets.
     pub sockets: bool,
+    /// Capture remote procedure calls: more payload of sockets is looked at.
+    pub rpc: bool,
     /// Capture the scheduler.
     pub sched: bool,
     /// Payload bytes to keep of each message.
@@ -126,6 +130,7 @@ pub fn probe() -> Result<Vec<String>, StartError> {
     let kernel = offsets::kernel()?;
     let settings = Settings {
         payload_limit: 64,
+        socket_payload_limit: RPC_PAYLOAD,
         follow: 1,
         prev_state_argument: kernel.prev_state_argument,
         signals: 1,
@@ -170,6 +175,7 @@ impl Session {
     fn start_on(kernel: &Kernel, target: Target, capture: Capture, started: SystemTime) -> Result<Self, StartError> {
         let settings = Settings {
             payload_limit: capture.payload,
+            socket_payload_limit: if capture.rpc { capture.payload.max(RPC_PAYLOAD) } else { capture.payload },
             follow: u32::from(capture.follow),
             prev_state_argument: kernel.prev_state_argument,
             signals: u32::from(capture.signals),

@@ -93,6 +93,12 @@ impl Links<'_> {
                 links.extend(self.forked(event, index));
             }
             Kind::Fork { .. } | Kind::Exec { .. } | Kind::Channel(_) => links.extend(self.ran(event, index)),
+            Kind::Rpc(rpc) => {
+                let call = |e: &Event| matches!(e.kind, Kind::Rpc(_)) && Some(e.seq) == rpc.call;
+                links.extend(rpc.call.and_then(|_| self.back(index, call)).map(link("the call")));
+                let sent = |e: &Event| matches!(&e.kind, Kind::Send(send) if Some(send.call.op) == rpc.of);
+                links.extend(rpc.of.and_then(|_| self.near(index, sent)).map(link("sent with")));
+            }
             Kind::Lost(_) | Kind::Disposition(_) | Kind::Dispositions(_) | Kind::Mask(_) => {}
         }
         links.truncate(LINKS);
@@ -141,6 +147,11 @@ impl Links<'_> {
                 links.extend(self.own_after(event, index, |_| true).map(link("what it did next")));
             }
             Kind::Exec { .. } => links.extend(self.own_after(event, index, |_| true).map(link("what it did next"))),
+            Kind::Rpc(rpc) => {
+                let answer = |e: &Event| matches!(&e.kind, Kind::Rpc(other) if other.call == Some(event.seq));
+                links.extend((!rpc.role.is_answer()).then(|| self.on(index, answer)).flatten().map(link("its answer")));
+                links.extend(self.own_after(event, index, |_| true).map(link("what it did next")));
+            }
             Kind::Lost(_) | Kind::Disposition(_) | Kind::Dispositions(_) | Kind::Mask(_) => {}
         }
         links.truncate(LINKS);

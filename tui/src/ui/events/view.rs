@@ -11,7 +11,7 @@ use ratatui::{
 use super::{fields, hexdump, links::Link};
 use crate::{
     analyze,
-    event::{Event, Kind},
+    event::{Event, Kind, Role},
     ui::{
         App,
         screen::{Areas, draw_border},
@@ -92,6 +92,9 @@ fn mark(theme: Theme, event: &Event) -> (&'static str, Style) {
         Kind::Send(_) => ("→", theme.send()),
         Kind::Recv(_) => ("←", theme.recv()),
         Kind::Signal(_) | Kind::Disposition(_) | Kind::Dispositions(_) | Kind::Mask(_) => ("⚡", theme.signal()),
+        Kind::Rpc(rpc) if rpc.role == Role::Error => ("⇐", theme.alarm()),
+        Kind::Rpc(rpc) if rpc.role.is_answer() => ("⇐", theme.recv()),
+        Kind::Rpc(_) => ("⇒", theme.send()),
         Kind::Lost(_) => ("!", theme.alarm()),
     }
 }

@@ -155,7 +155,7 @@ impl Track {
             Kind::Recv(_) => Deed::Receive,
             Kind::Signal(step) if step.phase == Phase::Generated => Deed::SignalSent,
             Kind::Signal(_) => Deed::SignalTaken,
-            Kind::Lost(_) | Kind::Disposition(_) | Kind::Dispositions(_) | Kind::Mask(_) => return,
+            Kind::Rpc(_) | Kind::Lost(_) | Kind::Disposition(_) | Kind::Dispositions(_) | Kind::Mask(_) => return,
         };
         self.acts.push_back(Act { t, index, deed });
     }
