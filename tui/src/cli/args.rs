@@ -7,7 +7,10 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use super::{BufferSize, FamilySet, Pids, units::duration};
+use super::{
+    BufferSize, FamilySet, Pids,
+    units::{duration, file_size},
+};
 use crate::{analyze::Filter, export::Format};
 
 /// Makes inter-process communication on Linux visible
@@ -84,7 +87,8 @@ Examples:
         after_help = "\
 Examples:
   sudo ipcscope record -o build.ipcs -- make -j4
-  sudo ipcscope record -o now.ipcs --duration 10s -p \"$(pgrep postgres)\""
+  sudo ipcscope record -o now.ipcs --duration 10s -p \"$(pgrep postgres)\"
+  sudo ipcscope record -o box.ipcs --last 60s -- ./server      kill -USR1 it when something odd happens"
     )]
     Record(RecordArgs),
     /// Show a recording in the full-screen application
@@ -228,6 +232,23 @@ impl TargetArgs {
     }
 }
 
+/// How much of a recording is kept.
+#[derive(Args, Clone, Debug, Default)]
+pub struct KeepArgs {
+    /// Go on with another file once one has this size, a number and K, M or G: a.ipcs, a.2.ipcs, a.3.ipcs …
+    ///
+    /// Each can be read for itself: it begins with who is there and holds what. With --last: keep no more than this in
+    /// memory (otherwise 1G).
+    #[arg(long, value_name = "SIZE", value_parser = file_size, help_heading = "Recording")]
+    pub max_size: Option<u64>,
+    /// Flight recorder: keep only the last T, a number and ms, s, m or h, in memory, and write it at the end
+    ///
+    /// SIGUSR1 to ipcscope writes what there is at once, to a.1.ipcs, a.2.ipcs and so on. What was before is counted as
+    /// lost, not-kept; who was there, who held what and who was blocked when the kept part begins is in it.
+    #[arg(long, value_name = "T", value_parser = duration, help_heading = "Recording")]
+    pub last: Option<Duration>,
+}
+
 /// `watch`.
 #[derive(Args, Clone, Debug)]
 pub struct WatchArgs {
@@ -235,8 +256,11 @@ pub struct WatchArgs {
     #[command(flatten)]
     pub target: TargetArgs,
     /// Record into FILE at the same time
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Recording")]
     pub record: Option<PathBuf>,
+    /// How much of it.
+    #[command(flatten)]
+    pub keep: KeepArgs,
     /// When to use colours
     #[arg(long, value_name = "WHEN", default_value_t, value_enum)]
     pub color: Color,
@@ -268,6 +292,9 @@ pub struct RecordArgs {
     /// The recording: private to you, overwritten if it is there; by custom it ends in .ipcs
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
+    /// How much of it.
+    #[command(flatten)]
+    pub keep: KeepArgs,
 }
 
 /// `replay`.

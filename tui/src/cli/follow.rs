@@ -8,14 +8,15 @@ use std::{
     process::ExitStatus,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use crossbeam_channel::RecvTimeoutError;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 
+use super::setup;
 use crate::{
     decode::{record, sequence::Batch},
     source::live::Session,
@@ -26,20 +27,40 @@ use crate::{
 /// How often to look at the command, the clock and the signals.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Whether SIGUSR1 has come.
+#[derive(Clone, Debug, Default)]
+pub struct Save(Arc<AtomicBool>);
+
+impl Save {
+    /// From now on it no longer kills us.
+    pub fn register() -> std::io::Result<Self> {
+        let save = Self::default();
+        signal_hook::flag::register(SIGUSR1, Arc::clone(&save.0))?;
+        Ok(save)
+    }
+
+    /// It came since the last look.
+    pub fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
 /// Signals that end a trace, and the last that came.
 #[derive(Clone, Debug)]
 pub struct Signals {
     last: Arc<AtomicUsize>,
+    save: Save,
 }
 
 impl Signals {
-    /// From now on they no longer kill us.
-    pub fn register() -> std::io::Result<Self> {
+    /// From now on they no longer kill us. `saves`: SIGUSR1 does not either, and asks for what a flight recorder has.
+    pub fn register(saves: bool) -> std::io::Result<Self> {
         let last = Arc::new(AtomicUsize::new(0));
         for signal in [SIGINT, SIGQUIT, SIGTERM, SIGHUP] {
             signal_hook::flag::register_usize(signal, Arc::clone(&last), signal.unsigned_abs() as usize)?;
         }
-        Ok(Self { last })
+        let save = if saves { Save::register()? } else { Save::default() };
+        Ok(Self { last, save })
     }
 
     /// The last that came since the last look.
@@ -106,6 +127,7 @@ impl Follow {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return end.unwrap_or(End::Done),
             }
+            self.save();
             if end.is_some() {
                 continue;
             }
@@ -132,6 +154,14 @@ impl Follow {
             *end = Some(with);
             self.session.wind_down();
         }
+    }
+
+    fn save(&self) {
+        let Some(recorder) = &self.recorder else { return };
+        if self.signals.save.take() {
+            recorder.save();
+        }
+        setup::tell_saved(recorder, |saved| eprintln!("ipcscope: {saved}"));
     }
 
     fn record(&mut self, batch: &Batch) {

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write};
 use super::args::{Color, LineArgs, Times};
 use crate::{
     analyze::{Filter, Lines, TimeStyle},
-    event::{Ending, Event, Header, Kind, Nanos},
+    event::{Ending, Event, Header, Kind, Lost, Nanos},
     sys::{file::FileSink, host},
 };
 
@@ -94,12 +94,9 @@ impl Printer {
             writeln!(self.out, "{}", ending.to_json())?;
         } else if ending.lost > 0 {
             let classes: Vec<String> = ending.lost_by.iter().map(|(class, n)| format!("{class} {n}")).collect();
-            writeln!(
-                self.out,
-                "ipcscope: {} records lost ({}); a larger --buffer helps",
-                ending.lost,
-                classes.join(", ")
-            )?;
+            let kept_all = !ending.lost_by.contains_key(Lost::NOT_KEPT);
+            let remedy = if kept_all || ending.lost_by.len() > 1 { "; a larger --buffer helps" } else { "" };
+            writeln!(self.out, "ipcscope: {} records lost ({}){remedy}", ending.lost, classes.join(", "))?;
         }
         self.out.flush()
     }

@@ -24,8 +24,8 @@ const REPORT: Duration = Duration::from_millis(500);
 
 /// Records.
 pub fn run(args: &RecordArgs) -> anyhow::Result<Outcome> {
-    let signals = Signals::register()?;
-    let sink = setup::sink(&args.output)?;
+    let signals = Signals::register(args.keep.last.is_some())?;
+    let sink = setup::place(&args.output, &args.keep)?;
     let session = setup::start(&args.target, Terminal::Inherit)?;
     let recorder = setup::recorder(sink, &session, &args.target, None)?;
     let mut follow = Follow::new(session, Some(recorder), signals, args.target.duration);

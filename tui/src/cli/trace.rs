@@ -3,7 +3,7 @@
 use std::{ops::ControlFlow, path::Path};
 
 use super::{
-    args::TraceArgs,
+    args::{KeepArgs, TraceArgs},
     follow::{Follow, Signals},
     lines::{Printer, To},
     setup,
@@ -16,17 +16,17 @@ use crate::{
 
 /// Traces and prints.
 pub fn run(args: &TraceArgs) -> anyhow::Result<Outcome> {
-    let signals = Signals::register()?;
+    let signals = Signals::register(false)?;
     let to = match args.output.as_deref() {
         None => To::Error,
         Some(path) if path == Path::new("-") => To::Output,
         Some(path) => To::File(setup::sink(path)?),
     };
-    let recording = args.record.as_deref().map(setup::sink).transpose()?;
+    let recording = args.record.as_deref().map(|path| setup::place(path, &KeepArgs::default())).transpose()?;
     let session = setup::start(&args.target, Terminal::Inherit)?;
     let states = !args.target.events.is_all();
     let mut printer = Printer::new(to, &args.lines, &session.header, states)?;
-    let recorder = recording.map(|sink| setup::recorder(sink, &session, &args.target, None)).transpose()?;
+    let recorder = recording.map(|place| setup::recorder(place, &session, &args.target, None)).transpose()?;
     let mut decoder = Decoder::new(args.target.events, args.target.payload);
     let mut follow = Follow::new(session, recorder, signals, args.target.duration);
     let mut events = Vec::new();

@@ -47,6 +47,25 @@ impl fmt::Display for BufferSize {
     }
 }
 
+/// Bytes of a file: `500M`, `2G`, exactly.
+pub(super) fn file_size(text: &str) -> Result<u64, String> {
+    const WRONG: &str = "a size is a number and K, M or G, such as 500M";
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let shift = match text.strip_prefix(digits).map(str::to_ascii_uppercase).as_deref() {
+        Some("" | "B") => 0,
+        Some("K" | "KB" | "KIB") => 10,
+        Some("M" | "MB" | "MIB") => 20,
+        Some("G" | "GB" | "GIB") => 30,
+        _ => return Err(WRONG.into()),
+    };
+    let number: u64 = digits.parse().map_err(|_| WRONG)?;
+    match number.checked_mul(1 << shift) {
+        Some(bytes) if bytes >= 1 << 20 => Ok(bytes),
+        Some(_) => Err("a file of a recording has at least 1M".into()),
+        None => Err("that is more than any file has".into()),
+    }
+}
+
 /// `500ms`, `10s`, `1.5m`, `2h`; a bare number is seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
@@ -106,6 +125,18 @@ mod tests {
         for text in ["", "M", "1T", "-1M", "1.5M", "4095", "3G", "99999999999999999999", "18446744073709551615G", "ä"]
         {
             assert!(text.parse::<BufferSize>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_of_files_are_taken_exactly() {
+        for (text, bytes) in
+            [("1M", 1 << 20), ("3m", 3 << 20), ("1048577", 1_048_577), ("2048KiB", 2 << 20), ("5G", 5 << 30)]
+        {
+            assert_eq!(file_size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "M", "1T", "-1M", "1.5M", "1023K", "0", "99999999999999999999", "18446744073709551615G"] {
+            assert!(file_size(text).is_err(), "{text}");
         }
     }
 

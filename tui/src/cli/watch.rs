@@ -15,6 +15,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounde
 
 use super::{
     args::{Target, WatchArgs},
+    follow::Save,
     lines::colours,
     replay::need_terminal,
     setup,
@@ -60,6 +61,9 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Outcome> {
 
 /// Traces and shows, under a title.
 pub fn show(args: &WatchArgs, title: String) -> anyhow::Result<Outcome> {
+    if args.record.is_none() && (args.keep.last.is_some() || args.keep.max_size.is_some()) {
+        anyhow::bail!("--last and --max-size are about a recording: add --record FILE");
+    }
     need_terminal("ipcscope trace")?;
     let has_command = matches!(args.target.target(), Target::Command(_));
     let (updates_in, updates) = bounded(256);
@@ -103,16 +107,20 @@ fn trace(args: &WatchArgs, updates: &Sender<Update>, asked: &Receiver<Request>, 
         left.lock().unwrap_or_else(PoisonError::into_inner).failure = Some((super::reasons(error), status));
         let _ = updates.send(Update::Failed(super::reasons(error)));
     };
-    let recording = match args.record.as_deref().map(setup::sink).transpose() {
+    let recording = match args.record.as_deref().map(|path| setup::place(path, &args.keep)).transpose() {
         Ok(recording) => recording,
         Err(error) => return fail(&error),
+    };
+    let save = match if args.keep.last.is_some() { Save::register() } else { Ok(Save::default()) } {
+        Ok(save) => save,
+        Err(error) => return fail(&error.into()),
     };
     let mut session = match setup::start(&args.target, Terminal::Pty { rows: ROWS, columns: COLUMNS }) {
         Ok(session) => session,
         Err(error) => return fail(&error),
     };
     let screen = session.running.is_some().then_some(Screen { rows: ROWS, columns: COLUMNS });
-    let recorder = match recording.map(|sink| setup::recorder(sink, &session, &args.target, screen)) {
+    let recorder = match recording.map(|place| setup::recorder(place, &session, &args.target, screen)) {
         Some(Ok(recorder)) => Some(Arc::new(recorder)),
         Some(Err(error)) => return fail(&error),
         None => None,
@@ -139,6 +147,7 @@ fn trace(args: &WatchArgs, updates: &Sender<Update>, asked: &Receiver<Request>, 
         running,
         input,
         recorder,
+        save,
         kill_at: None,
         until: args.target.duration.map(|duration| Instant::now() + duration),
     };
@@ -189,6 +198,7 @@ struct Work {
     running: Option<Running>,
     input: Option<File>,
     recorder: Option<Arc<Recorder>>,
+    save: Save,
     kill_at: Option<Instant>,
     until: Option<Instant>,
 }
@@ -225,6 +235,7 @@ impl Work {
                 winding = true;
                 session.wind_down();
             }
+            self.save(updates);
             if self.answer(asked).is_break() {
                 return;
             }
@@ -240,6 +251,7 @@ impl Work {
     /// Tracing is over; the command, if it lives, keeps its terminal until the application is left.
     fn after_tracing(&mut self, updates: &Sender<Update>, asked: &Receiver<Request>, left: &Mutex<Left>) {
         while self.answer(asked).is_continue() {
+            self.save(updates);
             if let Some(Ok(Some(status))) = self.running.as_mut().map(Running::try_wait) {
                 left.lock().unwrap_or_else(PoisonError::into_inner).status = Some(status);
                 let _ = updates.send(Update::CommandEnded(status));
@@ -247,6 +259,17 @@ impl Work {
             }
             thread::sleep(LOOK);
         }
+    }
+
+    /// Writes what the flight recorder has, if it is asked to.
+    fn save(&self, updates: &Sender<Update>) {
+        let Some(recorder) = &self.recorder else { return };
+        if self.save.take() {
+            recorder.save();
+        }
+        setup::tell_saved(recorder, |saved| {
+            let _ = updates.send(Update::Notice(saved));
+        });
     }
 
     fn batch(&mut self, batch: &Batch, session: &mut Session, updates: &Sender<Update>) -> ControlFlow<()> {

@@ -34,9 +34,10 @@ impl Decoder {
         self.tasks.op(task.tid, task.pid, entered)
     }
 
-    /// ns that a thread was BLOCKED in a call that is over now; unknown while the scheduler is not captured.
+    /// ns that a thread was BLOCKED in a call that is over now; unknown while the scheduler is not captured, or if it began
+    /// before what is kept.
     fn blocked_ns(&mut self, tid: u32, entered: u64, exited: u64) -> Option<u64> {
-        let has_sched = self.has_sched();
+        let has_sched = self.has_sched() && entered >= self.known_from;
         let thread = self.tasks.get_mut(tid)?;
         let blocked = thread.take_blocked(entered, exited);
         has_sched.then_some(blocked)

@@ -17,6 +17,7 @@ pub mod pipe_order;
 mod process;
 mod queue;
 pub mod record;
+pub mod roots;
 mod rpc;
 mod sched;
 mod sem;
@@ -81,6 +82,8 @@ pub struct Decoder {
     lost_by: std::collections::BTreeMap<String, u64>,
     numbers: Numbers,
     damaged: u64,
+    /// What was before is not told.
+    known_from: u64,
 }
 
 impl Decoder {
@@ -110,6 +113,22 @@ impl Decoder {
     /// So many records were lost on the way here, which others tell of.
     pub fn lost_elsewhere(&mut self, count: u64) {
         self.numbers.tell(count);
+    }
+
+    /// What was before is not in the recording: so many records. What came of it so far stands for how things were when the
+    /// recording begins ([`roots::Roots`]), and nothing else is known.
+    pub fn not_kept(&mut self, count: u64, out: &mut Vec<Event>) {
+        for over in [false, true] {
+            self.pipes_lost(self.now);
+            self.sockets_lost(over);
+            self.queues_lost(over);
+        }
+        self.calls_lost();
+        self.tasks.begin_anew();
+        self.numbers = Numbers::default();
+        self.known_from = self.now;
+        self.tell_lost(Lost::NOT_KEPT, count, self.start.unwrap_or(self.now), self.now);
+        self.outbox.drain(self.nanos(self.now), false, out);
     }
 
     /// The trace is over: what still waits goes as it is.

@@ -38,6 +38,8 @@ const SIGTTOU: i32 = 22;
 const SIGVTALRM: i32 = 26;
 const SIGPROF: i32 = 27;
 const SIGWINCH: i32 = 28;
+/// The kernel's first (signal(7)); the C library keeps two for itself.
+const SIGRTMIN: i32 = 32;
 
 /// `si_code` of a POSIX timer's signal.
 const SI_TIMER: i32 = -2;

@@ -208,7 +208,8 @@ impl Sockets {
     }
 
     /// Both directions between two sockets, new unless they are there already. `tag`: the connecting one's inode, or 0.
-    fn connect(&mut self, one: Name, other: Name, messages: bool, tag: u64) {
+    /// `unknown`: why nobody knows what is in them already, if they are not there.
+    fn connect(&mut self, one: Name, other: Name, messages: bool, tag: u64, unknown: Option<FromUnknown>) {
         for key in [(one, other), (other, one)] {
             if matches!(one, Name::Inet(..)) {
                 self.sequences.entry(key).or_default();
@@ -216,7 +217,7 @@ impl Sockets {
             }
             let is_it = self.flows.get(&key).is_some_and(|flow| tag == 0 || flow.tag == tag);
             if !is_it {
-                self.flows.insert(key, Flow::new(messages, tag, None));
+                self.flows.insert(key, Flow::new(messages, tag, unknown));
             }
         }
     }

@@ -143,6 +143,8 @@ pub struct Process {
     pub pending: Vec<Pending>,
     /// Its last thread has ended.
     pub ended: bool,
+    /// It was there before what is kept: what waited for it then is unknown.
+    pub before_kept: bool,
     /// The fatal signal has been told.
     pub killed: bool,
     /// What was said of signals that threads had pending when they were ended with others: why is not known yet.
@@ -223,6 +225,13 @@ impl Tasks {
     /// The process with that id.
     pub fn process(&mut self, pid: u32) -> Option<&mut Process> {
         self.processes.get_mut(&pid)
+    }
+
+    /// What was before is not kept.
+    pub fn begin_anew(&mut self) {
+        for process in self.processes.values_mut() {
+            process.before_kept = true;
+        }
     }
 
     /// Whether that process is in the trace.

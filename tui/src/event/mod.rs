@@ -130,6 +130,11 @@ pub struct Lost {
     pub t_to: Nanos,
 }
 
+impl Lost {
+    /// The class of records that a recording was told not to keep (`--last`, `--max-size`).
+    pub const NOT_KEPT: &'static str = "not-kept";
+}
+
 impl Kind {
     /// It has no line and no number: for the model and the views only.
     pub fn is_quiet(&self) -> bool {

@@ -12,6 +12,7 @@ mod dot;
 mod html;
 mod lanes;
 mod mermaid;
+mod pcapng;
 mod perfetto;
 mod story;
 mod svg;
@@ -40,6 +41,8 @@ pub enum Format {
     Html,
     /// A row for each event.
     Csv,
+    /// Payloads as packets, with channels as interfaces, for Wireshark.
+    Pcapng,
 }
 
 /// Why nothing, or not everything, was written.
@@ -93,6 +96,7 @@ impl<'a> Exporter<'a> {
             Format::Svg => Box::new(svg::Svg::new(out, header)),
             Format::Html => Box::new(html::Html::new(out, header)),
             Format::Csv => Box::new(csv::Csv::new(out)?),
+            Format::Pcapng => Box::new(pcapng::Pcapng::new(out, header)?),
         };
         Ok(Self { export, filter, until: Nanos(0) })
     }

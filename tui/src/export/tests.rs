@@ -151,3 +151,36 @@ fn what_nobody_could_read_is_refused() {
     assert!(text.starts_with("draw 501 messages and signals: at most 500") && text.contains("--filter"), "{text}");
     assert!(export_events(Format::Svg, &events, "", 0).is_ok());
 }
+
+/// A block of a pcapng file: kind and body. Its length stands before and behind.
+fn blocks(mut bytes: &[u8]) -> Vec<(u32, Vec<u8>)> {
+    let word = |bytes: &[u8]| u32::from_le_bytes(bytes[..4].try_into().unwrap());
+    let mut blocks = Vec::new();
+    while !bytes.is_empty() {
+        let len = word(&bytes[4..]) as usize;
+        assert!(len.is_multiple_of(4) && word(&bytes[len - 4..]) as usize == len, "{len}");
+        blocks.push((word(bytes), bytes[8..len - 4].to_vec()));
+        bytes = &bytes[len..];
+    }
+    blocks
+}
+
+#[test]
+fn packets_are_on_the_interface_of_their_channel() {
+    let mut out = Vec::new();
+    let mut exporter = Exporter::new(Format::Pcapng, &header(), Filter::default(), &mut out).unwrap();
+    for event in script::parse(STORY).unwrap() {
+        exporter.event(&event).unwrap();
+    }
+    exporter.finish(Nanos(2_000_000), 0).unwrap();
+    let blocks = blocks(&out);
+    let kinds: Vec<u32> = blocks.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, [0x0a0d_0d0a, 1, 6, 6, 6], "a section, an interface, a packet for each call that moved bytes");
+    let contains = |block: usize, text: &str| blocks[block].1.windows(text.len()).any(|part| part == text.as_bytes());
+    assert!(contains(0, "ipcscope") && contains(1, "pipe:[7]"));
+    assert!(contains(2, "hello") && contains(2, "write 5 B") && contains(3, "from ls"));
+    let number = |block: usize, at: usize| u32::from_le_bytes(blocks[block].1[at..at + 4].try_into().unwrap());
+    let missing = |block: usize| number(block, 16) - number(block, 12);
+    assert_eq!((missing(2), missing(3), missing(4)), (0, 5, 9), "what was not kept counts");
+    assert_eq!(number(2, 8), 800_000, "ns");
+}

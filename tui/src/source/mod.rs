@@ -18,6 +18,8 @@ pub enum Update {
     Output(Vec<u8>),
     /// The command has ended; its descendants may live on.
     CommandEnded(ExitStatus),
+    /// Something worth a word in the footer.
+    Notice(String),
     /// The last: nothing more will come.
     Ended(Ending),
     /// Tracing had to stop.

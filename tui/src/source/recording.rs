@@ -136,6 +136,10 @@ impl Recording {
                         self.waiting = Some((frame.time, frame.bytes));
                         return Ok(Some(Item::Events));
                     }
+                    FrameKind::NotKept => {
+                        let count = frame.bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+                        self.decoder.not_kept(count, events);
+                    }
                     FrameKind::Other(_) => {}
                 },
                 Some(Err(error)) => return Err(RecordingError::Read { path: self.path.clone(), error }),

@@ -8,7 +8,7 @@ use zerocopy::{
 pub(super) const MAGIC: [u8; 8] = *b"\x89ipcs\r\n\x1a";
 pub(super) const MARKER: [u8; 8] = *b"\xf5ipcblk\x9e";
 pub(super) const MAJOR: u16 = 1;
-pub(super) const MINOR: u16 = 0;
+pub(super) const MINOR: u16 = 1;
 
 /// Frames.
 pub(super) const KIND_FRAMES: u32 = 0;

@@ -7,6 +7,8 @@ pub enum FrameKind {
     Wire,
     /// Bytes the command wrote to its terminal.
     Output,
+    /// What was before is not kept: how many records, 8 bytes. The records before it in the file stand for them.
+    NotKept,
     /// Of a later version: to be passed over. 16 to 31 are reserved for notes.
     Other(u8),
 }
@@ -16,6 +18,7 @@ impl FrameKind {
         match self {
             Self::Wire => 1,
             Self::Output => 2,
+            Self::NotKept => 3,
             Self::Other(code) => code,
         }
     }
@@ -26,6 +29,7 @@ impl From<u8> for FrameKind {
         match code {
             1 => Self::Wire,
             2 => Self::Output,
+            3 => Self::NotKept,
             code => Self::Other(code),
         }
     }

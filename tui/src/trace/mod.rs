@@ -3,7 +3,7 @@
 //! A frame is opaque here: the bytes of a kernel record or of the command's terminal, with a time. What they mean is
 //! for `decode`, so that a recording keeps what the kernel said, not what this version made of it.
 //!
-//! # The format, version 1.0
+//! # The format, version 1.1
 //!
 //! All numbers are little-endian. The file is a prologue and then blocks; nothing points anywhere, so it can be written
 //! to and read from a pipe.
@@ -32,10 +32,13 @@
 //! | 60 | 4 | CRC-32 of bytes 0..60 |
 //! | 64 | | the contents: one zstd frame |
 //!
-//! Contents of kind 0 are frames, one behind the other: kind (a byte: 1 kernel record, 2 terminal output, 16 to 31
-//! notes, others are to be skipped), time as a difference, length, bytes. Difference and length are LEB128 varints; the
+//! Contents of kind 0 are frames, one behind the other: kind (a byte: 1 kernel record, 2 terminal output, 3 what
+//! was before is not kept, 16 to 31 notes, others are to be skipped), time as a difference, length, bytes. Difference and length are LEB128 varints; the
 //! difference is to the frame before (to 0 in the first), modulo 2^64, zigzag coded because frames of several CPUs are
 //! not in order. Times are ns since the start of the trace. Contents of kind 1 are JSON: [`Ending`](crate::event::Ending).
+//!
+//! A frame of kind 3 (since 1.1) holds a number of 8 bytes: so many records from before are not in this file; the kernel
+//! records in front of it were made to stand for them ([`crate::decode::roots`]).
 //!
 //! # Invariants
 //!
@@ -49,12 +52,15 @@
 mod format;
 mod frame;
 mod header;
+mod keep;
+mod pack;
 mod read;
 mod recorder;
 mod write;
 
 pub use frame::{Frame, FrameKind};
 pub use header::{RecordingHeader, Screen};
+pub use keep::Open;
 pub use read::{ReadError, Reader, Salvage};
 pub use recorder::{Batch, Progress, Recorder};
 pub use write::{WriteError, Writer};

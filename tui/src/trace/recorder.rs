@@ -14,7 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{FrameKind, RecordingHeader, WriteError, Writer};
+use super::{
+    FrameKind, RecordingHeader, WriteError, Writer,
+    keep::{FLIGHT_BYTES, Flight, Keep, Open, Rotating},
+};
 use crate::event::Ending;
 
 /// How often the writer looks at the clock if nothing comes.
@@ -22,7 +25,7 @@ const TICK: Duration = Duration::from_millis(200);
 /// Bytes that a frame costs in the queue besides its own.
 const FRAME_COST: usize = 32;
 /// The class of loss in the ending.
-const LOST_HERE: &str = "recording";
+pub(super) const LOST_HERE: &str = "recording";
 
 /// Frames on their way to the writer.
 #[derive(Clone, Debug, Default)]
@@ -77,10 +80,12 @@ struct Shared {
     /// Bytes waiting.
     queued: AtomicU64,
     failure: Mutex<Option<WriteError>>,
+    saved: Mutex<Vec<Result<String, WriteError>>>,
 }
 
 enum Message {
     Batch(Batch),
+    Save,
     Finish(Ending),
 }
 
@@ -99,13 +104,41 @@ impl Recorder {
         header: &RecordingHeader,
         limit: usize,
     ) -> Result<Self, WriteError> {
-        let writer = Writer::new(out, header)?;
+        Self::spawn(Box::new(Writer::new(out, header)?), limit)
+    }
+
+    /// The same, where no file grows larger than `size` bytes by more than a block: `open` makes the second and further
+    /// ones.
+    pub fn start_rotating(
+        out: Box<dyn Write + Send>,
+        open: Open,
+        header: &RecordingHeader,
+        size: u64,
+        limit: usize,
+    ) -> Result<Self, WriteError> {
+        Self::spawn(Box::new(Rotating::new(out, open, header, size)?), limit)
+    }
+
+    /// Keeps in memory what was in the last `last` before the newest frame, of at most `size` bytes, and writes it when it
+    /// ends; [`Recorder::save`] writes what there is to what `open` makes.
+    pub fn start_flight(
+        out: Box<dyn Write + Send>,
+        open: Open,
+        header: &RecordingHeader,
+        (last, size): (Duration, Option<u64>),
+        limit: usize,
+    ) -> Result<Self, WriteError> {
+        let last = u64::try_from(last.as_nanos()).unwrap_or(u64::MAX);
+        Self::spawn(Box::new(Flight::new(out, open, header, (last, size.unwrap_or(FLIGHT_BYTES)))?), limit)
+    }
+
+    fn spawn(keeper: Box<dyn Keep>, limit: usize) -> Result<Self, WriteError> {
         let shared = Arc::new(Shared::default());
-        shared.written.store(writer.written(), Ordering::Relaxed);
+        shared.written.store(keeper.written(), Ordering::Relaxed);
         let (queue, incoming) = mpsc::channel();
         let of_thread = Arc::clone(&shared);
         let thread =
-            thread::Builder::new().name("recorder".into()).spawn(move || run(writer, &incoming, &of_thread))?;
+            thread::Builder::new().name("recorder".into()).spawn(move || run(keeper, &incoming, &of_thread))?;
         Ok(Self { queue: Some(queue), limit: limit as u64, shared, thread: Some(thread) })
     }
 
@@ -120,6 +153,18 @@ impl Recorder {
             self.shared.lost.fetch_add(frames, Ordering::Relaxed);
         }
         taken
+    }
+
+    /// Writes what a flight recorder has to a file of its own, soon; [`Recorder::saved`] tells how it went.
+    pub fn save(&self) {
+        if let Some(queue) = &self.queue {
+            let _ = queue.send(Message::Save);
+        }
+    }
+
+    /// Files that were saved since the last call, or why not.
+    pub fn saved(&self) -> Vec<Result<String, WriteError>> {
+        std::mem::take(&mut *self.shared.saved.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// How far it is.
@@ -160,35 +205,43 @@ impl Drop for Recorder {
     }
 }
 
-fn run<W: Write>(writer: Writer<W>, incoming: &Receiver<Message>, shared: &Shared) {
+fn run(keeper: Box<dyn Keep>, incoming: &Receiver<Message>, shared: &Shared) {
     let start = Instant::now();
     let now = || start.elapsed().as_nanos() as u64;
-    let mut writer = Some(writer);
+    let mut keeper = Some(keeper);
     loop {
         let message = incoming.recv_timeout(TICK);
         let last = matches!(message, Ok(Message::Finish(_)) | Err(RecvTimeoutError::Disconnected));
+        let lost = shared.lost.load(Ordering::Relaxed);
         let result = match message {
             Ok(Message::Batch(batch)) => {
-                let result = write(writer.as_mut(), &batch, shared);
+                let result = write(keeper.as_deref_mut(), &batch, shared);
                 shared.queued.fetch_sub(batch.cost(), Ordering::Relaxed);
                 result
             }
-            Ok(Message::Finish(mut ending)) => writer.take().map_or(Ok(()), |mut writer| {
+            Ok(Message::Save) => {
+                // That it could not be saved now does not end the recording.
+                if let Some(saved) = keeper.as_mut().and_then(|keeper| keeper.save(lost).transpose()) {
+                    shared.saved.lock().unwrap_or_else(PoisonError::into_inner).push(saved);
+                }
+                Ok(())
+            }
+            Ok(Message::Finish(mut ending)) => keeper.take().map_or(Ok(()), |mut keeper| {
                 count_losses(&mut ending, shared);
-                writer.end(&ending)?;
-                shared.written.store(writer.written(), Ordering::Relaxed);
+                keeper.end(&ending)?;
+                shared.written.store(keeper.written(), Ordering::Relaxed);
                 Ok(())
             }),
             Err(RecvTimeoutError::Timeout) => Ok(()),
-            Err(RecvTimeoutError::Disconnected) => writer.as_mut().map_or(Ok(()), Writer::close),
+            Err(RecvTimeoutError::Disconnected) => keeper.as_mut().map_or(Ok(()), |keeper| keeper.close()),
         };
-        let result = result.and_then(|()| writer.as_mut().map_or(Ok(()), |writer| writer.tick(now())));
-        if let Some(writer) = &writer {
-            shared.written.store(writer.written(), Ordering::Relaxed);
+        let result = result.and_then(|()| keeper.as_mut().map_or(Ok(()), |keeper| keeper.tick(now(), lost)));
+        if let Some(keeper) = &keeper {
+            shared.written.store(keeper.written(), Ordering::Relaxed);
         }
         if let Err(failure) = result {
             *shared.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
-            writer = None;
+            keeper = None;
         }
         if last {
             return;
@@ -196,12 +249,12 @@ fn run<W: Write>(writer: Writer<W>, incoming: &Receiver<Message>, shared: &Share
     }
 }
 
-fn write<W: Write>(writer: Option<&mut Writer<W>>, batch: &Batch, shared: &Shared) -> Result<(), WriteError> {
+fn write(keeper: Option<&mut (dyn Keep + 'static)>, batch: &Batch, shared: &Shared) -> Result<(), WriteError> {
     let all = batch.frames.len() as u64;
     let mut taken = 0;
-    let result = writer.map_or(Ok(()), |writer| {
+    let result = keeper.map_or(Ok(()), |keeper| {
         for (kind, time, bytes) in batch.iter() {
-            match writer.frame(kind, time, bytes) {
+            match keeper.frame(kind, time, bytes) {
                 Ok(()) => taken += 1,
                 // This one is lost, the recording goes on.
                 Err(WriteError::FrameTooLong(_)) => {}

@@ -8,17 +8,12 @@ use std::{
 use zerocopy::IntoBytes as _;
 
 use super::{
-    format::{
-        BLOCK_BYTES, BLOCK_NANOS, BlockHeader, KIND_END, KIND_FRAMES, MARKER, MAX_BLOCK, MAX_FRAME, MAX_HEADER,
-        Prologue,
-    },
-    frame::{self, FrameKind},
+    format::{BlockHeader, KIND_END, MARKER, MAX_HEADER, Prologue},
+    frame::FrameKind,
     header::{self, RecordingHeader},
+    pack::{Packed, Packer},
 };
 use crate::event::Ending;
-
-/// Level 1: a fifth of the size is worth having, the CPU of the traced program is not ours.
-const LEVEL: i32 = 1;
 
 /// Why a recording could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -39,32 +34,64 @@ pub enum WriteError {
 
 /// Writes a recording. What is not [`finish`](Writer::finish)ed lacks its ending and at most its last block.
 pub struct Writer<W> {
-    out: W,
-    id: u64,
-    compressor: zstd::bulk::Compressor<'static>,
-    block: Block,
-    number: u64,
-    written: u64,
-    /// Kept for their memory.
-    compressed: Vec<u8>,
-    packet: Vec<u8>,
+    packer: Packer,
+    file: BlockFile<W>,
 }
 
-/// The block that is being filled.
-#[derive(Default)]
-struct Block {
-    contents: Vec<u8>,
-    frames: u32,
-    first: u64,
-    last: u64,
-    previous: u64,
-    /// By the clock of [`Writer::tick`].
-    opened: Option<u64>,
+/// Header and blocks, as they go out.
+pub(super) struct BlockFile<W> {
+    out: W,
+    id: u64,
+    number: u64,
+    written: u64,
+    /// Kept for its memory.
+    packet: Vec<u8>,
 }
 
 impl<W: Write> Writer<W> {
     /// Writes the header at once, so that whatever cannot be written is known before tracing starts.
-    pub fn new(mut out: W, header: &RecordingHeader) -> Result<Self, WriteError> {
+    pub fn new(out: W, header: &RecordingHeader) -> Result<Self, WriteError> {
+        Ok(Self { packer: Packer::new()?, file: BlockFile::new(out, header)? })
+    }
+
+    /// Adds a frame. Writes only when that fills the block.
+    pub fn frame(&mut self, kind: FrameKind, time: u64, bytes: &[u8]) -> Result<(), WriteError> {
+        if self.packer.frame(kind, time, bytes)? { self.close() } else { Ok(()) }
+    }
+
+    /// Closes the block if it has been open for a second. `now` is of any clock, ns; to be called a few times a second.
+    pub fn tick(&mut self, now: u64) -> Result<(), WriteError> {
+        if self.packer.is_due(now) { self.close() } else { Ok(()) }
+    }
+
+    /// Closes the last block and tells how the trace ended.
+    pub fn finish(mut self, ending: &Ending) -> Result<W, WriteError> {
+        self.end(ending)?;
+        Ok(self.file.out)
+    }
+
+    pub(super) fn end(&mut self, ending: &Ending) -> Result<(), WriteError> {
+        self.close()?;
+        self.file.end(&mut self.packer, ending)
+    }
+
+    /// Bytes written so far.
+    pub fn written(&self) -> u64 {
+        self.file.written
+    }
+
+    /// Writes out the block at hand, whatever is in it.
+    pub(super) fn close(&mut self) -> Result<(), WriteError> {
+        match self.packer.pack()? {
+            Some(packed) => self.file.block(packed),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<W: Write> BlockFile<W> {
+    /// Writes the header.
+    pub(super) fn new(mut out: W, header: &RecordingHeader) -> Result<Self, WriteError> {
         let json = serde_json::to_vec(header)?;
         if json.len() > MAX_HEADER {
             return Err(WriteError::HeaderTooLong(json.len()));
@@ -75,95 +102,41 @@ impl<W: Write> Writer<W> {
         packet.extend_from_slice(&json);
         out.write_all(&packet)?;
         out.flush()?;
-        Ok(Self {
-            out,
-            id,
-            compressor: zstd::bulk::Compressor::new(LEVEL)?,
-            block: Block::default(),
-            number: 0,
-            written: packet.len() as u64,
-            compressed: Vec::new(),
-            packet,
-        })
-    }
-
-    /// Adds a frame. Writes only when that fills the block.
-    pub fn frame(&mut self, kind: FrameKind, time: u64, bytes: &[u8]) -> Result<(), WriteError> {
-        if bytes.len() > MAX_FRAME {
-            return Err(WriteError::FrameTooLong(bytes.len()));
-        }
-        let block = &mut self.block;
-        if block.frames == 0 {
-            (block.first, block.last, block.previous) = (time, time, 0);
-        }
-        frame::encode(&mut block.contents, block.previous, kind, time, bytes);
-        block.frames += 1;
-        block.previous = time;
-        block.first = block.first.min(time);
-        block.last = block.last.max(time);
-        if block.contents.len() >= BLOCK_BYTES { self.close() } else { Ok(()) }
-    }
-
-    /// Closes the block if it has been open for a second. `now` is of any clock, ns; to be called a few times a second.
-    pub fn tick(&mut self, now: u64) -> Result<(), WriteError> {
-        if self.block.frames == 0 {
-            return Ok(());
-        }
-        let opened = *self.block.opened.get_or_insert(now);
-        if now.saturating_sub(opened) >= BLOCK_NANOS { self.close() } else { Ok(()) }
-    }
-
-    /// Closes the last block and tells how the trace ended.
-    pub fn finish(mut self, ending: &Ending) -> Result<W, WriteError> {
-        self.end(ending)?;
-        Ok(self.out)
-    }
-
-    pub(super) fn end(&mut self, ending: &Ending) -> Result<(), WriteError> {
-        self.close()?;
-        self.block.contents.extend(header::encode_ending(ending)?);
-        self.write_block(KIND_END)?;
-        Ok(self.out.flush()?)
+        Ok(Self { out, id, number: 0, written: packet.len() as u64, packet })
     }
 
     /// Bytes written so far.
-    pub fn written(&self) -> u64 {
+    pub(super) fn written(&self) -> u64 {
         self.written
     }
 
-    /// Writes out the block at hand, whatever is in it.
-    pub(super) fn close(&mut self) -> Result<(), WriteError> {
-        if self.block.frames == 0 { Ok(()) } else { self.write_block(KIND_FRAMES) }
-    }
-
     /// In one write, so that a kill finds a whole block or none. After an error the block is gone, and counted by number.
-    fn write_block(&mut self, kind: u32) -> Result<(), WriteError> {
-        let block = &mut self.block;
-        debug_assert!(block.contents.len() <= MAX_BLOCK);
-        self.compressed.clear();
-        self.compressed.reserve(zstd::zstd_safe::compress_bound(block.contents.len()));
-        self.compressor.compress_to_buffer(&block.contents, &mut self.compressed)?;
+    pub(super) fn block(&mut self, packed: &Packed) -> Result<(), WriteError> {
         let header = BlockHeader {
             marker: MARKER,
             id: self.id.into(),
             number: self.number.into(),
-            first: block.first.into(),
-            last: block.last.into(),
-            frames: block.frames.into(),
-            kind: kind.into(),
-            raw_len: (block.contents.len() as u32).into(),
-            len: (self.compressed.len() as u32).into(),
-            contents_crc: crc32fast::hash(&self.compressed).into(),
+            first: packed.first.into(),
+            last: packed.last.into(),
+            frames: packed.frames.into(),
+            kind: packed.kind.into(),
+            raw_len: packed.raw_len.into(),
+            len: (packed.bytes.len() as u32).into(),
+            contents_crc: crc32fast::hash(&packed.bytes).into(),
             crc: 0.into(),
         };
         self.packet.clear();
         self.packet.extend_from_slice(header.sealed().as_bytes());
-        self.packet.extend_from_slice(&self.compressed);
+        self.packet.extend_from_slice(&packed.bytes);
         self.number += 1;
-        block.contents.clear();
-        (block.frames, block.opened) = (0, None);
         self.out.write_all(&self.packet)?;
         self.written += self.packet.len() as u64;
         Ok(())
+    }
+
+    /// How the trace ended: the last block.
+    pub(super) fn end(&mut self, packer: &mut Packer, ending: &Ending) -> Result<(), WriteError> {
+        self.block(packer.pack_other(KIND_END, &header::encode_ending(ending)?)?)?;
+        Ok(self.out.flush()?)
     }
 }

@@ -88,6 +88,7 @@ impl App {
                 self.findings.look(&self.live, self.present(), None);
                 self.stage = Stage::Ended(ending);
             }
+            Update::Notice(text) => self.say(text),
             Update::Failed(why) => self.stage = Stage::Failed(why),
         }
     }

@@ -14,7 +14,7 @@ mod transfer;
 
 use super::span::harmless;
 use crate::{
-    event::{Call, Event, Kind, SenderKind, SignalId},
+    event::{Call, Event, Kind, Lost, SenderKind, SignalId},
     model::World,
 };
 
@@ -33,6 +33,10 @@ pub fn explain(world: &World, event: &Event) -> Vec<String> {
         Kind::Rpc(message) => story.rpc(message),
         // Quiet: nobody asks about them.
         Kind::Disposition(_) | Kind::Dispositions(_) | Kind::Mask(_) => {}
+        Kind::Lost(lost) if lost.class == Lost::NOT_KEPT => {
+            story.say(format!("The recording begins here; {} records from before are not in it.", lost.count));
+            story.say("Who is there and holds what is known; what was in a channel, and who sent it, is not.");
+        }
         Kind::Lost(lost) => {
             story.say(format!(
                 "{} records could not be handed over in time and are missing here ({}).",

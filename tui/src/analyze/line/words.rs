@@ -413,6 +413,10 @@ fn exit(how: &Exit, out: &mut Spans) {
 }
 
 fn lost(missing: &Lost, out: &mut Spans) {
+    if missing.class == Lost::NOT_KEPT {
+        out.add(Role::Error, format!("{} records from before are not kept", missing.count));
+        return;
+    }
     out.add(Role::Error, format!("{} events lost", missing.count));
     out.plain(format!(
         " ({}) between {:.6} and {:.6}",

@@ -58,7 +58,7 @@ impl Decoder {
         event.code = if record.info == info::FULL { names::si_code(signo, record.code) } else { None };
         event.value = value(signo, record.info, record.code, record.value);
         event.delivery = delivery(signo, if fatal { 0 } else { record.handler }, record.sa_flags);
-        event.delivery.pending_ns = Some(header.time.saturating_sub(pending.generated));
+        event.delivery.pending_ns = pending.waited(header.time);
         let is_handler = event.delivery.action == Some(Action::Handler);
         let (call, verdict) = self.interrupt(task, pending.id, is_handler, record);
         event.delivery.interrupted = call;

@@ -1,6 +1,6 @@
 //! Queues of pending signals: one for each thread, one for each process, as the kernel keeps them.
 
-use super::{SIGCONT, STOPS};
+use super::{SIGCONT, SIGRTMIN, STOPS};
 use crate::{
     decode::{Decoder, names},
     event::{Delivery, Destination, Event, Interrupted, Kind, Phase, Scope, Sender, SignalEvent, SignalId, Task},
@@ -21,6 +21,13 @@ pub struct Pending {
     pub(super) timer: Option<u32>,
     /// What was done to that timer since: from 6.13 on nobody gets the signal any more (`posixtimer_deliver_signal`).
     pub(super) stale: Option<&'static str>,
+}
+
+impl Pending {
+    /// How long it has waited, ns; unknown if its generation was not seen.
+    pub(super) fn waited(&self, until: u64) -> Option<u64> {
+        self.sender.is_some().then(|| until.saturating_sub(self.generated))
+    }
 }
 
 /// Where in a queue the signal is that a thread takes: the oldest of its number; if a record was lost and several wait,
@@ -84,9 +91,19 @@ impl Decoder {
     pub(super) fn take_pending(&mut self, task: Task, signo: i32, carries: Option<(i32, u64)>) -> Option<Pending> {
         let take = |queue: &mut Vec<Pending>| place(queue, signo, carries).map(|at| queue.remove(at));
         if let Some(pending) = self.tasks.get_mut(task.tid).and_then(|thread| take(&mut thread.pending)) {
-            return Some(pending);
+            return Some(self.doubt(task, pending));
         }
-        self.tasks.process(task.pid).and_then(|process| take(&mut process.pending))
+        let pending = self.tasks.process(task.pid).and_then(|process| take(&mut process.pending))?;
+        Some(self.doubt(task, pending))
+    }
+
+    /// Of a real-time signal several wait. If the process was there before what is kept, this may be an older one.
+    fn doubt(&mut self, task: Task, pending: Pending) -> Pending {
+        let old = self.tasks.process(task.pid).is_some_and(|process| process.before_kept);
+        if !old || pending.signo < SIGRTMIN {
+            return pending;
+        }
+        Pending { id: self.signals.fresh(), sender: None, ..pending }
     }
 
     /// A stop signal takes a waiting SIGCONT away, and SIGCONT the waiting stop signals (`prepare_signal`).
@@ -190,7 +207,7 @@ impl Decoder {
     ) -> Event {
         let tid = (pending.scope == Scope::Thread || consumed_by.is_some()).then_some(task.tid);
         let mut event = SignalEvent::about(pending, phase, Destination { pid: task.pid, tid, external: false });
-        event.delivery = Delivery { pending_ns: Some(time.saturating_sub(pending.generated)), ..Delivery::default() };
+        event.delivery = Delivery { pending_ns: pending.waited(time), ..Delivery::default() };
         event.reason = reason;
         event.consumed_by = consumed_by;
         self.event(time, task, Kind::Signal(event))
@@ -207,7 +224,7 @@ impl SignalEvent {
             phase,
             sender: pending.sender.clone(),
             to,
-            scope: Some(pending.scope),
+            scope: pending.sender.is_some().then_some(pending.scope),
             multicast: None,
             broadcast: false,
             process_group: None,

@@ -8,7 +8,7 @@ use super::super::{
     names as words,
 };
 use super::{Name, address, has_messages, mechanism, names, sequence::Sequence};
-use crate::event::{ChannelChange, ChannelEvent, ChannelId, ChannelType, End, Kind, PeerPid, Task};
+use crate::event::{ChannelChange, ChannelEvent, ChannelId, ChannelType, End, FromUnknown, Kind, PeerPid, Task};
 
 /// What a UDP socket that receives is called.
 pub(super) fn udp_local(end: &Endpoint) -> ChannelId {
@@ -83,11 +83,17 @@ impl Decoder {
         };
         if mechanism == ChannelType::UnixDgram {
             if record.change == change::PAIRED {
-                sockets.connect(own, peer, true, tag);
+                sockets.connect(own, peer, true, tag, None);
             }
             return;
         }
-        sockets.connect(own, peer, has_messages(mechanism), tag);
+        // Who was accepted may have connected, and sent, before anybody looked.
+        let unknown = match (accepted, sockets.named(peer).or_else(|| sockets.get((record.end.dev, peer_ino)))) {
+            (false, _) => None,
+            (true, Some(other)) => (!other.born).then_some(FromUnknown::BeforeStart),
+            (true, None) => Some(FromUnknown::External),
+        };
+        sockets.connect(own, peer, has_messages(mechanism), tag, unknown);
         if mechanism == ChannelType::Tcp && record.argument != 0 {
             sockets.sequences.insert((own, peer), Sequence::begun(record.argument));
         }

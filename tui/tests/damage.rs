@@ -1,0 +1,249 @@
+//! Damaged recordings, from the file to the printed line: an error or what could be salvaged, in little time and memory.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use std::{
+    env,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use ipcscope::{
+    analyze::{Findings, Lines},
+    event::Ending,
+    model::World,
+    source::recording::{Item, Recording},
+    trace::{Batch, Frame, FrameKind, Reader, Recorder, RecordingHeader, Writer},
+};
+use proptest::prelude::*;
+
+/// What the present version has written; see docs/format.md.
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// A file for a while.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        Self(env::temp_dir().join(format!("ipcscope-damage-{}-{name}", std::process::id())))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Reads, folds and prints; how many lines. An error is an answer, a panic or a long time is none.
+fn through_everything(path: &Path) -> Option<usize> {
+    let began = Instant::now();
+    let mut recording = Recording::open(path).ok()?;
+    let (mut world, mut findings, mut lines) = (World::default(), Findings::default(), Lines::new());
+    let (mut events, mut bytes, mut count) = (Vec::new(), 0, 0);
+    while let Ok(Some(item)) = recording.next_item(&mut events) {
+        if let Item::Output(_, output) = item {
+            bytes += output.len();
+        }
+        for event in events.drain(..) {
+            findings.apply(&world, &event);
+            world.apply(&event);
+            bytes += event.to_json().len() + lines.full_line(&event, false).len();
+            count += 1;
+        }
+    }
+    bytes += recording.note().map_or(0, |note| note.len());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(bytes < 1 << 30);
+    Some(count)
+}
+
+#[test]
+fn every_byte_flipped_and_every_length() {
+    let whole = fs::read(fixture("small.ipcs")).unwrap();
+    let all = through_everything(&fixture("small.ipcs")).unwrap();
+    assert!(all > 20, "{all}");
+    let file = Scratch::new("byte");
+    let mut told = 0;
+    for at in 0..whole.len() {
+        fs::write(&file.0, &whole[..at]).unwrap();
+        told += through_everything(&file.0).unwrap_or(0);
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        fs::write(&file.0, &bytes).unwrap();
+        let count = through_everything(&file.0).unwrap_or(0);
+        assert!(count <= all + 1, "byte {at}: more than there was");
+        told += count;
+    }
+    assert!(told > 0);
+}
+
+fn frames(path: &Path) -> (RecordingHeader, Vec<Frame>) {
+    let bytes = fs::read(path).unwrap();
+    let reader = Reader::new(bytes.as_slice()).unwrap();
+    (reader.header().clone(), reader.map(Result::unwrap).collect())
+}
+
+/// A recording with right checksums, whatever is in it.
+fn write(path: &Path, header: &RecordingHeader, frames: &[Frame]) {
+    let mut writer = Writer::new(Vec::new(), header).unwrap();
+    for frame in frames {
+        writer.frame(frame.kind, frame.time, &frame.bytes).unwrap();
+    }
+    fs::write(path, writer.finish(&Ending::default()).unwrap()).unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whoever wrote it was wrong, or wants to do harm: the checksums are right.
+    #[test]
+    fn records_that_nobody_made(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>(), 0_u8..5), 1..40),
+        lesson in any::<bool>(),
+    ) {
+        let lesson_file = Path::new(env!("CARGO_MANIFEST_DIR")).join("lessons/pipeline.ipcs");
+        let (header, mut frames) = frames(&if lesson { lesson_file } else { fixture("small.ipcs") });
+        frames.truncate(6_000);
+        for (frame, at, value, how) in damage {
+            if frames.is_empty() {
+                break;
+            }
+            let index = frame.index(frames.len());
+            match how {
+                0 => drop(frames.remove(index)),
+                1 => frames[index].time ^= u64::from(value) << 40,
+                2 => frames[index].kind = FrameKind::from(value % 4),
+                3 => {
+                    let len = at.index(frames[index].bytes.len() + 1);
+                    frames[index].bytes.truncate(len);
+                }
+                _ if !frames[index].bytes.is_empty() => {
+                    let at = at.index(frames[index].bytes.len());
+                    frames[index].bytes[at] = value;
+                }
+                _ => {}
+            }
+        }
+        let file = Scratch::new("records");
+        write(&file.0, &header, &frames);
+        prop_assert!(through_everything(&file.0).is_some());
+    }
+}
+
+/// Each format that was ever written opens and says the same.
+#[test]
+fn fixtures_say_what_they_said() {
+    for name in ["small", "flight"] {
+        let path = fixture(&format!("{name}.ipcs"));
+        let mut recording = Recording::open(&path).unwrap();
+        let mut said = recording.header().to_json() + "\n";
+        let mut events = Vec::new();
+        while recording.next_item(&mut events).unwrap().is_some() {}
+        events.retain(|event| !event.kind.is_quiet());
+        for event in &events {
+            said += &(event.to_json() + "\n");
+        }
+        assert_eq!(recording.note(), None);
+        let expected = path.with_extension("jsonl");
+        if env::var_os("IPCSCOPE_FIXTURES").is_some_and(|value| value == "write") {
+            fs::write(&expected, &said).unwrap();
+        }
+        assert_eq!(said, fs::read_to_string(expected).unwrap(), "{name}");
+    }
+}
+
+/// docs/format.md says how long each record is, and which number it has.
+#[test]
+fn the_document_is_up_to_date() {
+    use ipcscope_common::{call, descriptor, mark, mqueue, pipe, process, queue, sched, sem, shm, signal, socket};
+    let document = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/format.md")).unwrap();
+    macro_rules! check {
+        ($($family:ident [$($name:ident $($kind:ident)*;)*])*) => {$($(
+            let told = format!("**`{}`**, {} bytes.", stringify!($name), size_of::<$family::$name>());
+            assert!(document.contains(&told), "{told}");
+            $(
+                let told = format!("| {:#x} | `{}` |", $family::$kind, stringify!($name));
+                assert!(document.contains(&told), "{told}");
+            )*
+        )*)*};
+    }
+    check! {
+        process [NewTask NEW_TASK; Found FOUND; Exec EXEC; Exit EXIT; Freed FREED; Rename RENAME;]
+        sched [Switch SWITCH; Block BLOCK; Wait WAIT; Waking WAKING WAKING_NEW;]
+        call [CallEnd CALL_END; CallBegin CALL_BEGIN;]
+        descriptor [Descriptor DESCRIPTOR HELD FOUND_HELD; ChannelPath CHANNEL_PATH; CloseRange CLOSED_RANGE;]
+        pipe [PipeCall PIPE_CALL; PipeUnseen PIPE_UNSEEN; PipeSample PIPE_SAMPLE; PipeLayout PIPE_LAYOUT PIPE_CONTENDED; Position; Buffer;]
+        signal [Generate GENERATE; Deliver DELIVER; Sigaction SIGACTION; Mask MASK; Consumed CONSUMED;]
+        queue [QueueMessage QUEUE_MESSAGE; QueueCall QUEUE_CALL;]
+        mqueue [MqueueCall MQUEUE_CALL; MqueueFacts MQUEUE_FACTS; MqueueName MQUEUE_REFUSED MQUEUE_REMOVED;]
+        shm [ShmCall SHM_CALL;]
+        sem [Operation; SemBegin SEM_BEGIN; SemCall SEM_CALL;]
+        socket [SocketCall SOCKET_CALL; SocketChange SOCKET_CHANGE; SocketAddress SOCKET_ADDRESS; SocketBegin SOCKET_BEGIN SOCKET_SHARED; SocketBuffer SOCKET_BUFFER; SocketPieces SOCKET_PIECES; SocketDropped SOCKET_DROPPED; SocketPiece; Endpoint;]
+        mark [Start START; Lost LOST; Tick TICK;]
+    }
+}
+
+/// Where the child of [`killed_a_hundred_times`] writes.
+const KILLED: &str = "IPCSCOPE_KILLED";
+
+/// Numbers and noise: blocks of a MiB that do not shrink.
+fn numbered(number: u64) -> Vec<u8> {
+    let noise = (number..number + 512).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    std::iter::once(number).chain(noise).flat_map(u64::to_le_bytes).collect()
+}
+
+#[test]
+#[ignore = "not a test: the child of killed_a_hundred_times"]
+fn writes_until_it_is_killed() {
+    let Some(path) = env::var_os(KILLED) else { return };
+    let recorder = Recorder::start(File::create(path).unwrap(), &RecordingHeader::default(), 8 << 20).unwrap();
+    let mut number = 0;
+    loop {
+        let mut batch = Batch::default();
+        batch.push(FrameKind::Output, number, &numbered(number));
+        // No room: later.
+        while !recorder.record(batch.clone()) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        number += 1;
+    }
+}
+
+#[test]
+fn killed_a_hundred_times() {
+    let file = Scratch::new("killed");
+    let (mut blocks, mut longest) = (0, 0);
+    for round in 0..100 {
+        let _ = fs::remove_file(&file.0);
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "writes_until_it_is_killed", "--ignored"])
+            .env(KILLED, &file.0)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let until = Instant::now() + Duration::from_secs(60);
+        while fs::metadata(&file.0).map_or(0, |metadata| metadata.len()) == 0 {
+            assert!(Instant::now() < until, "it never began");
+            thread::sleep(Duration::from_millis(1));
+        }
+        thread::sleep(Duration::from_micros(round * 7_919 % 97_000));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let mut reader = Reader::new(File::open(&file.0).unwrap()).unwrap();
+        let frames: Vec<Frame> = reader.by_ref().map(Result::unwrap).collect();
+        for (number, frame) in frames.iter().enumerate() {
+            assert_eq!(frame.bytes, numbered(number as u64), "round {round}");
+        }
+        assert!(reader.ending().is_none() && reader.salvage().blocks_lost <= 1, "round {round}");
+        // A block holds 256 of them.
+        blocks += frames.len() / 256;
+        longest = longest.max(frames.len());
+    }
+    assert!(blocks > 20 && longest > 256, "{blocks} blocks in 100 rounds");
+}
