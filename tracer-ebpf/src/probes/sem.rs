@@ -92,8 +92,7 @@ pub fn finish(me: Ptr, regs: Ptr) {
 #[inline(always)]
 fn tell(task: &Task, payload: &[u8; PAYLOAD], me: Ptr, regs: Ptr) {
     let ret = task.ret;
-    let (arg0, arg1, arg2) =
-        (field!(regs, regs_di as u64), field!(regs, regs_si as u64), field!(regs, regs_dx as u64));
+    let (arg0, arg1, arg2) = (field!(regs, regs_di as u64), field!(regs, regs_si as u64), field!(regs, regs_dx as u64));
     let (id, flags) = match task.class {
         class::SEMGET => (ret as i32, arg2 as i32),
         class::SEMCTL if changes(arg2) => (arg0 as i32, arg2 as i32),
