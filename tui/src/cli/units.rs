@@ -21,17 +21,8 @@ impl FromStr for BufferSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-        let shift = match text.strip_prefix(digits).map(str::to_ascii_uppercase).as_deref() {
-            Some("" | "B") => 0,
-            Some("K" | "KB" | "KIB") => 10,
-            Some("M" | "MB" | "MIB") => 20,
-            Some("G" | "GB" | "GIB") => 30,
-            _ => return Err("a size is a number and K, M or G, such as 64M".into()),
-        };
-        let number: u64 = digits.parse().map_err(|_| "a size is a number and K, M or G, such as 64M")?;
-        match number.checked_mul(1 << shift) {
-            Some(bytes) if (Self::LEAST..=Self::MOST).contains(&bytes) => Ok(Self(bytes.next_power_of_two() as u32)),
+        match bytes(text).ok_or("a size is a number and K, M or G, such as 64M")? {
+            bytes if (Self::LEAST..=Self::MOST).contains(&bytes) => Ok(Self(bytes.next_power_of_two() as u32)),
             _ => Err("a buffer has from 4K to 2G".into()),
         }
     }
@@ -47,22 +38,25 @@ impl fmt::Display for BufferSize {
     }
 }
 
+/// `64M`, `2G`, `100`; what is more than a number can hold is the most it can.
+fn bytes(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let shift = match text.strip_prefix(digits)?.to_ascii_uppercase().as_str() {
+        "" | "B" => 0,
+        "K" | "KB" | "KIB" => 10,
+        "M" | "MB" | "MIB" => 20,
+        "G" | "GB" | "GIB" => 30,
+        _ => return None,
+    };
+    Some(digits.parse::<u64>().ok()?.saturating_mul(1 << shift))
+}
+
 /// Bytes of a file: `500M`, `2G`, exactly.
 pub(super) fn file_size(text: &str) -> Result<u64, String> {
-    const WRONG: &str = "a size is a number and K, M or G, such as 500M";
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let shift = match text.strip_prefix(digits).map(str::to_ascii_uppercase).as_deref() {
-        Some("" | "B") => 0,
-        Some("K" | "KB" | "KIB") => 10,
-        Some("M" | "MB" | "MIB") => 20,
-        Some("G" | "GB" | "GIB") => 30,
-        _ => return Err(WRONG.into()),
-    };
-    let number: u64 = digits.parse().map_err(|_| WRONG)?;
-    match number.checked_mul(1 << shift) {
-        Some(bytes) if bytes >= 1 << 20 => Ok(bytes),
-        Some(_) => Err("a file of a recording has at least 1M".into()),
-        None => Err("that is more than any file has".into()),
+    match bytes(text).ok_or("a size is a number and K, M or G, such as 500M")? {
+        u64::MAX => Err("that is more than any file has".into()),
+        bytes if bytes >= 1 << 20 => Ok(bytes),
+        _ => Err("a file of a recording has at least 1M".into()),
     }
 }
 

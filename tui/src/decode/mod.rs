@@ -25,6 +25,7 @@ pub mod sequence;
 mod shm;
 mod signal;
 mod socket;
+mod sysv;
 mod tasks;
 mod verdict;
 

@@ -9,44 +9,35 @@
 mod messages;
 mod transfer;
 
-use std::collections::HashMap;
-
 use ipcscope_common::queue::{self as wire, state};
 use syscalls::Sysno;
 
 use crate::event::{Call, ChannelChange, ChannelEvent, ChannelId, ChannelType, FromUnknown, Kind, OpId, Task};
 
-use super::{Decoder, call::On, names};
+use super::{
+    Decoder,
+    call::On,
+    sysv::{self, IPC_RMID, IPC_SET, Objects},
+};
 use messages::Messages;
 
-/// Commands of msgctl(2).
-const IPC_RMID: i32 = 0;
-const IPC_SET: i32 = 1;
-
-/// A queue by its namespace and id.
-pub type Key = (u32, i32);
-
 /// All queues and messages in the stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Queues {
     messages: Messages,
-    known: HashMap<Key, Queue>,
-    /// How often each name was given out.
-    names: HashMap<String, u32>,
+    known: Objects,
 }
 
-/// A queue in the stream.
-#[derive(Debug)]
-struct Queue {
-    id: ChannelId,
-    /// It has been removed; calls that waited on it tell of it still.
-    removed: bool,
+impl Default for Queues {
+    fn default() -> Self {
+        Self { messages: Messages::default(), known: Objects::new("sysv-mq") }
+    }
 }
 
 impl Queues {
     /// What the queue is called, if there is one.
     pub fn name(&self, namespace: u32, id: i32) -> Option<ChannelId> {
-        self.known.get(&(namespace, id)).map(|queue| queue.id.clone())
+        self.known.name((namespace, id))
     }
 
     /// The call that made a message failed: it never got anywhere.
@@ -57,26 +48,6 @@ impl Queues {
     /// Who sent the message that was freed at that time.
     pub fn sender_of(&mut self, message: u64, freed: u64) -> Result<(OpId, u32), FromUnknown> {
         self.messages.freed(message, freed)
-    }
-
-    /// There is a queue of that id now: not the one that was removed. `created`: it is from this moment on.
-    fn appear(&mut self, key: Key, created: bool) {
-        if created || self.known.get(&key).is_some_and(|queue| queue.removed) {
-            self.known.remove(&key);
-        }
-    }
-
-    /// What the queue is called; true: it is new here.
-    fn ensure(&mut self, key: Key) -> (ChannelId, bool) {
-        if let Some(queue) = self.known.get(&key) {
-            return (queue.id.clone(), false);
-        }
-        let base = format!("sysv-mq:{}", key.1);
-        let count = self.names.entry(base.clone()).or_default();
-        *count += 1;
-        let id = ChannelId(if *count > 1 { format!("{base}#{count}") } else { base }.into());
-        self.known.insert(key, Queue { id: id.clone(), removed: false });
-        (id, true)
     }
 }
 
@@ -118,9 +89,9 @@ impl Decoder {
     fn queue_of(&mut self, record: &wire::QueueCall, task: Task) -> ChannelId {
         let key = (record.namespace, record.id);
         if record.state & state::FOUND != 0 {
-            self.queues.appear(key, false);
+            self.queues.known.appear(key, false);
         }
-        let (id, is_new) = self.queues.ensure(key);
+        let (id, is_new) = self.queues.known.ensure(key, &mut self.channels.names);
         if is_new && record.state & state::WHOLE != 0 {
             let mut event = Self::queue_event(record, id.clone(), ChannelChange::Attached);
             event.call = Some(self.queue_call_of(record, task));
@@ -132,14 +103,10 @@ impl Decoder {
     fn queue_event(record: &wire::QueueCall, id: ChannelId, event: ChannelChange) -> ChannelEvent {
         let mut told = ChannelEvent::new(id, ChannelType::SysvMq, event);
         if record.state & state::WHOLE != 0 {
-            told.key = Some(format!("{:#010x}", record.key));
-            told.owner = Some(record.uid);
-            told.mode = Some(format!("{:03o}", record.mode & 0o777));
+            sysv::describe(&mut told, record.key, record.uid, record.mode);
             told.capacity = Some(record.capacity);
         }
-        if record.ret < 0 {
-            told.error = Some(names::errno(-record.ret as i32));
-        }
+        told.error = sysv::error(record.ret);
         told
     }
 
@@ -152,16 +119,14 @@ impl Decoder {
     fn queue_found(&mut self, record: &wire::QueueCall, task: Task) {
         let call = self.queue_call_of(record, task);
         let mut event = if record.ret < 0 {
-            // There is no queue to name: the key the caller asked for is all there is.
-            let id = ChannelId(format!("sysv-mq:{:#010x}", record.key).into());
-            let event = Self::queue_event(record, id, ChannelChange::Refused);
-            ChannelEvent { key: Some(format!("{:#010x}", record.key)), ..event }
+            let event = Self::queue_event(record, self.queues.known.refused(record.key), ChannelChange::Refused);
+            ChannelEvent { key: Some(sysv::hexadecimal(record.key)), ..event }
         } else {
             let change =
                 if record.state & state::CREATED != 0 { ChannelChange::Created } else { ChannelChange::Opened };
             let key = (record.namespace, record.id);
-            self.queues.appear(key, change == ChannelChange::Created);
-            let (id, _) = self.queues.ensure(key);
+            self.queues.known.appear(key, change == ChannelChange::Created);
+            let (id, _) = self.queues.known.ensure(key, &mut self.channels.names);
             Self::queue_event(record, id, change)
         };
         event.call = Some(call);
@@ -176,14 +141,11 @@ impl Decoder {
             _ => return,
         };
         let call = self.queue_call_of(record, task);
-        let (id, _) = self.queues.ensure((record.namespace, record.id));
+        let (id, _) = self.queues.known.ensure((record.namespace, record.id), &mut self.channels.names);
         let mut event = Self::queue_event(record, id, change);
         event.call = Some(call);
-        if change == ChannelChange::Removed
-            && record.ret == 0
-            && let Some(queue) = self.queues.known.get_mut(&(record.namespace, record.id))
-        {
-            queue.removed = true;
+        if change == ChannelChange::Removed && record.ret == 0 {
+            self.queues.known.remove((record.namespace, record.id));
         }
         self.push(record.header.time, task, Kind::Channel(event));
     }

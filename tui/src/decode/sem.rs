@@ -11,37 +11,32 @@ use std::collections::HashMap;
 use ipcscope_common::sem::{self as wire, OPERATIONS, TIMED, state};
 use syscalls::Sysno;
 
-use super::{Decoder, descriptor::new_name, names};
+use super::{
+    Decoder,
+    sysv::{self, IPC_RMID, Key, Lookup, Objects},
+};
 use crate::event::{
     Call, ChannelChange, ChannelEvent, ChannelId, ChannelType, Kind, OpId, Origin, SemOperation, Task, Transfer,
 };
 
-/// Commands of semctl(2).
-const IPC_RMID: i32 = 0;
+/// A command of semctl(2).
 const SETVAL: i32 = 16;
-/// Flags of semget(2).
-const IPC_CREAT: i32 = 0o1000;
-const IPC_EXCL: i32 = 0o2000;
 /// Flags of an operation.
 const IPC_NOWAIT: u16 = 0o4000;
 const SEM_UNDO: u16 = 0x1000;
 
-/// A set by its namespace and id.
-type Key = (u32, i32);
-
 /// All sets, and the calls on them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Semaphores {
-    known: HashMap<Key, Set>,
+    known: Objects,
     /// Calls in progress, by thread.
     open: HashMap<u32, Open>,
 }
 
-#[derive(Debug)]
-struct Set {
-    id: ChannelId,
-    /// Its id is free for another.
-    removed: bool,
+impl Default for Semaphores {
+    fn default() -> Self {
+        Self { known: Objects::new("sysv-sem"), open: HashMap::new() }
+    }
 }
 
 #[derive(Debug)]
@@ -82,7 +77,7 @@ impl Decoder {
     /// The set of a call in which a thread waits, and whether that ends by itself.
     pub(super) fn sem_wait(&mut self, tid: u32, namespace: u32, id: i32) -> (ChannelId, bool) {
         let timed = self.sems.open.get(&tid).is_some_and(|open| open.timed);
-        (self.sem_set((namespace, id), false), timed)
+        (self.sem_set((namespace, id)), timed)
     }
 
     /// A call on semaphores returned.
@@ -95,6 +90,9 @@ impl Decoder {
         }
         let op = self.tasks.op(task.tid, task.pid, record.entered);
         let call = self.call(task, op, record.nr, (record.entered, header.time));
+        if record.state & state::FOUND != 0 {
+            self.sems.known.appear((record.namespace, record.id), false);
+        }
         let open = self.sems.open.remove(&task.tid).filter(|open| open.op == op);
         match sysno(record.nr) {
             Some(Sysno::semget) => self.sem_found(record, task, call),
@@ -103,31 +101,20 @@ impl Decoder {
         }
     }
 
-    fn sem_set(&mut self, key: Key, created: bool) -> ChannelId {
-        if created {
-            self.sems.known.remove(&key);
-        }
-        if let Some(set) = self.sems.known.get(&key) {
-            return set.id.clone();
-        }
-        let id = new_name(&mut self.channels.names, format!("sysv-sem:{}", key.1));
-        self.sems.known.insert(key, Set { id: id.clone(), removed: false });
-        id
+    fn sem_set(&mut self, key: Key) -> ChannelId {
+        self.sems.known.ensure(key, &mut self.channels.names).0
     }
 
     fn sem_found(&mut self, record: &wire::SemCall, task: Task, call: Call) {
         let event = if record.ret < 0 {
-            // There is no set to name: the key the caller asked for is all there is.
-            let key = format!("{:#010x}", record.key);
-            let id = ChannelId(format!("sysv-sem:{key}").into());
-            ChannelEvent { key: Some(key), ..sem_event(record, id, ChannelChange::Refused) }
+            let event = sem_event(record, self.sems.known.refused(record.key), ChannelChange::Refused);
+            ChannelEvent { key: Some(sysv::hexadecimal(record.key)), ..event }
         } else {
             let key = (record.namespace, record.id);
-            let is_known = self.sems.known.get(&key).is_some_and(|set| !set.removed);
-            let is_new = record.flags & IPC_EXCL != 0 && record.flags & IPC_CREAT != 0 || record.key == 0;
-            let created = is_new || record.state & state::FRESH != 0 && record.flags & IPC_CREAT != 0 && !is_known;
-            let id = self.sem_set(key, created || !is_known);
-            sem_event(record, id, if created { ChannelChange::Created } else { ChannelChange::Opened })
+            let by = Lookup { key: record.key, flags: record.flags, fresh: record.state & state::FRESH != 0 };
+            let made = self.sems.known.made(key, &by);
+            self.sems.known.appear(key, made);
+            sem_event(record, self.sem_set(key), if made { ChannelChange::Created } else { ChannelChange::Opened })
         };
         self.push(record.header.time, task, Kind::Channel(ChannelEvent { call: Some(call), ..event }));
     }
@@ -135,13 +122,10 @@ impl Decoder {
     /// semctl(2): what changes something.
     fn sem_controlled(&mut self, record: &wire::SemCall, task: Task, call: Call) {
         let key = (record.namespace, record.id);
-        let id = self.sem_set(key, false);
+        let id = self.sem_set(key);
         let command = record.flags & 0xff;
-        if command == IPC_RMID
-            && record.ret == 0
-            && let Some(set) = self.sems.known.get_mut(&key)
-        {
-            set.removed = true;
+        if command == IPC_RMID && record.ret == 0 {
+            self.sems.known.remove(key);
         }
         let change = if command == IPC_RMID { ChannelChange::Removed } else { ChannelChange::Changed };
         let mut event = ChannelEvent { call: Some(call), ..sem_event(record, id, change) };
@@ -156,7 +140,7 @@ impl Decoder {
 
     /// semop(2): what takes or waits is a receive, what gives a send; a call can be both.
     fn sem_operated(&mut self, record: &wire::SemCall, task: Task, call: Call, by: Option<Origin>) {
-        let id = self.sem_set((record.namespace, record.id), false);
+        let id = self.sem_set((record.namespace, record.id));
         let told = (record.count as usize).min(OPERATIONS);
         let operations = record.operations.iter().zip(&record.values).take(told);
         let (gives, takes): (Vec<_>, Vec<_>) = operations
@@ -171,7 +155,7 @@ impl Decoder {
         let transfer = |operations: Vec<SemOperation>, call: Call| Transfer {
             nonblocking,
             bytes: (record.ret == 0).then_some(0),
-            error: (record.ret < 0).then(|| names::errno(-record.ret as i32)),
+            error: sysv::error(record.ret),
             operations: Some(operations),
             ..Transfer::new(id.clone(), ChannelType::SysvSem, None, call)
         };
@@ -194,13 +178,9 @@ impl Decoder {
 fn sem_event(record: &wire::SemCall, id: ChannelId, event: ChannelChange) -> ChannelEvent {
     let mut told = ChannelEvent::new(id, ChannelType::SysvSem, event);
     if record.state & state::FOUND != 0 {
-        told.key = Some(format!("{:#010x}", record.key));
-        told.owner = Some(record.uid);
-        told.mode = Some(format!("{:03o}", record.mode & 0o777));
+        sysv::describe(&mut told, record.key, record.uid, record.mode);
         told.slots = Some(record.semaphores);
     }
-    if record.ret < 0 {
-        told.error = Some(names::errno(-record.ret as i32));
-    }
+    told.error = sysv::error(record.ret);
     told
 }

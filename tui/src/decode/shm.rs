@@ -11,36 +11,31 @@ use std::collections::{BTreeMap, HashMap};
 use ipcscope_common::shm::{self as wire, state};
 use syscalls::Sysno;
 
-use super::{Decoder, descriptor::new_name, names};
+use super::{
+    Decoder,
+    sysv::{self, IPC_RMID, Key, Lookup, Objects},
+};
 use crate::event::{Call, ChannelChange, ChannelEvent, ChannelId, ChannelType, End, Kind, PeerPid, Task};
 
-/// Commands of shmctl(2).
-const IPC_RMID: i32 = 0;
-/// Flags of shmget(2) and shmat(2).
-const IPC_CREAT: i32 = 0o1000;
-const IPC_EXCL: i32 = 0o2000;
+/// A flag of shmat(2).
 const SHM_RDONLY: i32 = 0o10000;
 /// `CLONE_VM`: the new thread shares the address space.
 const CLONE_VM: u64 = 0x100;
 
-/// A segment by its namespace and id.
-type Key = (u32, i32);
-
 /// All segments, and who has attached them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Segments {
-    known: HashMap<Key, Segment>,
+    known: Objects,
     /// The address space of each process that has attached something, or shares that of one.
     spaces: HashMap<u32, u64>,
     attached: HashMap<u64, Space>,
     next_space: u64,
 }
 
-#[derive(Debug)]
-struct Segment {
-    id: ChannelId,
-    /// It cannot be attached any more, or its id is free for another.
-    removed: bool,
+impl Default for Segments {
+    fn default() -> Self {
+        Self { known: Objects::new("shm"), spaces: HashMap::new(), attached: HashMap::new(), next_space: 0 }
+    }
 }
 
 /// An address space.
@@ -95,37 +90,28 @@ impl Decoder {
         self.push(header.time, task, Kind::Channel(ChannelEvent { call: Some(call), ..told }));
     }
 
-    fn segment(&mut self, key: Key, created: bool) -> (ChannelId, bool) {
-        if created {
-            self.segments.known.remove(&key);
-        }
-        if let Some(segment) = self.segments.known.get(&key) {
-            return (segment.id.clone(), false);
-        }
-        let id = new_name(&mut self.channels.names, format!("shm:{}", key.1));
-        self.segments.known.insert(key, Segment { id: id.clone(), removed: false });
-        (id, true)
+    fn segment(&mut self, key: Key) -> ChannelId {
+        self.segments.known.ensure(key, &mut self.channels.names).0
     }
 
     fn shm_found(&mut self, record: &wire::ShmCall) -> ChannelEvent {
         if record.ret < 0 {
-            // There is no segment to name: the key the caller asked for is all there is.
-            let key = format!("{:#010x}", record.key);
-            let id = ChannelId(format!("shm:{key}").into());
-            return ChannelEvent { key: Some(key), ..shm_event(record, id, ChannelChange::Refused) };
+            let event = shm_event(record, self.segments.known.refused(record.key), ChannelChange::Refused);
+            return ChannelEvent { key: Some(sysv::hexadecimal(record.key)), ..event };
         }
         let key = (record.namespace, record.id);
-        let is_known = self.segments.known.get(&key).is_some_and(|segment| !segment.removed);
-        let is_new = record.flags & IPC_EXCL != 0 && record.flags & IPC_CREAT != 0 || record.key == 0;
-        let created = is_new || record.state & state::FRESH != 0 && record.flags & IPC_CREAT != 0 && !is_known;
-        let (id, _) = self.segment(key, created || !is_known);
-        shm_event(record, id, if created { ChannelChange::Created } else { ChannelChange::Opened })
+        let by = Lookup { key: record.key, flags: record.flags, fresh: record.state & state::FRESH != 0 };
+        let made = self.segments.known.made(key, &by);
+        // One that is removed lives on while it is attached, but no key leads to it.
+        self.segments.known.appear(key, made);
+        shm_event(record, self.segment(key), if made { ChannelChange::Created } else { ChannelChange::Opened })
     }
 
     fn shm_attached(&mut self, record: &wire::ShmCall, task: Task) -> ChannelEvent {
         let key = (record.namespace, record.id);
-        let (id, _) = self.segment(key, false);
-        if record.ret < 0 && record.ret > -4096 {
+        let id = self.segment(key);
+        // An address is no error, however high.
+        if sysv::error(record.ret).is_some() {
             return shm_event(record, id, ChannelChange::Refused);
         }
         let end = if record.flags & SHM_RDONLY != 0 { End::R } else { End::Rw };
@@ -146,7 +132,7 @@ impl Decoder {
     }
 
     fn tell_detached(&mut self, time: u64, task: Task, address: u64, of: (Key, End), call: Option<Call>) {
-        let (id, _) = self.segment(of.0, false);
+        let id = self.segment(of.0);
         let event = ChannelEvent::new(id, ChannelType::Shm, ChannelChange::Detached);
         let event = ChannelEvent { end: Some(of.1), address: Some(place(address)), call, ..event };
         self.push(time, task, Kind::Channel(event));
@@ -155,13 +141,10 @@ impl Decoder {
     /// shmctl(2): what changes something.
     fn shm_controlled(&mut self, record: &wire::ShmCall) -> ChannelEvent {
         let key = (record.namespace, record.id);
-        let (id, _) = self.segment(key, false);
+        let id = self.segment(key);
         let removes = record.flags & 0xff == IPC_RMID;
-        if removes
-            && record.ret == 0
-            && let Some(segment) = self.segments.known.get_mut(&key)
-        {
-            segment.removed = true;
+        if removes && record.ret == 0 {
+            self.segments.known.remove(key);
         }
         shm_event(record, id, if removes { ChannelChange::Removed } else { ChannelChange::Changed })
     }
@@ -185,7 +168,7 @@ impl Decoder {
         let places = self.segments.space_of(parent.pid).places.clone();
         self.segments.space_of(child.pid).places.clone_from(&places);
         for (address, (key, end)) in places {
-            let (id, _) = self.segment(key, false);
+            let id = self.segment(key);
             let event = ChannelEvent::new(id, ChannelType::Shm, ChannelChange::Inherited);
             let peer = Some(PeerPid { pid: parent.pid });
             let event = ChannelEvent { end: Some(end), address: Some(place(address)), peer, ..event };
@@ -208,14 +191,10 @@ fn place(address: u64) -> String {
 fn shm_event(record: &wire::ShmCall, id: ChannelId, event: ChannelChange) -> ChannelEvent {
     let mut told = ChannelEvent::new(id, ChannelType::Shm, event);
     if record.state & state::FOUND != 0 {
-        told.key = Some(format!("{:#010x}", record.key));
-        told.owner = Some(record.uid);
-        told.mode = Some(format!("{:03o}", record.mode & 0o777));
+        sysv::describe(&mut told, record.key, record.uid, record.mode);
         told.capacity = Some(record.size);
         told.attached = Some(record.attached);
     }
-    if record.ret < 0 && record.ret > -4096 {
-        told.error = Some(names::errno(-record.ret as i32));
-    }
+    told.error = sysv::error(record.ret);
     told
 }
