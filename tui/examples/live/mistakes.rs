@@ -45,7 +45,9 @@ pub fn run(name: &str, wrong: bool) {
     let mut status = 0;
     // SAFETY: room for a status; the child is ours.
     while unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) } == 0 {
-        if began.elapsed() > Duration::from_secs(3) {
+        // This one ends itself, sooner or later.
+        let limit = if name == "lock-order" { 20 } else { 3 };
+        if began.elapsed() > Duration::from_secs(limit) {
             kill(-child, libc::SIGKILL);
             reap(child);
             return;
@@ -54,30 +56,54 @@ pub fn run(name: &str, wrong: bool) {
     }
 }
 
-/// Two that take two semaphores in different orders; an alarm ends them.
+/// Two that take two semaphores in different orders; an alarm ends them, both at once.
 fn lock_order(wrong: bool) {
     let set = shared::make(2);
     let take = |number| assert!(shared::add(set, number, -1) == 0);
     let give = |number| assert!(shared::add(set, number, 1) == 0);
     give(0);
     give(1);
-    let both = |first, second| {
+    // One has its first before the other begins, and goes on when that has its own, or waits for it: however slow it is.
+    let (taken_r, taken_w) = pipe(0);
+    let (go_r, go_w) = pipe(0);
+    let end = Instant::now() + Duration::from_secs(3);
+    let both = |first, second, leads: bool| {
         fork(|| {
-            // SAFETY: a plain call.
-            unsafe { libc::alarm(2) };
             take(first);
-            sleep(100);
+            if leads {
+                write(taken_w, b"t");
+                read(go_r, 1);
+            }
+            end_at(end);
             take(second);
             give(second);
             give(first);
         })
     };
-    let one = both(0, 1);
+    let one = both(0, 1, true);
     say("culprit", one);
-    let other = if wrong { both(1, 0) } else { both(0, 1) };
+    read(taken_r, 1);
+    let other = if wrong { both(1, 0, false) } else { both(0, 1, false) };
+    sleep(100);
+    write(go_w, b"g");
+    for end in [taken_r, taken_w, go_r, go_w] {
+        close(end);
+    }
     reap(one);
     reap(other);
     shared::remove(set);
+}
+
+/// SIGALRM comes at that moment.
+fn end_at(end: Instant) {
+    let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    let value = libc::timeval { tv_sec: left.as_secs() as i64, tv_usec: i64::from(left.subsec_micros()) };
+    let timer = libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: value };
+    // SAFETY: a timer's value; the old one is not asked for.
+    check(
+        "setitimer",
+        i64::from(unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) }),
+    );
 }
 
 /// A set of semaphores that nobody removes; whoever started this does, afterwards.

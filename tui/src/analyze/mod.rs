@@ -11,7 +11,7 @@ mod stats;
 
 pub use check::{Check, RuleError, Rules, Verdict};
 pub use explain::explain;
-pub use filter::{Filter, FilterError};
+pub use filter::{Filter, FilterError, time};
 pub use findings::{Finding, Findings};
 pub use line::{Lines, TimeStyle, line};
 pub use properties::{Addressing, Cast, Direction, Properties, Unit, properties};

@@ -1,14 +1,9 @@
 //! `replay`: the application on a recording.
 
-use std::{
-    io::IsTerminal as _,
-    path::Path,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{io::IsTerminal as _, path::Path, thread};
 
 use anyhow::bail;
-use crossbeam_channel::{Sender, bounded, unbounded};
+use crossbeam_channel::{bounded, unbounded};
 
 use super::{
     args::{Color, ReplayArgs},
@@ -16,10 +11,7 @@ use super::{
 };
 use crate::{
     app,
-    source::{
-        Update,
-        recording::{Item, Recording},
-    },
+    source::{recording::Recording, replay},
     sys::outcome::Outcome,
     ui::{self, Mode, Options},
 };
@@ -34,9 +26,10 @@ pub fn show(file: &Path, title: &str, color: Color, speed: f64) -> anyhow::Resul
     need_terminal("ipcscope print")?;
     let recording = Recording::open(file)?;
     let has_screen = recording.screen().is_some();
-    let (updates_in, updates) = bounded(64);
-    let (requests, _requests) = unbounded();
-    thread::Builder::new().name("replay".to_owned()).spawn(move || play(recording, speed, &updates_in))?;
+    let (updates_in, updates) = bounded(8);
+    let (requests, asked) = unbounded();
+    let player = thread::Builder::new().name("replay".to_owned());
+    let player = player.spawn(move || replay::play(recording, speed, &updates_in, &asked))?;
     let outcome = app::run(
         &updates,
         &requests,
@@ -45,9 +38,13 @@ pub fn show(file: &Path, title: &str, color: Color, speed: f64) -> anyhow::Resul
             mode: Mode::Replay,
             terminal_pane: has_screen,
             color: colours(color, true),
+            speed,
             ..Options::default()
         },
     )?;
+    // Leaving the application ends the player: its queues are gone.
+    drop((updates, requests));
+    drop(player.join());
     Ok(match outcome {
         ui::Outcome::Signal(signal) => Outcome::Signal(signal),
         _ => Outcome::Code(0),
@@ -60,38 +57,4 @@ pub fn need_terminal(instead: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     bail!("this command draws on a terminal, and standard input or output is none; try `{instead}`")
-}
-
-/// Sends events when their time has come.
-fn play(mut recording: Recording, speed: f64, updates: &Sender<Update>) {
-    if updates.send(Update::Started(recording.header().clone())).is_err() {
-        return;
-    }
-    let began = Instant::now();
-    let mut events = Vec::new();
-    loop {
-        let item = match recording.next_item(&mut events) {
-            Ok(Some(item)) => item,
-            Ok(None) => break,
-            Err(error) => {
-                let _ = updates.send(Update::Failed(error.to_string()));
-                return;
-            }
-        };
-        let (time, update) = match item {
-            Item::Events => {
-                let Some(first) = events.first() else { continue };
-                (first.t.0, Update::Events(std::mem::take(&mut events)))
-            }
-            Item::Output(time, bytes) => (time, Update::Output(bytes)),
-        };
-        if speed > 0.0 {
-            let due = Duration::from_secs_f64(time as f64 / 1e9 / speed);
-            thread::sleep(due.saturating_sub(began.elapsed()));
-        }
-        if updates.send(update).is_err() {
-            return;
-        }
-    }
-    let _ = updates.send(Update::Ended(recording.ending()));
 }

@@ -307,6 +307,8 @@ impl Work {
                         let _ = input.write(&bytes);
                     }
                 }
+                // What happens cannot be played otherwise.
+                Ok(Request::Replay(_)) => {}
                 Ok(Request::Resize { rows, columns }) => {
                     if let Some(input) = &self.input {
                         let _ = pty::resize(input, rows, columns);

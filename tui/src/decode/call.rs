@@ -124,7 +124,7 @@ impl Decoder {
             On::Mqueue(record) => self.mqueue_blank(record, call),
         };
         let transfer = Transfer { error: (!unfinished).then_some("EINTR"), ..transfer };
-        self.push(time, task, if is_send { Kind::Send(transfer) } else { Kind::Recv(transfer) });
+        self.push(time, task, if is_send { Kind::Send(Box::new(transfer)) } else { Kind::Recv(Box::new(transfer)) });
     }
 
     /// A thread ends in the middle of calls that signals interrupted, those under its handlers included.

@@ -6,7 +6,9 @@ mod inherit;
 mod path;
 mod peers;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use foldhash::HashMap;
 
 use ipcscope_common::descriptor::{self as wire, change, object};
 
@@ -41,7 +43,7 @@ pub struct Held {
 }
 
 /// A descriptor table.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Table {
     users: u32,
     held: BTreeMap<i32, Held>,
@@ -50,7 +52,7 @@ pub struct Table {
 }
 
 /// Everything known about channels.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Channels {
     tables: HashMap<u64, Table>,
     pipes: HashMap<Key, Pipe>,
@@ -240,7 +242,7 @@ impl Decoder {
 
     fn tell(&mut self, time: u64, task: Task, held: Held, fd: i32, event: ChannelChange) {
         if let Some(event) = self.channel_event(held, fd, event) {
-            self.push(time, task, Kind::Channel(event));
+            self.push(time, task, Kind::Channel(Box::new(event)));
         }
     }
 
@@ -353,7 +355,7 @@ impl Decoder {
             _ => {}
         }
         told.call = Some(call);
-        self.push(record.header.time, task, Kind::Channel(told));
+        self.push(record.header.time, task, Kind::Channel(Box::new(told)));
     }
 
     /// A message takes a copy of an end along. Until somebody in the trace gets it, it may be anybody's.
@@ -391,7 +393,7 @@ impl Decoder {
         } else if let Some(pipe) = self.channels.pipes.get_mut(&held.key) {
             pipe.resize(record.slots);
         }
-        self.push(record.header.time, task, Kind::Channel(told));
+        self.push(record.header.time, task, Kind::Channel(Box::new(told)));
     }
 
     pub(super) fn close_range(&mut self, record: &wire::CloseRange) {
@@ -447,7 +449,7 @@ impl Decoder {
                 event.slots = Some(row.slots);
                 event.capacity = Some(u64::from(row.slots) * PAGE);
             }
-            self.push(time, task, Kind::Channel(event));
+            self.push(time, task, Kind::Channel(Box::new(event)));
         }
     }
 }

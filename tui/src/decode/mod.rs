@@ -65,7 +65,7 @@ fn is_own_doing(record: &Record<'_>) -> bool {
 }
 
 /// Turns records into events.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Decoder {
     start: Option<u64>,
     now: u64,

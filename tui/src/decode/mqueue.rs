@@ -8,7 +8,7 @@
 
 mod transfer;
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use ipcscope_common::{
     descriptor::Descriptor,
@@ -37,7 +37,7 @@ struct Facts {
 }
 
 /// A queue in the stream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Mqueue {
     /// What it is called.
     pub id: ChannelId,
@@ -51,7 +51,7 @@ pub struct Mqueue {
 }
 
 /// All of them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Mqueues {
     by_key: HashMap<Key, Mqueue>,
     /// Those that had a name in a file system, the oldest first.
@@ -229,7 +229,7 @@ impl Decoder {
         event.error = (record.ret < 0).then(|| names::errno(-record.ret as i32));
         event.name = name;
         event.call = Some(call);
-        self.push(header.time, task, Kind::Channel(event));
+        self.push(header.time, task, Kind::Channel(Box::new(event)));
     }
 }
 
@@ -243,7 +243,7 @@ mod tests {
 
     /// Queues of one file system, seen in order: inode, name, when.
     fn seen(rows: &[(u64, &str, u64)]) -> (Mqueues, HashMap<String, u32>) {
-        let (mut queues, mut names) = (Mqueues::default(), HashMap::new());
+        let (mut queues, mut names) = (Mqueues::default(), HashMap::default());
         for (ino, name, time) in rows {
             queues.see((1, *ino), facts(name), *time, &mut names);
         }

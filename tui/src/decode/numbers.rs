@@ -26,7 +26,7 @@ struct Gap {
 }
 
 /// One CPU.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Cpu {
     /// The number that should come next; `None` before the first.
     next: Option<u64>,
@@ -37,7 +37,7 @@ struct Cpu {
 }
 
 /// All CPUs.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Numbers {
     cpus: Vec<Cpu>,
     told: u64,

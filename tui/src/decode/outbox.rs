@@ -16,7 +16,7 @@ pub const PATIENCE: u64 = 1_000_000_000;
 pub struct Place(u64);
 
 /// Events on their way out.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Outbox {
     first: u64,
     slots: VecDeque<Slot>,
@@ -30,7 +30,7 @@ pub struct Outbox {
     payload: Option<usize>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Slot {
     event: Event,
     waits: bool,

@@ -5,7 +5,7 @@ mod openers;
 mod resolve;
 mod transfer;
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use ipcscope_common::{
     pipe::{self as wire, flag, point},
@@ -28,7 +28,7 @@ use super::{
 };
 
 /// A pipe in the stream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pipe {
     /// What it is called.
     pub id: ChannelId,
@@ -68,7 +68,7 @@ impl Pipe {
             openers: Openers::default(),
             order,
             contended: false,
-            waiting: HashMap::new(),
+            waiting: HashMap::default(),
         }
     }
 

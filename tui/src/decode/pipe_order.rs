@@ -41,14 +41,14 @@ pub use facts::{Buffer, CallId, Layout, Leftover, Method, Part, Position, Resolv
 /// Slots beyond what `/proc/sys/fs/pipe-max-size` is ever set to; keeps arbitrary input bounded.
 const MOST_SLOTS: u32 = 1 << 16;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Mode {
     Solo(Solo),
     Contended(Box<Contended>),
 }
 
 /// Follows one pipe and tells who got whose bytes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PipeOrder {
     mode: Mode,
     calls: Calls,

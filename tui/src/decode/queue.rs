@@ -22,7 +22,7 @@ use super::{
 use messages::Messages;
 
 /// All queues and messages in the stream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Queues {
     messages: Messages,
     known: Objects,
@@ -95,7 +95,7 @@ impl Decoder {
         if is_new && record.state & state::WHOLE != 0 {
             let mut event = Self::queue_event(record, id.clone(), ChannelChange::Attached);
             event.call = Some(self.queue_call_of(record, task));
-            self.push(record.header.time, task, Kind::Channel(event));
+            self.push(record.header.time, task, Kind::Channel(Box::new(event)));
         }
         id
     }
@@ -130,7 +130,7 @@ impl Decoder {
             Self::queue_event(record, id, change)
         };
         event.call = Some(call);
-        self.push(record.header.time, task, Kind::Channel(event));
+        self.push(record.header.time, task, Kind::Channel(Box::new(event)));
     }
 
     /// msgctl(2): what changes something.
@@ -147,7 +147,7 @@ impl Decoder {
         if change == ChannelChange::Removed && record.ret == 0 {
             self.queues.known.remove((record.namespace, record.id));
         }
-        self.push(record.header.time, task, Kind::Channel(event));
+        self.push(record.header.time, task, Kind::Channel(Box::new(event)));
     }
 
     /// Records are missing, from a moment on or up to one.

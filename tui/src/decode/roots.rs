@@ -37,7 +37,7 @@ const IGNORE: u64 = 1;
 const EINTR: i64 = -4;
 
 /// A thread that lives.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Thread {
     found: Found,
     /// What it sleeps in.
@@ -47,7 +47,7 @@ struct Thread {
 }
 
 /// A call that came back with a restart code.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Interrupted {
     record: Vec<u8>,
     /// The first time, if it was made again since.
@@ -56,7 +56,7 @@ struct Interrupted {
 }
 
 /// Stands for the records it has taken.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Roots {
     start: Option<mark::Start>,
     time: u64,

@@ -15,7 +15,9 @@ mod onc;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use foldhash::HashMap;
 
 use conversation::{Conversation, Pending};
 
@@ -52,7 +54,7 @@ impl Message {
 }
 
 /// What comes next in a direction.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
     /// The bytes that are there are too few.
     Need,
@@ -88,7 +90,7 @@ struct Sent<'a> {
 }
 
 /// An answer that waits for its call.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Early {
     key: Key,
     side: u64,
@@ -96,7 +98,7 @@ struct Early {
 }
 
 /// All conversations.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Rpcs {
     conversations: HashMap<Key, Conversation>,
     early: VecDeque<Early>,
@@ -204,7 +206,7 @@ impl Rpcs {
             task: who,
             comm: event.comm.filter(|_| who.is_some()),
             ns_pid: event.ns_pid.filter(|_| who.is_some()),
-            kind: Kind::Rpc(rpc),
+            kind: Kind::Rpc(Box::new(rpc)),
         };
         if role.is_answer() {
             let pending = self.conversations.get_mut(key).and_then(|conversation| conversation.answers(sent.side, id));

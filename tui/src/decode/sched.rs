@@ -69,7 +69,7 @@ impl Decoder {
                 let traced = record.state & TRACED != 0;
                 StateChange { traced, ..StateChange::to(None, ThreadState::Stopped) }
             } else {
-                let on = block.map(|block| self.blocked_on(block));
+                let on = block.map(|block| Box::new(self.blocked_on(block)));
                 StateChange { on, ..StateChange::to(None, ThreadState::Blocked) }
             };
             self.tasks.ensure(header.tid, header.tgid);
@@ -161,7 +161,7 @@ impl Decoder {
                 uninterruptible: record.state & SLEEPING == UNINTERRUPTIBLE,
                 ..waits_for(task.pid, record.nr, &record.args)
             };
-            StateChange { on: Some(on), ..StateChange::to(None, ThreadState::Blocked) }
+            StateChange { on: Some(Box::new(on)), ..StateChange::to(None, ThreadState::Blocked) }
         } else {
             return;
         };

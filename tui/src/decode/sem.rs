@@ -6,7 +6,7 @@
 //!
 //! Invariant: an origin is a call on the same set, in progress at the moment of the wake-up. Tests: tui/tests/live_shared.rs.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use ipcscope_common::sem::{self as wire, OPERATIONS, TIMED, state};
 use syscalls::Sysno;
@@ -26,7 +26,7 @@ const IPC_NOWAIT: u16 = 0o4000;
 const SEM_UNDO: u16 = 0x1000;
 
 /// All sets, and the calls on them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Semaphores {
     known: Objects,
     /// Calls in progress, by thread.
@@ -35,11 +35,11 @@ pub struct Semaphores {
 
 impl Default for Semaphores {
     fn default() -> Self {
-        Self { known: Objects::new("sysv-sem"), open: HashMap::new() }
+        Self { known: Objects::new("sysv-sem"), open: HashMap::default() }
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Open {
     key: Key,
     op: OpId,
@@ -116,7 +116,7 @@ impl Decoder {
             self.sems.known.appear(key, made);
             sem_event(record, self.sem_set(key), if made { ChannelChange::Created } else { ChannelChange::Opened })
         };
-        self.push(record.header.time, task, Kind::Channel(ChannelEvent { call: Some(call), ..event }));
+        self.push(record.header.time, task, Kind::Channel(Box::new(ChannelEvent { call: Some(call), ..event })));
     }
 
     /// semctl(2): what changes something.
@@ -135,7 +135,7 @@ impl Decoder {
             event.semaphore = Some(operation.number);
             event.value = Some(operation.change.into());
         }
-        self.push(record.header.time, task, Kind::Channel(event));
+        self.push(record.header.time, task, Kind::Channel(Box::new(event)));
     }
 
     /// semop(2): what takes or waits is a receive, what gives a send; a call can be both.
@@ -162,10 +162,10 @@ impl Decoder {
         let from = (record.ret == 0).then_some(by).flatten().map(|origin| vec![origin]);
         if !takes.is_empty() || gives.is_empty() {
             let receive = Transfer { from, ..transfer(takes, call.clone()) };
-            self.push(record.header.time, task, Kind::Recv(receive));
+            self.push(record.header.time, task, Kind::Recv(Box::new(receive)));
         }
         if !gives.is_empty() {
-            self.push(record.header.time, task, Kind::Send(transfer(gives, call)));
+            self.push(record.header.time, task, Kind::Send(Box::new(transfer(gives, call))));
         }
     }
 

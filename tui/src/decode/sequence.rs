@@ -38,7 +38,7 @@ impl Batch {
 }
 
 /// Records that wait for older ones.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sequencer {
     bytes: Vec<u8>,
     waiting: Vec<Waiting>,

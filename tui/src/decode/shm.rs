@@ -6,7 +6,9 @@
 //!
 //! Invariant: each attachment told ends in one detachment. Tests: tui/tests/live_shared.rs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use foldhash::HashMap;
 
 use ipcscope_common::shm::{self as wire, state};
 use syscalls::Sysno;
@@ -23,7 +25,7 @@ const SHM_RDONLY: i32 = 0o10000;
 const CLONE_VM: u64 = 0x100;
 
 /// All segments, and who has attached them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Segments {
     known: Objects,
     /// The address space of each process that has attached something, or shares that of one.
@@ -34,12 +36,12 @@ pub struct Segments {
 
 impl Default for Segments {
     fn default() -> Self {
-        Self { known: Objects::new("shm"), spaces: HashMap::new(), attached: HashMap::new(), next_space: 0 }
+        Self { known: Objects::new("shm"), spaces: HashMap::default(), attached: HashMap::default(), next_space: 0 }
     }
 }
 
 /// An address space.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Space {
     /// Processes that have it.
     users: u32,
@@ -87,7 +89,7 @@ impl Decoder {
             Some(Sysno::shmctl) => self.shm_controlled(record),
             _ => return,
         };
-        self.push(header.time, task, Kind::Channel(ChannelEvent { call: Some(call), ..told }));
+        self.push(header.time, task, Kind::Channel(Box::new(ChannelEvent { call: Some(call), ..told })));
     }
 
     fn segment(&mut self, key: Key) -> ChannelId {
@@ -135,7 +137,7 @@ impl Decoder {
         let id = self.segment(of.0);
         let event = ChannelEvent::new(id, ChannelType::Shm, ChannelChange::Detached);
         let event = ChannelEvent { end: Some(of.1), address: Some(place(address)), call, ..event };
-        self.push(time, task, Kind::Channel(event));
+        self.push(time, task, Kind::Channel(Box::new(event)));
     }
 
     /// shmctl(2): what changes something.
@@ -172,7 +174,7 @@ impl Decoder {
             let event = ChannelEvent::new(id, ChannelType::Shm, ChannelChange::Inherited);
             let peer = Some(PeerPid { pid: parent.pid });
             let event = ChannelEvent { end: Some(end), address: Some(place(address)), peer, ..event };
-            self.push(time, child, Kind::Channel(event));
+            self.push(time, child, Kind::Channel(Box::new(event)));
         }
     }
 

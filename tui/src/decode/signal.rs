@@ -11,7 +11,7 @@ mod queue;
 mod sender;
 mod tracer;
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use ipcscope_common::signal::{self as wire, flag, info};
 
@@ -61,7 +61,7 @@ const SA_FLAGS: [(u64, &str); 7] = [
 const WAKE_TO_GENERATE: u64 = 1_000_000;
 
 /// Numbers for instances and multicasts.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Signals {
     next: u64,
     multicasts: u64,
@@ -164,7 +164,7 @@ impl Decoder {
         };
         let who = Task { pid: header.tgid, tid: header.tid };
         let somebody = sender.pid.is_some() && record.flags & flag::SENDER_TRACED != 0;
-        let mut told = self.event(header.time, who, Kind::Signal(event.clone()));
+        let mut told = self.event(header.time, who, Kind::Signal(Box::new(event.clone())));
         if !somebody {
             told.task = sender.pid.map(|_| who);
             told.comm = sender.pid.map(|_| Comm::new(&record.comm));
@@ -203,16 +203,16 @@ impl Decoder {
                 } else {
                     event.phase = Phase::Ignored;
                 }
-                self.push(time, receiver, Kind::Signal(event));
+                self.push(time, receiver, Kind::Signal(Box::new(event)));
             }
             2 => {
                 event.into = self.find_pending(receiver, group, record.signo, pending.timer);
                 event.phase = Phase::Coalesced;
-                self.push(time, receiver, Kind::Signal(event));
+                self.push(time, receiver, Kind::Signal(Box::new(event)));
             }
             3 => {
                 event.phase = Phase::Overflowed;
-                self.push(time, receiver, Kind::Signal(event));
+                self.push(time, receiver, Kind::Signal(Box::new(event)));
             }
             _ => {
                 let ended = if group {
@@ -230,7 +230,7 @@ impl Decoder {
                 if event.blocked_by_mask || stopped {
                     event.phase = Phase::Pending;
                     event.mask = event.blocked_by_mask.then_some(SignalSet(record.blocked));
-                    self.push(time, receiver, Kind::Signal(event));
+                    self.push(time, receiver, Kind::Signal(Box::new(event)));
                 }
                 self.queue(receiver, group, pending);
             }

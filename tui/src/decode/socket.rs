@@ -46,7 +46,7 @@ enum Name {
 type FlowKey = (Name, Name);
 
 /// A socket in the stream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Socket {
     /// What its channel is called.
     pub id: ChannelId,
@@ -88,7 +88,7 @@ impl Socket {
 }
 
 /// All of them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sockets {
     by_key: HashMap<Key, Socket>,
     by_name: HashMap<Name, Key>,

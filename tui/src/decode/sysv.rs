@@ -3,7 +3,7 @@
 //! Invariant: an object keeps its name as long as it lives; the next one of that id is another channel. Tests: live, with
 //! each mechanism.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::{descriptor::new_name, names};
 use crate::event::{ChannelEvent, ChannelId};
@@ -21,14 +21,14 @@ pub type Key = (u32, i32);
 pub type Names = HashMap<String, u32>;
 
 /// All of one mechanism.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Objects {
     /// What their names begin with.
     prefix: &'static str,
     known: HashMap<Key, Object>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Object {
     id: ChannelId,
     /// It has been removed; calls that waited on it tell of it still.
@@ -48,7 +48,7 @@ pub struct Lookup {
 impl Objects {
     /// None yet.
     pub fn new(prefix: &'static str) -> Self {
-        Self { prefix, known: HashMap::new() }
+        Self { prefix, known: HashMap::default() }
     }
 
     /// What the object is called, if it is known.

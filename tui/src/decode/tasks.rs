@@ -1,6 +1,6 @@
 //! The threads a stream of records tells of, with what later records of theirs need.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use ipcscope_common::sched::Wait;
 
@@ -13,7 +13,7 @@ use super::{
 };
 
 /// A thread in the stream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Thread {
     /// Its ids.
     pub task: Task,
@@ -135,7 +135,7 @@ impl Thread {
 }
 
 /// A process in the stream.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Process {
     /// Its living threads.
     pub threads: u32,
@@ -152,7 +152,7 @@ pub struct Process {
 }
 
 /// All of them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tasks {
     threads: HashMap<u32, Thread>,
     processes: HashMap<u32, Process>,

@@ -82,15 +82,15 @@ pub enum Kind {
     /// A thread changed its state.
     State(StateChange),
     /// A channel, or a descriptor of it, changed.
-    Channel(ChannelEvent),
+    Channel(Box<ChannelEvent>),
     /// Bytes or a message went into a channel.
-    Send(Transfer),
+    Send(Box<Transfer>),
     /// Bytes or a message came out of a channel.
-    Recv(Transfer),
+    Recv(Box<Transfer>),
     /// A step in the life of a signal instance.
-    Signal(SignalEvent),
+    Signal(Box<SignalEvent>),
     /// A message of a remote procedure call.
-    Rpc(Rpc),
+    Rpc(Box<Rpc>),
     /// The disposition of a signal changed; quiet.
     Disposition(Disposition),
     /// All dispositions; quiet.

@@ -56,7 +56,7 @@ pub struct StateChange {
     pub cpu: Option<u32>,
     /// BLOCKED: on what.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub on: Option<Blocked>,
+    pub on: Option<Box<Blocked>>,
     /// READY: who made it so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub woken_by: Option<WokenBy>,

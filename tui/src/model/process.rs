@@ -63,7 +63,7 @@ pub struct Thread {
     /// RUNNING: on which CPU.
     pub cpu: Option<u32>,
     /// BLOCKED: on what.
-    pub on: Option<Blocked>,
+    pub on: Option<Box<Blocked>>,
     /// READY: woken by whom.
     pub woken_by: Option<WokenBy>,
     /// READY: it was preempted.

@@ -1,6 +1,8 @@
 //! Everything that is known at an instant, and how an event changes it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use foldhash::HashMap;
 
 use super::{Channel, Process, ProcessKey, SignalRow, Thread};
 use crate::event::{
@@ -238,7 +240,7 @@ impl World {
     fn change_state(&mut self, task: Task, key: ProcessKey, change: &StateChange) {
         let t = self.now;
         let Some(process) = self.processes.get_mut(&key) else { return };
-        let waits = process.waits_on(change.on.as_ref());
+        let waits = process.waits_on(change.on.as_deref());
         let Some(thread) = process.threads.get_mut(&task.tid) else { return };
         let waited = thread.change(t, change, waits);
         let all_dead = || process.threads.values().all(|thread| thread.state == Some(ThreadState::Dead));

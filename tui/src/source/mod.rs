@@ -2,6 +2,7 @@
 
 pub mod live;
 pub mod recording;
+pub mod replay;
 
 use std::process::ExitStatus;
 
@@ -14,6 +15,10 @@ pub enum Update {
     Started(Header),
     /// Events, in order of time and `seq`.
     Events(Vec<Event>),
+    /// Another part of a recording: what was told before is to be forgotten.
+    Moved(Box<replay::Moved>),
+    /// How much of a recording is known by now.
+    Extent(replay::Extent),
     /// Bytes the command wrote to its terminal.
     Output(Vec<u8>),
     /// The command has ended; its descendants may live on.
@@ -26,9 +31,11 @@ pub enum Update {
     Failed(String),
 }
 
-/// What the application asks of a live source.
+/// What the application asks of its source.
 #[derive(Debug)]
 pub enum Request {
+    /// Something about a recording.
+    Replay(replay::Ask),
     /// Bytes typed into the command's terminal.
     Input(Vec<u8>),
     /// The command's terminal has a new size.

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufReader, Read},
+    io::{self, BufReader, Read, Seek as _, SeekFrom},
     path::{Path, PathBuf},
 };
 
@@ -11,7 +11,7 @@ use ipcscope_common::WIRE_VERSION;
 use crate::{
     decode::Decoder,
     event::{Ending, Event, FamilySet, Header},
-    trace::{FrameKind, ReadError, Reader, Screen},
+    trace::{FrameKind, Outline, Place, ReadError, Reader, Screen},
 };
 
 /// Frames decoded before their events are handed out.
@@ -26,6 +26,14 @@ pub struct Recording {
     until: u64,
     finished: bool,
     waiting: Option<(u64, Vec<u8>)>,
+}
+
+/// How reading stood at the beginning of a block: from here it goes on as if it had come from the start.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    place: Place,
+    decoder: Decoder,
+    until: u64,
 }
 
 /// Why a recording cannot be shown.
@@ -92,6 +100,42 @@ impl Recording {
         Ok(Self { path: path.to_owned(), reader, decoder, families, until: 0, finished: false, waiting: None })
     }
 
+    /// How reading stands, where that can be kept: at the beginning of a block.
+    pub fn standing(&self) -> Option<Standing> {
+        let place = self.reader.place().filter(|_| self.waiting.is_none() && !self.finished)?;
+        Some(Standing { place, decoder: self.decoder.clone(), until: self.until })
+    }
+
+    /// Goes on from there.
+    pub fn go(&mut self, standing: &Standing) -> Result<(), RecordingError> {
+        let input = self.file(standing.place.offset).map_err(|error| self.unreadable(error.into()))?;
+        self.reader.go(Box::new(BufReader::with_capacity(1 << 18, input)), standing.place);
+        self.decoder = standing.decoder.clone();
+        (self.until, self.finished, self.waiting) = (standing.until, false, None);
+        Ok(())
+    }
+
+    /// Its blocks, without reading what is in them.
+    pub fn outline(&self) -> Result<Outline, RecordingError> {
+        self.file(0).and_then(Outline::read).map_err(|error| self.unreadable(error.into()))
+    }
+
+    /// The file once more.
+    fn file(&self, offset: u64) -> io::Result<File> {
+        let mut file = File::open(&self.path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(file)
+    }
+
+    fn unreadable(&self, error: ReadError) -> RecordingError {
+        RecordingError::Read { path: self.path.clone(), error }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// How it was made.
     pub fn header(&self) -> &Header {
         &self.reader.header().header
@@ -117,12 +161,15 @@ impl Recording {
         !self.families.is_all()
     }
 
-    /// Reads on; events are added to `events`. `None`: that was all.
+    /// Reads on, at most to the end of a block; events are added to `events`. `None`: that was all.
     pub fn next_item(&mut self, events: &mut Vec<Event>) -> Result<Option<Item>, RecordingError> {
         if let Some((time, bytes)) = self.waiting.take() {
             return Ok(Some(Item::Output(time, bytes)));
         }
-        for _ in 0..FRAMES {
+        for frame in 0..FRAMES {
+            if frame > 0 && self.reader.place().is_some() {
+                break;
+            }
             match self.reader.next() {
                 Some(Ok(frame)) => match frame.kind {
                     FrameKind::Wire => {

@@ -53,6 +53,7 @@ mod format;
 mod frame;
 mod header;
 mod keep;
+mod outline;
 mod pack;
 mod read;
 mod recorder;
@@ -61,7 +62,8 @@ mod write;
 pub use frame::{Frame, FrameKind};
 pub use header::{RecordingHeader, Screen};
 pub use keep::Open;
-pub use read::{ReadError, Reader, Salvage};
+pub use outline::{Outline, Stretch};
+pub use read::{Place, ReadError, Reader, Salvage};
 pub use recorder::{Batch, Progress, Recorder};
 pub use write::{WriteError, Writer};
 

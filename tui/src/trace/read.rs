@@ -72,10 +72,21 @@ impl fmt::Display for Salvage {
     }
 }
 
+/// Where a block begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Bytes before it in the file.
+    pub offset: u64,
+    /// Blocks before it.
+    pub number: u64,
+}
+
 /// Reads a recording: an iterator of its frames, in the order they were written. Damage is passed over and counted; an
 /// error is one of the file itself, and the last item.
 pub struct Reader<R> {
     input: R,
+    /// Where in the file `buffer` begins.
+    offset: u64,
     id: u64,
     header: RecordingHeader,
     decompressor: zstd::bulk::Decompressor<'static>,
@@ -126,6 +137,7 @@ impl<R: Read> Reader<R> {
         }
         Ok(Self {
             input,
+            offset: (Prologue::SIZE + len) as u64,
             id: prologue.id.get(),
             header: serde_json::from_slice(&json).map_err(|_| ReadError::DamagedHeader)?,
             decompressor: zstd::bulk::Decompressor::new()?,
@@ -160,6 +172,22 @@ impl<R: Read> Reader<R> {
         self.salvage
     }
 
+    /// Where the next block begins, if all frames of the one before have been given out.
+    pub fn place(&self) -> Option<Place> {
+        let at = Place { offset: self.offset + self.start as u64, number: self.expected };
+        (self.frames_left == 0 && !self.done).then_some(at)
+    }
+
+    /// Goes on from a place in the same recording, `input` standing there. What was damaged before it is not counted.
+    pub fn go(&mut self, input: R, place: Place) {
+        self.input = input;
+        (self.offset, self.start, self.at_end) = (place.offset, 0, false);
+        self.buffer.clear();
+        (self.frames_left, self.expected) = (0, place.number);
+        (self.skipping, self.searches, self.done) = (false, 0, false);
+        self.salvage = Salvage::default();
+    }
+
     fn unread(&self) -> &[u8] {
         self.buffer.get(self.start..).unwrap_or_default()
     }
@@ -168,6 +196,7 @@ impl<R: Read> Reader<R> {
     fn fill(&mut self, wanted: usize) -> io::Result<()> {
         if self.start > CHUNK && self.unread().len() < wanted {
             self.buffer.drain(..self.start);
+            self.offset += self.start as u64;
             self.start = 0;
         }
         while !self.at_end && self.unread().len() < wanted {

@@ -131,6 +131,7 @@ pub(super) fn prompt(app: &App, frame: &mut Frame, area: Rect) {
     let label = match prompt.purpose {
         Purpose::Filter => " filter / ",
         Purpose::Find => " find f ",
+        Purpose::Jump => " go to : ",
     };
     let room = usize::from(area.width).saturating_sub(label.len() + 1);
     let before: String = prompt.text().chars().take(prompt.cursor()).collect();
@@ -169,8 +170,8 @@ pub(super) fn footer(app: &App, frame: &mut Frame, area: Rect) {
         frame.render_widget(Line::styled(format!(" {text}"), theme.signal()), area);
         return;
     }
-    let keys = if app.prompt.is_some() {
-        keys::PROMPT
+    let keys = if let Some(prompt) = &app.prompt {
+        if prompt.purpose == Purpose::Jump { keys::JUMP } else { keys::PROMPT }
     } else if app.pane.as_ref().is_some_and(|pane| pane.focused) {
         keys::PANE
     } else {

@@ -12,6 +12,10 @@ pub(super) const ALL: &[Group] = &[
             ("s", "the signals of the selected process, or the signal of the event at the cursor"),
             ("Space p", "pause: time stands still, events are kept; again to go on"),
             (", .", "one event back, one event forward (pauses)"),
+            ("m M", "the next message, the one before: a send or a receive (pauses)"),
+            ("w W", "the next change of state of the selected process, the one before (pauses)"),
+            (":", "go to a time (1.5, 200ms), by a step (+10ms, -1), to a part (50%), an event (#42), start, end"),
+            ("{ }", "a recording: slower, faster"),
             ("/", "filter: list only events that match"),
             ("f  n N", "find an event that matches · the next · the one before"),
             ("!", "findings: what is wrong, why, and what to change"),
@@ -131,6 +135,10 @@ pub(super) const EVENTS: &[(&str, &str)] = &[
 /// Footer while typing a filter.
 pub(super) const PROMPT: &[(&str, &str)] =
     &[("kind:signal comm:wc pid:42 channel:8124 bytes>100 blocked>10ms", ""), ("Enter", "apply"), ("Esc", "cancel")];
+
+/// Footer while typing a place.
+pub(super) const JUMP: &[(&str, &str)] =
+    &[("1.5  200ms  +10ms  -1  50%  #42  start  end", ""), ("Enter", "go there"), ("Esc", "cancel")];
 
 /// Footer while keys go to the command.
 pub(super) const PANE: &[(&str, &str)] = &[("Ctrl-]", "back to ipcscope"), ("every other key", "goes to the command")];

@@ -45,6 +45,11 @@ impl Log {
         Self { segments: VecDeque::new(), end: 0, kept, skipped: 0 }
     }
 
+    /// The next event is that number.
+    pub(super) fn starting(kept: usize, first: u64) -> Self {
+        Self { end: first, ..Self::new(kept) }
+    }
+
     /// The number of the oldest event kept; how many older ones were dropped.
     pub(super) fn first(&self) -> u64 {
         self.segments.front().map_or(self.end, |segment| segment.first)

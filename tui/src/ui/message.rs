@@ -61,7 +61,7 @@ pub enum Mode {
 }
 
 /// What the application is started with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// What is traced, for the header: the command line, the processes, the recording.
     pub title: String,
@@ -77,6 +77,8 @@ pub struct Options {
     pub color: bool,
     /// Events kept for the list; older ones are dropped and counted.
     pub kept_events: usize,
+    /// A recording is played so many times as fast as it happened; 0: as fast as can be.
+    pub speed: f64,
 }
 
 impl Default for Options {
@@ -89,6 +91,7 @@ impl Default for Options {
             ascii: false,
             color: true,
             kept_events: 100_000,
+            speed: 1.0,
         }
     }
 }

@@ -20,6 +20,7 @@ mod log;
 mod map;
 mod message;
 mod pane;
+mod playback;
 mod prompt;
 mod screen;
 mod signals;

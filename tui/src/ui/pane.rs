@@ -61,6 +61,16 @@ impl Pane {
         self.screen.process(bytes);
     }
 
+    /// The command wrote this and nothing else.
+    pub(super) fn rewrite(&mut self, bytes: &[u8]) {
+        let (rows, columns) = self.screen.screen().size();
+        self.screen = vt100::Parser::new(rows, columns, SCROLLBACK);
+        self.wrote = false;
+        if !bytes.is_empty() {
+            self.output(bytes);
+        }
+    }
+
     /// The area inside the pane is `area` now; returns lines and columns if the command has to be told.
     pub(super) fn resize(&mut self, area: Rect) -> Option<(u16, u16)> {
         let size = (area.height, area.width);

@@ -1,7 +1,8 @@
-//! A line to type a filter into; a mistake is shown where it is, while typing.
+//! A line to type a filter or a place into; a mistake is shown where it is, while typing.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use super::playback::Place;
 use crate::analyze::{Filter, FilterError};
 
 /// What the filter is for.
@@ -11,6 +12,15 @@ pub(super) enum Purpose {
     Filter,
     /// Go to the next event that matches.
     Find,
+    /// Go to a place in time.
+    Jump,
+}
+
+/// What was typed.
+#[derive(Debug)]
+pub(super) enum Meant {
+    Filter(Filter),
+    Place(Place),
 }
 
 /// What a key did.
@@ -20,8 +30,8 @@ pub(super) enum Typed {
     More,
     /// Nothing is to change.
     Cancelled,
-    /// The filter is complete.
-    Done(Filter),
+    /// It is complete.
+    Done(Meant),
 }
 
 /// The line and its cursor.
@@ -65,8 +75,19 @@ impl Prompt {
         self.check();
     }
 
+    /// What it means as it stands.
+    fn meant(&self) -> Result<Meant, FilterError> {
+        match self.purpose {
+            Purpose::Filter | Purpose::Find => Filter::parse(&self.text()).map(Meant::Filter),
+            Purpose::Jump => {
+                Place::parse(&self.text()).map(Meant::Place).map_err(|message| FilterError { column: 0, message })
+            }
+        }
+    }
+
     fn check(&mut self) {
-        self.error = Filter::parse(&self.text()).err();
+        // Half of a place is none; to say so while it is typed would be tiresome.
+        self.error = if self.purpose == Purpose::Jump { None } else { self.meant().err() };
     }
 
     fn word_start(&self) -> usize {
@@ -80,8 +101,8 @@ impl Prompt {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
             KeyCode::Esc => return Typed::Cancelled,
-            KeyCode::Enter => match Filter::parse(&self.text()) {
-                Ok(filter) => return Typed::Done(filter),
+            KeyCode::Enter => match self.meant() {
+                Ok(meant) => return Typed::Done(meant),
                 Err(error) => {
                     self.cursor = error.column.min(self.text.len());
                     self.error = Some(error);

@@ -10,7 +10,7 @@ use ratatui::{
 use super::{
     App, ascii, bars, events, findings, help, map,
     pane::Extent,
-    signals,
+    playback, signals,
     state::{Dialog, View},
     theme::Theme,
     timeline,
@@ -33,6 +33,7 @@ pub(super) struct Areas {
     pub moment: Rect,
     pub pane: Option<Rect>,
     pub prompt: Rect,
+    pub strip: Rect,
     pub footer: Rect,
     /// Views have borders all around.
     pub wide: bool,
@@ -86,6 +87,9 @@ fn divide(app: &App) -> Option<Areas> {
         areas.filter = take_top(&mut body, 1);
     }
     areas.footer = take_bottom(&mut body, 1);
+    if app.is_replay() {
+        areas.strip = take_bottom(&mut body, 1);
+    }
     if let Some(prompt) = &app.prompt {
         // Room for the text, the place of a mistake, and two lines about it.
         areas.prompt = take_bottom(&mut body, if prompt.error().is_some() { 4 } else { 2 });
@@ -174,6 +178,7 @@ fn draw_areas(app: &App, frame: &mut Frame, areas: &Areas) {
     bars::moment(app, frame, areas.moment);
     draw_pane(app, frame, areas);
     bars::prompt(app, frame, areas.prompt);
+    playback::draw(app, frame, areas.strip);
     bars::footer(app, frame, areas.footer);
     match app.dialog {
         Some(Dialog::Help(line)) => help::draw(app, frame, line),

@@ -11,6 +11,7 @@ use super::{
     message::Mode,
     message::Options,
     pane::Pane,
+    playback::Playback,
     prompt::Prompt,
     signals::Signals,
     theme::Theme,
@@ -21,6 +22,7 @@ use crate::{
     analyze::Lines,
     event::{Ending, Event, Header, Nanos},
     model::World,
+    source::Request,
 };
 
 /// How long a notice stays in the footer.
@@ -57,6 +59,9 @@ pub struct App {
     pub(super) pane: Option<Pane>,
     pub(super) stage: Stage,
     pub(super) command: Option<ExitStatus>,
+    pub(super) playback: Playback,
+    /// What the source is to be asked.
+    pub(super) wishes: Vec<Request>,
     pub(super) notice: Option<(String, Duration)>,
 }
 
@@ -145,6 +150,8 @@ impl App {
             pane: options.terminal_pane.then(Pane::default),
             stage: Stage::Waiting,
             command: None,
+            playback: Playback::new(options.speed),
+            wishes: Vec::new(),
             notice: None,
             options,
         }

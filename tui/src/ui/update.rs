@@ -5,14 +5,14 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use super::{
     App, Effect, Message, Outcome, keys,
     map::Selection,
-    prompt::{Purpose, Typed},
+    prompt::{Meant, Purpose, Typed},
     screen,
     state::{Dialog, Seen, Stage, View},
     typed,
 };
 use crate::{
     event::Event,
-    source::{Request, Update},
+    source::{Request, Update, replay::Ask},
 };
 
 impl App {
@@ -34,6 +34,7 @@ impl App {
             }
         }
         self.arrange(&mut effects);
+        effects.extend(self.wishes.drain(..).map(Effect::Ask));
         effects
     }
 
@@ -46,6 +47,7 @@ impl App {
             effects.push(Effect::Ask(Request::Resize { rows, columns }));
         }
         self.list.show(&self.log, areas.list_rows());
+        self.arrange_playback();
         self.arrange_trail();
         match self.view {
             View::Timeline => self.arrange_timeline(areas.view),
@@ -63,7 +65,19 @@ impl App {
                     self.stage = Stage::Running;
                 }
             }
-            Update::Events(events) => self.events(events),
+            Update::Events(events) => {
+                self.answered();
+                self.clock.arrived(events.len() as u64);
+                if self.stage == Stage::Waiting {
+                    self.stage = Stage::Running;
+                }
+                self.take_in(events);
+            }
+            Update::Moved(moved) => {
+                self.answered();
+                self.moved(*moved);
+            }
+            Update::Extent(extent) => self.playback.learn(extent),
             Update::Output(bytes) => {
                 if let Some(pane) = &mut self.pane {
                     pane.output(&bytes);
@@ -85,20 +99,21 @@ impl App {
                 if self.stage == Stage::Leaving {
                     effects.push(Effect::Quit(Outcome::Done));
                 }
+                self.answered();
                 self.findings.look(&self.live, self.present(), None);
                 self.stage = Stage::Ended(ending);
             }
-            Update::Notice(text) => self.say(text),
+            Update::Notice(text) => {
+                self.answered();
+                self.say(text);
+            }
             Update::Failed(why) => self.stage = Stage::Failed(why),
         }
     }
 
-    fn events(&mut self, events: Vec<Event>) {
-        self.clock.arrived(events.len() as u64);
-        if self.stage == Stage::Waiting {
-            self.stage = Stage::Running;
-        }
-        let (held, first) = (self.paused, self.log.first());
+    pub(super) fn take_in(&mut self, events: Vec<Event>) {
+        // A recording can be read again.
+        let (held, first) = (self.paused && !self.is_replay(), self.log.first());
         for event in events {
             self.lines.learn(&event);
             let before = self.log.wants_world().then(|| self.live.clone());
@@ -195,13 +210,12 @@ impl App {
         match prompt.key(key) {
             Typed::More => self.prompt = Some(prompt),
             Typed::Cancelled => {}
-            Typed::Done(filter) => match prompt.purpose {
-                Purpose::Filter => self.set_filter(filter),
-                Purpose::Find => {
-                    self.list.find = Some(filter);
-                    self.find(true);
-                }
-            },
+            Typed::Done(Meant::Filter(filter)) if prompt.purpose == Purpose::Find => {
+                self.list.find = Some(filter);
+                self.find(true);
+            }
+            Typed::Done(Meant::Filter(filter)) => self.set_filter(filter),
+            Typed::Done(Meant::Place(place)) => self.jump_to(place),
         }
     }
 
@@ -223,6 +237,13 @@ impl App {
             }
             KeyCode::Char('n') => self.find(true),
             KeyCode::Char('N') => self.find(false),
+            KeyCode::Char(':') => self.prompt = Some(super::prompt::Prompt::new(Purpose::Jump, "")),
+            KeyCode::Char('{') => self.change_speed(false),
+            KeyCode::Char('}') => self.change_speed(true),
+            KeyCode::Char('m') => self.seek_message(true),
+            KeyCode::Char('M') => self.seek_message(false),
+            KeyCode::Char('w') => self.seek_state(true),
+            KeyCode::Char('W') => self.seek_state(false),
             KeyCode::Char('.') => self.step(true),
             KeyCode::Char(',') => self.step(false),
             KeyCode::Char('t') => self.focus_pane(),
@@ -279,6 +300,9 @@ impl App {
         }
         let now = self.now();
         self.paused = true;
+        if self.is_replay() {
+            self.wishes.push(Request::Replay(Ask::Stop));
+        }
         if self.list.follow || self.list.cursor(&self.log).is_none() {
             self.list.follow = false;
             let index = self.log.end().checked_sub(1);
@@ -291,6 +315,9 @@ impl App {
 
     /// Goes on with the present.
     pub(super) fn resume(&mut self) {
+        if self.is_replay() {
+            return self.play_on();
+        }
         self.paused = false;
         self.seen = None;
         let skipped = self.log.skipped();
@@ -320,12 +347,13 @@ impl App {
 
     /// One event forward or backward, in any view: time stands still meanwhile.
     fn step(&mut self, forward: bool) {
-        if self.paused {
+        let paused = self.paused;
+        self.pause();
+        if paused || !forward {
+            let before = self.list.cursor(&self.log);
             self.list.step(forward, &self.log);
-        } else {
-            self.pause();
-            if !forward {
-                self.list.step(false, &self.log);
+            if self.list.cursor(&self.log) == before {
+                self.move_beyond(forward);
             }
         }
         self.look();

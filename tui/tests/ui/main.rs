@@ -6,6 +6,7 @@
 #![allow(unreachable_pub, missing_docs, reason = "nobody uses a test")]
 
 mod keys;
+mod playback;
 mod random;
 mod screens;
 mod stage;

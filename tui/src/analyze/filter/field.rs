@@ -5,7 +5,7 @@ use super::{
     parse::{Letter, wrong},
     text::{contains, is_channel, kind_name, texts},
 };
-use crate::event::{ChannelType, Event, Kind, ThreadState, signal_name};
+use crate::event::{ChannelType, Event, Kind, Nanos, ThreadState, signal_name};
 
 /// What a word asks of an event.
 #[derive(Clone, Debug, PartialEq)]
@@ -174,6 +174,11 @@ fn distance(word: &[char], name: &str) -> usize {
         }
     }
     row.last().copied().unwrap_or_default()
+}
+
+/// A time as filters take it: `1.5` seconds, `10ms`.
+pub fn time(text: &str) -> Result<Nanos, String> {
+    number(Quantity::Time, text).map(Nanos)
 }
 
 fn number(quantity: Quantity, value: &str) -> Result<u64, String> {

@@ -12,6 +12,7 @@ mod parse;
 mod text;
 
 use self::field::Test;
+pub use self::field::time;
 use crate::event::Event;
 
 /// A parsed filter.
@@ -45,6 +46,19 @@ impl Filter {
     /// Reads a filter; the empty text matches everything.
     pub fn parse(source: &str) -> Result<Self, FilterError> {
         Ok(Self { source: source.to_owned(), expression: parse::filter(source)? })
+    }
+
+    /// What passes both.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let sides = [&self.expression, &other.expression].map(Clone::clone);
+        let expression = match sides {
+            [Some(one), Some(other)] => Some(Expression::All(vec![one, other])),
+            [one, other] => one.or(other),
+        };
+        let source = [&*self.source, &*other.source].into_iter().filter(|text| !text.trim().is_empty());
+        let source = source.map(|text| format!("({text})")).collect::<Vec<_>>().join(" ");
+        Self { source, expression }
     }
 
     /// The text it was read from.

@@ -3,7 +3,7 @@
 //! Given up is: the end was closed, or the thread ended by itself, before the call was made again. Silent where that is
 //! meant: an alarm makes a timeout, and a request to end is obeyed.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::{
     Finding, Found,

@@ -3,7 +3,9 @@
 //! Invariant: whatever is here is of living threads and processes, so memory is bounded by them (and by the channels the
 //! world knows).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
+
+use foldhash::{HashMap, HashSet};
 
 use crate::{
     event::{Blocked, ChannelChange, ChannelId, ChannelType, Event, Kind, Nanos, ThreadState},
@@ -23,7 +25,7 @@ pub(super) struct Wait {
     pub(super) since: Nanos,
     /// The event that said so.
     pub(super) seq: u64,
-    pub(super) on: Blocked,
+    pub(super) on: Box<Blocked>,
 }
 
 /// A thread is in a state, and the event that said so.

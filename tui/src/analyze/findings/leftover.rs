@@ -3,7 +3,7 @@
 //! Silent where a writer was told that nobody reads (EPIPE): then it knows; where a signal ended the last holder; and of
 //! POSIX message queues, which keep what is in them when nobody has them open (mq_overview(7)).
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::{
     Finding, Found,

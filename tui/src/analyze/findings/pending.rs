@@ -1,6 +1,6 @@
 //! A signal that was pending for long because a mask blocks it.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::{
     Finding, Found,

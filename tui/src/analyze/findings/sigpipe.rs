@@ -1,6 +1,8 @@
 //! Writing on although nobody reads: SIGPIPE is ignored, and so is EPIPE.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
+
+use foldhash::HashSet;
 
 use super::{Finding, Found, telling::name_pid};
 use crate::{

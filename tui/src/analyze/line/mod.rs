@@ -7,7 +7,7 @@ mod rpc;
 mod shared;
 mod words;
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::span::{Role, Span, Spans, coloured, harmless, plain};
 use crate::event::{Blocked, ChannelId, Comm, Event, Kind, Nanos};
@@ -40,7 +40,7 @@ pub struct Lines {
     names: HashMap<u32, Comm>,
     capacities: HashMap<ChannelId, u64>,
     /// What a thread is BLOCKED on, by thread id.
-    waits: HashMap<u32, Blocked>,
+    waits: HashMap<u32, Box<Blocked>>,
     last: Option<Nanos>,
     pid_width: usize,
     comm_width: usize,

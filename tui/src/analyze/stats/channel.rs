@@ -2,7 +2,7 @@
 //!
 //! A message's latency is from the entry of its send to the return of a receive that got bytes of it.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use serde::Serialize;
 

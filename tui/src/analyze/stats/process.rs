@@ -1,6 +1,8 @@
 //! Per process: the states its threads were in, its calls and bytes, and who it waited for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use foldhash::HashMap;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
@@ -121,7 +123,7 @@ impl Processes {
                 received: 0,
                 waited_for: Vec::new(),
             };
-            self.rows.push(Row { stats, waited: HashMap::new(), used: false });
+            self.rows.push(Row { stats, waited: HashMap::default(), used: false });
         }
         if let (Some(row), Some(comm)) = (self.rows.get_mut(index), comm) {
             row.stats.comm = comm;

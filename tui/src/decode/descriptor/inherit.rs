@@ -24,7 +24,7 @@ impl Decoder {
             self.channels.put(to, fd, held);
             if let Some(mut event) = self.channel_event(held, fd, ChannelChange::Inherited) {
                 event.peer = Some(PeerPid { pid: parent.pid });
-                self.push(time, child, Kind::Channel(event));
+                self.push(time, child, Kind::Channel(Box::new(event)));
             }
         }
     }

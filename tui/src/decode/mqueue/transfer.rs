@@ -42,7 +42,11 @@ impl Decoder {
                 self.mqueue_origin(record, &mut transfer);
             }
         }
-        self.push(header.time, task, if is_send { Kind::Send(transfer) } else { Kind::Recv(transfer) });
+        self.push(
+            header.time,
+            task,
+            if is_send { Kind::Send(Box::new(transfer)) } else { Kind::Recv(Box::new(transfer)) },
+        );
     }
 
     /// Whose message it was.

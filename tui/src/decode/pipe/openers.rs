@@ -8,7 +8,7 @@
 //! Invariant: while the kernel counts more than is known, or did at the last look, the verdict is not [`Verdict::Ours`].
 //! Tested by the table at the end.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use crate::event::End;
 
@@ -27,7 +27,7 @@ pub enum Verdict {
 }
 
 /// The open files of a pipe that the trace knows of, and what the kernel counts.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Openers {
     /// Descriptors by file.
     files: HashMap<u64, (u32, End)>,

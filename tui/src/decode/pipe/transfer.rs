@@ -33,7 +33,7 @@ impl Decoder {
         }
         transfer.payload = (!payload.is_empty()).then(|| payload.to_vec());
         transfer.peek = record.flags & flag::PEEK != 0;
-        let kind = if write { Kind::Send(transfer) } else { Kind::Recv(transfer) };
+        let kind = if write { Kind::Send(Box::new(transfer)) } else { Kind::Recv(Box::new(transfer)) };
         let event = self.event(record.header.time, task, kind);
         if record.ret <= 0 {
             self.outbox.push(event);

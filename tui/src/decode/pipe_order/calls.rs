@@ -8,7 +8,7 @@ use super::{CallId, Method, Side, ring::PAGE};
 const MOST_OPEN: usize = 4096;
 
 /// A call and how far it is known to be.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) id: CallId,
     pub(super) task: u64,
@@ -75,7 +75,7 @@ impl Call {
 }
 
 /// The table.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Calls {
     slots: Vec<Option<Call>>,
     free: Vec<u32>,

@@ -35,7 +35,7 @@ const MOST_HYPOTHESES: usize = 64;
 /// Steps after its exit within which a call's outcome may still be settled.
 const PATIENCE: u64 = 256;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Kind {
     Enter,
     Exit,
@@ -49,7 +49,7 @@ enum Kind {
     Contends,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Event {
     Call {
         slot: u32,
@@ -69,14 +69,14 @@ enum Event {
     UnseenEnds(CallId),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Step {
     time: u64,
     event: Event,
 }
 
 /// A call that exited with bytes and whose outcome is not the same in all hypotheses yet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Pending {
     call: CallId,
     side: Side,
@@ -84,7 +84,7 @@ struct Pending {
 }
 
 /// The state of a pipe with several tasks at an end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Contended {
     steps: VecDeque<Step>,
     /// Number of the first step in the queue.

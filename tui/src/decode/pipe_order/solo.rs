@@ -18,7 +18,7 @@ const MOST_SEGMENTS: usize = 1 << 21;
 const MOST_WAITING: usize = 1 << 16;
 
 /// Bytes of one write that nobody has taken; a packet is one segment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Segment {
     sender: Sender,
     bytes: u64,
@@ -27,7 +27,7 @@ struct Segment {
 }
 
 /// A read that returned before the write of its bytes did.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Waiting {
     pub(super) call: CallId,
     pub(super) missing: u64,
@@ -53,7 +53,7 @@ pub(super) struct Ahead {
 }
 
 /// A state seen at some time counts only for calls that began later.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Guard {
     time: u64,
     read: bool,
@@ -64,7 +64,7 @@ struct Guard {
 const SLACK: u64 = 100_000;
 
 /// What was counted and what was seen at some time, to be compared once it is known that the other side did nothing then.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Check {
     time: u64,
     counted: u64,
@@ -73,7 +73,7 @@ struct Check {
 }
 
 /// The byte queue of a pipe with one task at either end.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Solo {
     queue: VecDeque<Segment>,
     /// Bytes in it.

@@ -1,6 +1,6 @@
 //! Messages by where the kernel keeps them.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use crate::event::{FromUnknown, OpId};
 
@@ -17,7 +17,7 @@ struct Made {
 }
 
 /// All messages on their way.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Messages {
     made: HashMap<u64, Vec<Made>>,
     /// Records are missing just now.

@@ -40,7 +40,7 @@ impl Decoder {
                 self.queue_origin(record, &mut transfer);
             }
         }
-        let kind = if is_send { Kind::Send(transfer) } else { Kind::Recv(transfer) };
+        let kind = if is_send { Kind::Send(Box::new(transfer)) } else { Kind::Recv(Box::new(transfer)) };
         self.push(record.header.time, task, kind);
     }
 

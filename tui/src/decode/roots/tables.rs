@@ -1,6 +1,8 @@
 //! Descriptor tables, as rows of the iterator that finds them at a start.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
+
+use foldhash::{HashMap, HashSet};
 
 use ipcscope_common::{
     Header,
@@ -29,7 +31,7 @@ struct Table {
 }
 
 /// All tables, and what is known of the channels in them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tables {
     by_files: HashMap<u64, Table>,
     /// Ends of processes outside the trace, when it began.
@@ -184,7 +186,7 @@ impl Tables {
         };
         rows.extend(self.outside.iter().map(|row| as_found(row, &row.header, row.files)));
         rows.extend(self.sent.values().map(|row| as_found(row, &nobody, 0)));
-        let mut told = HashSet::new();
+        let mut told = HashSet::default();
         for (files, of) in holders {
             let Some(table) = self.by_files.get(files) else { continue };
             for held in table.held.values() {

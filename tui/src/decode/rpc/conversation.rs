@@ -31,7 +31,7 @@ impl Pending {
 }
 
 /// A connection.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Conversation {
     protocol: Option<Protocol>,
     directions: Vec<(u64, Direction)>,
@@ -41,7 +41,7 @@ pub(super) struct Conversation {
 }
 
 /// What one end has sent.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Direction {
     parser: Option<Parser>,
     /// Bytes that belong to a message that is not whole.
@@ -60,7 +60,7 @@ struct Direction {
     lost: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Parser {
     Http(http::Parser),
     Dbus(dbus::Parser),

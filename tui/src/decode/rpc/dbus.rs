@@ -14,7 +14,7 @@ const MOST_FIELDS: u64 = 1 << 26;
 const NO_REPLY: u8 = 1;
 
 /// One direction.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Parser {
     /// Messages have begun: lines are over.
     begun: bool,

@@ -15,11 +15,11 @@ const METHODS: [&[u8]; 9] =
     [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"PATCH ", b"OPTIONS ", b"TRACE ", b"CONNECT "];
 
 /// One direction.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Parser(Part);
 
 /// What is read next.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 enum Part {
     #[default]
     Head,

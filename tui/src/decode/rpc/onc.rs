@@ -17,7 +17,7 @@ const PROGRAMS: u32 = 0x6000_0000;
 const SMALL: u32 = 1 << 12;
 
 /// One direction.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Parser {
     /// The fragment that comes next goes on with a record.
     goes_on: bool,

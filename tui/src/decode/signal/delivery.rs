@@ -65,17 +65,17 @@ impl Decoder {
         if event.delivery.action == Some(Action::Ignore) {
             event.phase = Phase::Discarded;
             event.reason = Some("ignored");
-            self.push(header.time, task, Kind::Signal(event));
+            self.push(header.time, task, Kind::Signal(Box::new(event)));
             return;
         }
         if !is_handler {
             event.delivery.verdict = Some(verdict);
-            self.push(header.time, task, Kind::Signal(event));
+            self.push(header.time, task, Kind::Signal(Box::new(event)));
             return;
         }
         let depth = self.tasks.get(task.tid).map_or(0, |thread| thread.handlers.len());
         event.delivery.nesting = u32::try_from(depth).ok();
-        self.push(header.time, task, Kind::Signal(event.clone()));
+        self.push(header.time, task, Kind::Signal(Box::new(event.clone())));
         if verdict == Verdict::Eintr {
             self.call_failed(header.time, task);
         }
@@ -120,7 +120,7 @@ impl Decoder {
     pub(in crate::decode) fn abandon(&mut self, time: u64, task: Task, frames: Vec<Frame>) {
         for Frame { mut event, .. } in frames.into_iter().rev() {
             event.phase = Phase::Abandoned;
-            self.push(time, task, Kind::Signal(event));
+            self.push(time, task, Kind::Signal(Box::new(event)));
         }
     }
 
@@ -145,7 +145,7 @@ impl Decoder {
         }
         event.phase = Phase::Handled;
         event.delivery.handler_ns = Some(time.saturating_sub(began));
-        self.push(time, task, Kind::Signal(event));
+        self.push(time, task, Kind::Signal(Box::new(event)));
     }
 
     /// A call took a signal: rt_sigtimedwait(2), or a read of a signalfd.

@@ -210,7 +210,7 @@ impl Decoder {
         event.delivery = Delivery { pending_ns: pending.waited(time), ..Delivery::default() };
         event.reason = reason;
         event.consumed_by = consumed_by;
-        self.event(time, task, Kind::Signal(event))
+        self.event(time, task, Kind::Signal(Box::new(event)))
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! Invariant: after a loss nothing from before it counts any more.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use crate::event::{OpId, Origin};
 
@@ -32,7 +32,7 @@ pub struct Piece {
 }
 
 /// All that are on their way.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Buffers {
     made: HashMap<u64, Vec<Made>>,
     /// Records are missing just now.

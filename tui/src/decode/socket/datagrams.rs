@@ -62,7 +62,7 @@ pub struct Received {
 pub type Answer = (Place, Result<(Origin, u64), FromUnknown>);
 
 /// What a socket has sent.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Log {
     /// The number of the first that is remembered.
     first: u64,
@@ -74,7 +74,7 @@ struct Log {
 }
 
 /// From one socket to another.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Pair {
     /// Received already.
     taken: BTreeSet<u64>,
@@ -85,7 +85,7 @@ struct Pair {
 }
 
 /// All of them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Datagrams {
     logs: HashMap<Key, Log>,
     pairs: HashMap<(Key, Key), Pair>,

@@ -40,7 +40,7 @@ pub struct Received {
 }
 
 /// What is known of a receive.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// Its event.
     pub place: Place,
@@ -56,7 +56,7 @@ struct Segment {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Flow {
     messages: bool,
     segments: VecDeque<Segment>,

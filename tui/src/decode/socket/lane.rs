@@ -12,7 +12,7 @@ use crate::event::{OpId, Task};
 const MOST: usize = 4096;
 
 /// One side of a socket.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Lane<T> {
     /// In flight: at most one of a thread.
     open: Vec<(OpId, Task)>,

@@ -173,6 +173,6 @@ impl Decoder {
         }
         told.error = (record.ret < 0).then(|| words::errno(-record.ret as i32));
         told.call = Some(call);
-        self.push(time, task, Kind::Channel(told));
+        self.push(time, task, Kind::Channel(Box::new(told)));
     }
 }

@@ -48,7 +48,7 @@ struct Waiting {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sequence {
     /// A count and the place in the stream that it stands for.
     reference: Option<(u32, i64)>,

@@ -172,7 +172,7 @@ impl Decoder {
             touched.push(flow);
         }
         if !is_restart(record.ret) {
-            self.push(time, task, Kind::Send(transfer));
+            self.push(time, task, Kind::Send(Box::new(transfer)));
         }
         self.serve_flows(&touched);
     }
@@ -193,7 +193,7 @@ impl Decoder {
             transfer.from_unknown = Some(FromUnknown::Overlap);
         }
         let bytes = transfer.bytes.unwrap_or(0);
-        let mut event = self.event(time, task, Kind::Recv(transfer));
+        let mut event = self.event(time, task, Kind::Recv(Box::new(transfer)));
         if !is_counted {
             self.outbox.push(event);
             return;
@@ -274,7 +274,7 @@ impl Decoder {
             self.tcp_received(record, (own, peer), task, transfer);
             return;
         }
-        let event = self.event(time, task, Kind::Recv(transfer));
+        let event = self.event(time, task, Kind::Recv(Box::new(transfer)));
         if mechanism == ChannelType::Udp && got {
             self.udp_received(record, payload, key, given.as_deref(), event);
             return;

@@ -145,7 +145,7 @@ impl Decoder {
         let id = crate::event::ChannelId(format!("udp:{local}").into());
         if header.tid != 0 {
             let told = ChannelEvent::new(id, ChannelType::Udp, ChannelChange::Dropped);
-            self.push(header.time, task, Kind::Channel(told));
+            self.push(header.time, task, Kind::Channel(Box::new(told)));
         }
     }
 }

@@ -37,7 +37,9 @@ mod signal;
 mod transfer;
 mod words;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use foldhash::HashMap;
 
 use self::words::{Problem, Words, bad, lookup, nanos, static_word};
 use crate::event::{
@@ -119,9 +121,9 @@ impl Reader {
             "exec" => exec(words)?,
             "exit" => Kind::Exit(exit(words)?),
             "state" => Kind::State(self.state(who()?, words)?),
-            "write" => Kind::Send(self.transfer(who()?, true, words)?),
-            "read" => Kind::Recv(self.transfer(who()?, false, words)?),
-            "signal" => Kind::Signal(self.signal(task, words)?),
+            "write" => Kind::Send(Box::new(self.transfer(who()?, true, words)?)),
+            "read" => Kind::Recv(Box::new(self.transfer(who()?, false, words)?)),
+            "signal" => Kind::Signal(Box::new(self.signal(task, words)?)),
             "disposition" => who().and_then(|_| signal::disposition(words)).map(Kind::Disposition)?,
             "dispositions" => who().and_then(|_| signal::dispositions(words)).map(Kind::Dispositions)?,
             "mask" => who().and_then(|_| signal::mask(words)).map(Kind::Mask)?,
@@ -131,7 +133,7 @@ impl Reader {
                 t_from: seconds(words.word("a time")?)?,
                 t_to: seconds(words.word("a time")?)?,
             }),
-            _ => Kind::Channel(self.channel(verb, words)?),
+            _ => Kind::Channel(Box::new(self.channel(verb, words)?)),
         })
     }
 
@@ -140,7 +142,7 @@ impl Reader {
         let from = self.states.insert(task.tid, to);
         let mut change = StateChange { from, to, cpu: None, on: None, woken_by: None, preempted: false, traced: false };
         if to == ThreadState::Blocked {
-            change.on = Some(blocked(words)?);
+            change.on = Some(Box::new(blocked(words)?));
         }
         while let Some(word) = words.next() {
             match word {

@@ -6,6 +6,7 @@ use super::links::{Link, Links};
 use crate::{
     analyze::Filter,
     event::Kind,
+    source::replay::Target,
     ui::{App, map::Selection, state::View},
 };
 
@@ -94,7 +95,17 @@ impl App {
     pub(in crate::ui) fn list_key(&mut self, key: KeyEvent) {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let page = self.list.page();
+        let before = self.list.cursor(&self.log);
+        let forward = match key.code {
+            KeyCode::Up | KeyCode::PageUp | KeyCode::Char('k') => Some(false),
+            KeyCode::Char('b' | 'u') if control => Some(false),
+            KeyCode::Down | KeyCode::PageDown | KeyCode::Char('j') => Some(true),
+            KeyCode::Char('f' | 'd') if control => Some(true),
+            _ => None,
+        };
         match key.code {
+            KeyCode::Home | KeyCode::Char('g') if self.is_replay() => return self.go_to(Target::Event(0)),
+            KeyCode::End | KeyCode::Char('G') if self.is_replay() && self.paused => return self.go_to(Target::End),
             KeyCode::Up | KeyCode::Char('k') => self.list.shift(-1, &self.log),
             KeyCode::Down | KeyCode::Char('j') => self.list.shift(1, &self.log),
             KeyCode::PageUp => self.list.shift(-page, &self.log),
@@ -111,6 +122,9 @@ impl App {
             KeyCode::Char('e') => self.jump(self.list.cursor(&self.log), Way::Effect),
             KeyCode::Char('o') => self.jump_other(),
             _ => return,
+        }
+        if let Some(forward) = forward.filter(|_| self.list.cursor(&self.log) == before) {
+            self.move_beyond(forward);
         }
         self.look();
     }
@@ -151,12 +165,7 @@ impl App {
             self.say("nothing to find yet: f asks for it");
             return;
         }
-        match self.list.found(forward, &self.log) {
-            Some(index) => {
-                self.list.go(Some(index), &self.log);
-                self.look();
-            }
-            None => self.say(if forward { "none further down" } else { "none further up" }),
-        }
+        let Some(wanted) = self.list.find.clone() else { return };
+        self.seek(&wanted, forward, if forward { "none further down" } else { "none further up" });
     }
 }

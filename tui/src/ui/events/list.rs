@@ -82,6 +82,11 @@ impl List {
         }
     }
 
+    /// Lists nothing: the log has begun anew.
+    pub(crate) fn clear(&mut self) {
+        self.matches.clear();
+    }
+
     /// Lists what passes `filter`.
     pub(crate) fn set_filter(&mut self, filter: Filter, log: &Log) {
         self.filter = filter;
@@ -146,14 +151,5 @@ impl List {
     /// One listed event forward or backward.
     pub(crate) fn step(&mut self, forward: bool, log: &Log) {
         self.shift(if forward { 1 } else { -1 }, log);
-    }
-
-    /// The next listed event, or the one before, that `find` matches.
-    pub(crate) fn found(&self, forward: bool, log: &Log) -> Option<u64> {
-        let wanted = self.find.as_ref()?;
-        let cursor = self.cursor(log)?;
-        let fits =
-            |(index, event): (u64, &Event)| (wanted.matches(event) && self.filter.matches(event)).then_some(index);
-        if forward { log.from(cursor + 1).find_map(fits) } else { log.before(cursor).find_map(fits) }
     }
 }

@@ -40,6 +40,11 @@ pub(super) struct Place {
 }
 
 impl Watch {
+    /// With rules that have seen something.
+    pub(super) fn new(rules: Findings) -> Self {
+        Self { rules, ..Self::default() }
+    }
+
     /// Takes an event in, before `world` does.
     pub(super) fn apply(&mut self, world: &World, event: &Event) {
         self.rules.apply(world, event);

@@ -23,6 +23,14 @@ pub(crate) enum Selection {
 }
 
 impl Selection {
+    /// The process it is, if it is one.
+    pub(crate) fn key(&self) -> Option<ProcessKey> {
+        match self {
+            Self::Process(key) => Some(*key),
+            _ => None,
+        }
+    }
+
     /// It is that process.
     pub(crate) fn is_process(&self, key: ProcessKey) -> bool {
         *self == Self::Process(key)

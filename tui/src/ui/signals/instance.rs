@@ -76,7 +76,7 @@ impl Instance {
             .filter_map(|index| {
                 let event = log.get(*index)?;
                 let Kind::Signal(step) = &event.kind else { return None };
-                Some((*index, event, step))
+                Some((*index, event, &**step))
             })
             .collect();
         (!steps.is_empty()).then_some(Life { id: self.id, steps })

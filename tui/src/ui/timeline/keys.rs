@@ -5,6 +5,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::{axis::Axis, axis::SCALES, lanes, lanes::Lane};
 use crate::{
     event::{Nanos, Task},
+    source::replay::Target,
     ui::{App, events::Way, screen, state::View, tracks::Deed},
 };
 
@@ -21,7 +22,9 @@ impl App {
             KeyCode::PageDown | KeyCode::Char('L') => self.move_time(&axis, quarter),
             KeyCode::Char('b') if control => self.move_time(&axis, -quarter),
             KeyCode::Char('f') if control => self.move_time(&axis, quarter),
+            KeyCode::Home | KeyCode::Char('g') if self.is_replay() => self.go_to(Target::Event(0)),
             KeyCode::Home | KeyCode::Char('g') => self.look_at(self.first_time()),
+            KeyCode::End | KeyCode::Char('G') if self.is_replay() && self.paused => self.go_to(Target::End),
             KeyCode::End | KeyCode::Char('G') if self.paused => self.look_at(self.newest_time()),
             KeyCode::End | KeyCode::Char('G') => {
                 self.list.follow = true;
@@ -50,6 +53,9 @@ impl App {
 
     /// Looks at that moment, in all views.
     fn look_at(&mut self, t: Nanos) {
+        if self.is_beyond(t) {
+            return self.go_to(Target::Time(t));
+        }
         let t = t.clamp(self.first_time(), self.newest_time());
         let index = self.log.after(t).checked_sub(1).filter(|index| *index >= self.log.first());
         self.list.go(index.or_else(|| self.log.get(self.log.first()).map(|_| self.log.first())), &self.log);

@@ -29,7 +29,7 @@ pub(super) struct Timeline {
     shown: Option<usize>,
     left: Nanos,
     /// The cursor's time, and where the event list's cursor was put for it.
-    at: Option<(Nanos, Option<u64>)>,
+    pub(super) at: Option<(Nanos, Option<u64>)>,
     lane: Option<Lane>,
     top: usize,
 }

@@ -1,0 +1,218 @@
+//! Checkpoints of a recording, made by a thread that reads it once.
+
+use std::sync::{
+    Arc, Condvar, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+use std::time::{Duration, Instant};
+
+use super::{Extent, Target};
+use crate::{
+    analyze::{Findings, Lines},
+    event::{Event, Nanos},
+    model::World,
+    source::recording::{Item, Recording, RecordingError, Standing},
+    trace::Outline,
+};
+
+/// Events between two checkpoints at least; more where the world is large and copies cost.
+pub const APART: u64 = 1 << 14;
+/// How many events each thing in the world is worth, so that a checkpoint costs its share of memory and no more.
+const WORTH: u64 = 8;
+/// What the command wrote that is kept, bytes; what comes later is only shown when it is played.
+const OUTPUT: usize = 64 << 20;
+/// Of that, how much is written anew to a terminal after going somewhere, bytes: more would take longer than a frame.
+const REWRITTEN: usize = 1 << 20;
+/// How often the wait for the index looks whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Everything that events are folded into.
+#[derive(Clone, Debug, Default)]
+pub struct Scene {
+    /// Processes, channels, signals.
+    pub world: World,
+    /// The names of things in lines.
+    pub lines: Lines,
+    /// The rules of `diagnose`.
+    pub findings: Findings,
+}
+
+impl Scene {
+    /// Before the first event; `follows`: children were traced, too.
+    pub fn new(follows: bool) -> Self {
+        Self { world: World::new(), lines: Lines::new(), findings: Findings::new().with_children(follows) }
+    }
+
+    /// Takes an event in.
+    pub fn apply(&mut self, event: &Event) {
+        self.lines.learn(event);
+        self.findings.apply(&self.world, event);
+        self.world.apply(event);
+    }
+}
+
+/// A moment from which a recording can be read on.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// Events before it.
+    pub event: u64,
+    /// The decoder and the place in the file.
+    pub standing: Standing,
+    /// What those events came to.
+    pub scene: Scene,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    checkpoints: Vec<Arc<Checkpoint>>,
+    outline: Outline,
+    outline_is_new: bool,
+    indexed: Nanos,
+    events: u64,
+    output: Vec<(u64, Vec<u8>)>,
+    output_len: usize,
+    complete: bool,
+}
+
+/// The checkpoints of a recording, as far as it has been read.
+#[derive(Debug, Default)]
+pub struct Index {
+    state: Mutex<State>,
+    news: Condvar,
+    stop: AtomicBool,
+}
+
+impl Index {
+    /// Begins with what can be known at once.
+    pub fn new(recording: &Recording) -> Result<Self, RecordingError> {
+        let index = Self::default();
+        {
+            let mut state = index.state();
+            state.outline = recording.outline()?;
+            state.outline_is_new = true;
+        }
+        Ok(index)
+    }
+
+    /// Reads the whole recording, unless told to stop, with checkpoints at least so many events `apart`. An error ends it;
+    /// whoever plays meets it, too.
+    pub fn build(&self, mut recording: Recording, apart: u64) {
+        let mut scene = Scene::new(recording.follows());
+        let (mut count, mut last) = (0, None);
+        let mut events = Vec::new();
+        while !self.stop.load(Ordering::Relaxed) {
+            if last.is_none_or(|last| count >= last + apart.max(WORTH.min(apart) * weight(&scene.world)))
+                && let Some(standing) = recording.standing()
+            {
+                last = Some(count);
+                let checkpoint = Checkpoint { event: count, standing, scene: scene.clone() };
+                let mut state = self.state();
+                state.checkpoints.push(Arc::new(checkpoint));
+                (state.events, state.indexed) = (count, scene.world.now);
+                self.news.notify_all();
+            }
+            match recording.next_item(&mut events) {
+                Ok(Some(Item::Events)) => {
+                    count += events.len() as u64;
+                    events.drain(..).for_each(|event| scene.apply(&event));
+                }
+                Ok(Some(Item::Output(time, bytes))) => {
+                    let mut state = self.state();
+                    if state.output_len + bytes.len() <= OUTPUT {
+                        state.output_len += bytes.len();
+                        state.output.push((time, bytes));
+                    }
+                }
+                Ok(None) | Err(_) => break,
+            }
+        }
+        let mut state = self.state();
+        (state.events, state.indexed, state.complete) = (count, scene.world.now, true);
+        self.news.notify_all();
+    }
+
+    /// Ends [`Index::build`].
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// How much is known; the outline only if it has not been told yet.
+    pub fn extent(&self) -> Extent {
+        let mut state = self.state();
+        let is_new = std::mem::take(&mut state.outline_is_new);
+        let outline = if is_new { state.outline.clone() } else { Outline::default() };
+        Extent { outline, indexed: state.indexed, events: state.events, complete: state.complete }
+    }
+
+    /// The last checkpoint before the place, and one that is `lead` events earlier, or as many as there are; waits until it
+    /// has been read as far, unless `cancelled`.
+    pub fn before(
+        &self,
+        target: Target,
+        lead: u64,
+        cancelled: impl Fn() -> bool,
+    ) -> Option<(Arc<Checkpoint>, Option<Arc<Checkpoint>>)> {
+        let mut state = self.state();
+        let began = Instant::now();
+        loop {
+            let is_read = state.complete
+                || match target {
+                    Target::Event(event) => state.checkpoints.last().is_some_and(|last| last.event > event),
+                    Target::Seq(seq) => state.checkpoints.last().is_some_and(|last| last.scene.world.events > seq),
+                    Target::Time(t) => state.checkpoints.last().is_some_and(|last| last.scene.world.now > t),
+                    Target::End => false,
+                };
+            if is_read {
+                break;
+            }
+            if began.elapsed() >= LOOK && cancelled() {
+                return None;
+            }
+            state = self.news.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let place = match target {
+            Target::Event(event) => state.checkpoints.partition_point(|point| point.event <= event),
+            Target::Seq(seq) => state.checkpoints.partition_point(|point| point.scene.world.events <= seq),
+            Target::Time(t) => {
+                state.checkpoints.partition_point(|point| point.event == 0 || point.scene.world.now <= t)
+            }
+            Target::End => state.checkpoints.len(),
+        };
+        let at = place.checked_sub(1)?;
+        let point = state.checkpoints.get(at)?;
+        let before = state.checkpoints.get(..at).unwrap_or_default();
+        let earlier = before.iter().rev().find(|earlier| earlier.event + lead <= point.event).or(before.first());
+        Some((Arc::clone(point), earlier.cloned()))
+    }
+
+    /// The checkpoints that begin before that event, as far as they are known.
+    pub fn until(&self, event: u64) -> Vec<Arc<Checkpoint>> {
+        let state = self.state();
+        state.checkpoints.iter().take_while(|point| point.event < event).cloned().collect()
+    }
+
+    /// What the command had written by then, or the last part of it.
+    pub fn output(&self, until: u64) -> Vec<u8> {
+        let state = self.state();
+        let end = state.output.partition_point(|(time, _)| *time <= until);
+        let written = state.output.get(..end).unwrap_or_default();
+        let mut room = REWRITTEN;
+        let kept = written.iter().rev().take_while(|(_, bytes)| {
+            let fits = bytes.len() <= room;
+            room = room.saturating_sub(bytes.len());
+            fits
+        });
+        let begin = end - kept.count();
+        written.get(begin..).unwrap_or_default().iter().flat_map(|(_, bytes)| bytes.iter().copied()).collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many things there are in a world.
+fn weight(world: &World) -> u64 {
+    let threads: usize = world.processes.values().map(|process| process.threads.len()).sum();
+    (world.processes.len() + threads + world.channels.len() + world.signals.len()) as u64
+}
