@@ -15,7 +15,7 @@ use ipcscope::{
     event::Ending,
     model::World,
     source::recording::{Item, Recording},
-    trace::{Batch, Frame, FrameKind, Reader, Recorder, RecordingHeader, Writer},
+    trace::{self, Batch, Frame, FrameKind, Note, Reader, Recorder, RecordingHeader, Writer},
 };
 use proptest::prelude::*;
 
@@ -56,10 +56,45 @@ fn through_everything(path: &Path) -> Option<usize> {
             count += 1;
         }
     }
+    bytes += trace::read_notes(path).unwrap().iter().map(|note| note.text.len()).sum::<usize>();
     bytes += recording.note().map_or(0, |note| note.len());
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     assert!(bytes < 1 << 30);
     Some(count)
+}
+
+#[test]
+fn notes_are_kept_behind_the_end_and_touch_nothing_else() {
+    let file = Scratch::new("notes");
+    fs::copy(fixture("small.ipcs"), &file.0).unwrap();
+    let before = fs::read(&file.0).unwrap();
+    assert_eq!(trace::read_notes(&file.0).unwrap(), []);
+    let note = |t, text: &str| Note { t: ipcscope::event::Nanos(t), text: text.to_owned() };
+    let one = [note(5, "here it goes wrong")];
+    trace::write_notes(&file.0, &one).unwrap();
+    let two = [note(1, ""), note(5, "here it goes wrong")];
+    trace::write_notes(&file.0, &two).unwrap();
+    assert_eq!(trace::read_notes(&file.0).unwrap(), two);
+    let after = fs::read(&file.0).unwrap();
+    assert_eq!(after[..before.len()], before);
+    assert_eq!(through_everything(&file.0), through_everything(&fixture("small.ipcs")));
+    assert!(Recording::open(&file.0).unwrap().note().is_some(), "nothing has been read");
+    // Whatever happens to the last ones, the ones before are there; at no length is there anything else.
+    for len in before.len()..after.len() {
+        fs::write(&file.0, &after[..len]).unwrap();
+        let notes = trace::read_notes(&file.0).unwrap();
+        assert!(notes.is_empty() || notes == one, "{len}: {notes:?}");
+    }
+    // Nothing is written behind what is still being recorded, or was cut off.
+    fs::write(&file.0, &before[..before.len() - 1]).unwrap();
+    assert!(matches!(trace::write_notes(&file.0, &one), Err(trace::NotesError::NoEnd)));
+    assert_eq!(fs::read(&file.0).unwrap().len(), before.len() - 1);
+    // What others wrote into it gets to a screen without its control characters.
+    fs::write(&file.0, &before).unwrap();
+    trace::write_notes(&file.0, &[note(1, "\x1b[31mred")]).unwrap();
+    assert_eq!(trace::read_notes(&file.0).unwrap(), [note(1, "[31mred")]);
+    // The fixture of this version says what it said.
+    assert_eq!(trace::read_notes(&fixture("noted.ipcs")).unwrap(), two);
 }
 
 #[test]

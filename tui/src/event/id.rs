@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::text;
 
 /// Nanoseconds since the trace began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize)]
 pub struct Nanos(pub u64);
 
 impl Nanos {

@@ -6,7 +6,10 @@ pub mod replay;
 
 use std::process::ExitStatus;
 
-use crate::event::{Ending, Event, Header};
+use crate::{
+    event::{Ending, Event, Header},
+    trace::Note,
+};
 
 /// What a source tells the application.
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub enum Update {
     Moved(Box<replay::Moved>),
     /// How much of a recording is known by now.
     Extent(replay::Extent),
+    /// What is noted in a recording, in order of time.
+    Notes(Vec<Note>),
     /// Bytes the command wrote to its terminal.
     Output(Vec<u8>),
     /// The command has ended; its descendants may live on.

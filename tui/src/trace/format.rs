@@ -8,12 +8,14 @@ use zerocopy::{
 pub(super) const MAGIC: [u8; 8] = *b"\x89ipcs\r\n\x1a";
 pub(super) const MARKER: [u8; 8] = *b"\xf5ipcblk\x9e";
 pub(super) const MAJOR: u16 = 1;
-pub(super) const MINOR: u16 = 1;
+pub(super) const MINOR: u16 = 2;
 
 /// Frames.
 pub(super) const KIND_FRAMES: u32 = 0;
 /// How the trace ended.
 pub(super) const KIND_END: u32 = 1;
+/// What somebody noted, behind the end.
+pub(super) const KIND_NOTES: u32 = 2;
 
 /// A block is closed once its contents are as long, bytes.
 pub(super) const BLOCK_BYTES: usize = 1 << 20;

@@ -3,7 +3,7 @@
 //! A frame is opaque here: the bytes of a kernel record or of the command's terminal, with a time. What they mean is
 //! for `decode`, so that a recording keeps what the kernel said, not what this version made of it.
 //!
-//! # The format, version 1.1
+//! # The format, version 1.2
 //!
 //! All numbers are little-endian. The file is a prologue and then blocks; nothing points anywhere, so it can be written
 //! to and read from a pipe.
@@ -25,7 +25,7 @@
 //! | 16 | 8 | the block's number, from 0 |
 //! | 24 | 8 + 8 | least and greatest time in it |
 //! | 40 | 4 | frames in it |
-//! | 44 | 4 | kind: 0 frames, 1 the end. Others are to be skipped |
+//! | 44 | 4 | kind: 0 frames, 1 the end, 2 notes, behind the end (since 1.2). Others are to be skipped |
 //! | 48 | 4 | length of the contents once decompressed, at most 16 MiB |
 //! | 52 | 4 | length of the contents as they follow |
 //! | 56 | 4 | CRC-32 of the contents as they follow |
@@ -33,9 +33,11 @@
 //! | 64 | | the contents: one zstd frame |
 //!
 //! Contents of kind 0 are frames, one behind the other: kind (a byte: 1 kernel record, 2 terminal output, 3 what
-//! was before is not kept, 16 to 31 notes, others are to be skipped), time as a difference, length, bytes. Difference and length are LEB128 varints; the
+//! was before is not kept, others are to be skipped), time as a difference, length, bytes. Difference and length are LEB128 varints; the
 //! difference is to the frame before (to 0 in the first), modulo 2^64, zigzag coded because frames of several CPUs are
 //! not in order. Times are ns since the start of the trace. Contents of kind 1 are JSON: [`Ending`](crate::event::Ending).
+//!
+//! Contents of kind 2 are JSON, all [`Note`]s of a recording; the last such block holds.
 //!
 //! A frame of kind 3 (since 1.1) holds a number of 8 bytes: so many records from before are not in this file; the kernel
 //! records in front of it were made to stand for them ([`crate::decode::roots`]).
@@ -53,6 +55,7 @@ mod format;
 mod frame;
 mod header;
 mod keep;
+mod notes;
 mod outline;
 mod pack;
 mod read;
@@ -62,6 +65,7 @@ mod write;
 pub use frame::{Frame, FrameKind};
 pub use header::{RecordingHeader, Screen};
 pub use keep::Open;
+pub use notes::{MAX_NOTES, Note, NotesError, read as read_notes, write as write_notes};
 pub use outline::{Outline, Stretch};
 pub use read::{Place, ReadError, Reader, Salvage};
 pub use recorder::{Batch, Progress, Recorder};

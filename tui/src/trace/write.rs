@@ -105,6 +105,16 @@ impl<W: Write> BlockFile<W> {
         Ok(Self { out, id, number: 0, written: packet.len() as u64, packet })
     }
 
+    /// Goes on behind the last block of a recording, where `out` stands.
+    pub(super) fn behind(out: W, id: u64, number: u64) -> Self {
+        Self { out, id, number, written: 0, packet: Vec::new() }
+    }
+
+    /// What it wrote to.
+    pub(super) fn into_inner(self) -> W {
+        self.out
+    }
+
     /// Bytes written so far.
     pub(super) fn written(&self) -> u64 {
         self.written

@@ -132,6 +132,7 @@ pub(super) fn prompt(app: &App, frame: &mut Frame, area: Rect) {
         Purpose::Filter => " filter / ",
         Purpose::Find => " find f ",
         Purpose::Jump => " go to : ",
+        Purpose::Note => " note b ",
     };
     let room = usize::from(area.width).saturating_sub(label.len() + 1);
     let before: String = prompt.text().chars().take(prompt.cursor()).collect();
@@ -171,7 +172,11 @@ pub(super) fn footer(app: &App, frame: &mut Frame, area: Rect) {
         return;
     }
     let keys = if let Some(prompt) = &app.prompt {
-        if prompt.purpose == Purpose::Jump { keys::JUMP } else { keys::PROMPT }
+        match prompt.purpose {
+            Purpose::Jump => keys::JUMP,
+            Purpose::Note => keys::NOTE,
+            Purpose::Filter | Purpose::Find => keys::PROMPT,
+        }
     } else if app.pane.as_ref().is_some_and(|pane| pane.focused) {
         keys::PANE
     } else {

@@ -16,6 +16,7 @@ pub(super) const ALL: &[Group] = &[
             ("w W", "the next change of state of the selected process, the one before (pauses)"),
             (":", "go to a time (1.5, 200ms), by a step (+10ms, -1), to a part (50%), an event (#42), start, end"),
             ("{ }", "a recording: slower, faster"),
+            ("b  B  ' \"", "a recording: note something about this moment · all notes · the next, the one before"),
             ("/", "filter: list only events that match"),
             ("f  n N", "find an event that matches · the next · the one before"),
             ("!", "findings: what is wrong, why, and what to change"),
@@ -139,6 +140,10 @@ pub(super) const PROMPT: &[(&str, &str)] =
 /// Footer while typing a place.
 pub(super) const JUMP: &[(&str, &str)] =
     &[("1.5  200ms  +10ms  -1  50%  #42  start  end", ""), ("Enter", "go there"), ("Esc", "cancel")];
+
+/// Footer while typing a note.
+pub(super) const NOTE: &[(&str, &str)] =
+    &[("a word about this moment; nothing marks the place", ""), ("Enter", "keep it"), ("Esc", "cancel")];
 
 /// Footer while keys go to the command.
 pub(super) const PANE: &[(&str, &str)] = &[("Ctrl-]", "back to ipcscope"), ("every other key", "goes to the command")];

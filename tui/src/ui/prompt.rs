@@ -14,6 +14,8 @@ pub(super) enum Purpose {
     Find,
     /// Go to a place in time.
     Jump,
+    /// Note something about this moment.
+    Note,
 }
 
 /// What was typed.
@@ -21,6 +23,7 @@ pub(super) enum Purpose {
 pub(super) enum Meant {
     Filter(Filter),
     Place(Place),
+    Note(String),
 }
 
 /// What a key did.
@@ -79,6 +82,7 @@ impl Prompt {
     fn meant(&self) -> Result<Meant, FilterError> {
         match self.purpose {
             Purpose::Filter | Purpose::Find => Filter::parse(&self.text()).map(Meant::Filter),
+            Purpose::Note => Ok(Meant::Note(self.text())),
             Purpose::Jump => {
                 Place::parse(&self.text()).map(Meant::Place).map_err(|message| FilterError { column: 0, message })
             }

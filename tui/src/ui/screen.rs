@@ -183,6 +183,7 @@ fn draw_areas(app: &App, frame: &mut Frame, areas: &Areas) {
     match app.dialog {
         Some(Dialog::Help(line)) => help::draw(app, frame, line),
         Some(Dialog::Findings(place)) => findings::draw(app, frame, place),
+        Some(Dialog::Notes(selected)) => playback::notes::draw(app, frame, selected),
         Some(Dialog::Quit) => help::draw_quit(app, frame),
         None => {}
     }

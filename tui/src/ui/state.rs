@@ -109,6 +109,8 @@ pub(super) enum Dialog {
     Help(u16),
     /// What is wrong.
     Findings(findings::Place),
+    /// What is noted: that one is selected.
+    Notes(usize),
     /// The command is running: what is to become of it?
     Quit,
 }

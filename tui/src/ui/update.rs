@@ -77,6 +77,7 @@ impl App {
                 self.answered();
                 self.moved(*moved);
             }
+            Update::Notes(notes) => self.playback.notes = notes,
             Update::Extent(extent) => self.playback.learn(extent),
             Update::Output(bytes) => {
                 if let Some(pane) = &mut self.pane {
@@ -177,6 +178,9 @@ impl App {
         if let Some(Dialog::Findings(place)) = self.dialog {
             return self.findings_key(key, place);
         }
+        if let Some(Dialog::Notes(at)) = self.dialog {
+            return self.notes_key(key, at);
+        }
         match (self.dialog, key.code) {
             (Some(Dialog::Quit), KeyCode::Char('d')) => {
                 effects.push(Effect::Ask(Request::Detach));
@@ -215,6 +219,7 @@ impl App {
                 self.find(true);
             }
             Typed::Done(Meant::Filter(filter)) => self.set_filter(filter),
+            Typed::Done(Meant::Note(text)) => self.note(&text),
             Typed::Done(Meant::Place(place)) => self.jump_to(place),
         }
     }
@@ -238,6 +243,10 @@ impl App {
             KeyCode::Char('n') => self.find(true),
             KeyCode::Char('N') => self.find(false),
             KeyCode::Char(':') => self.prompt = Some(super::prompt::Prompt::new(Purpose::Jump, "")),
+            KeyCode::Char('b') if !key.modifiers.contains(KeyModifiers::CONTROL) => self.ask_note(),
+            KeyCode::Char('B') => self.open_notes(),
+            KeyCode::Char('\'') => self.seek_note(true),
+            KeyCode::Char('"') => self.seek_note(false),
             KeyCode::Char('{') => self.change_speed(false),
             KeyCode::Char('}') => self.change_speed(true),
             KeyCode::Char('m') => self.seek_message(true),

@@ -1,6 +1,11 @@
 //! A recording as it is played: keys, the thread that reads the file, and what is on the screen then.
 
-use std::{path::Path, thread, time::Duration};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use ipcscope::{
@@ -20,10 +25,13 @@ struct Theatre {
 impl Theatre {
     /// Stands still after the first events.
     fn open(size: (u16, u16)) -> Self {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("lessons/pipeline.ipcs");
+        Self::open_file(size, &lesson())
+    }
+
+    fn open_file(size: (u16, u16), file: &Path) -> Self {
         let (updates_in, updates) = bounded(8);
         let (requests, asked) = unbounded();
-        let recording = Recording::open(&file).unwrap();
+        let recording = Recording::open(file).unwrap();
         let has_screen = recording.screen().is_some();
         thread::spawn(move || replay::play(recording, 1.0, &updates_in, &asked));
         let options = Options { mode: Mode::Replay, has_command: false, terminal_pane: has_screen, ..options() };
@@ -64,6 +72,12 @@ impl Theatre {
         self
     }
 
+    #[track_caller]
+    fn hides(&mut self, text: &str) -> &mut Self {
+        self.stage.hides(text);
+        self
+    }
+
     /// The line of what has just happened.
     fn moment(&mut self) -> String {
         let screen = self.stage.keys("1").screen();
@@ -77,6 +91,10 @@ impl Theatre {
         let title = screen.split_once(" event ").map(|(_, rest)| rest.split(' ').next().unwrap().to_owned());
         title.unwrap().parse().unwrap()
     }
+}
+
+fn lesson() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("lessons/pipeline.ipcs")
 }
 
 #[test]
@@ -169,4 +187,27 @@ fn screens_of_a_moment() {
             insta::assert_snapshot!(name, theatre.stage.screen());
         });
     }
+}
+
+#[test]
+fn notes_stay_in_the_recording() {
+    let file = env::temp_dir().join(format!("ipcscope-notes-{}.ipcs", std::process::id()));
+    fs::copy(lesson(), &file).unwrap();
+    let mut theatre = Theatre::open_file((120, 40), &file);
+    theatre.keys("'").shows("no notes yet");
+    theatre.keys(":#3000<Enter>").keys("b").shows("note b");
+    theatre.keys("the reader is slow<Enter>").shows("noted");
+    theatre.keys(":#100<Enter>").shows("◆").keys("b<Enter>");
+    drop(theatre);
+    let mut theatre = Theatre::open_file((120, 40), &file);
+    theatre.keys("B").shows("the reader is slow").shows("(a marked place)");
+    theatre.keys("<Esc>").keys(":#200<Enter>").keys("'").shows("◆ the reader is slow");
+    assert!(theatre.event() >= 3000);
+    theatre.keys("\"").shows("a marked place");
+    assert!((100..200).contains(&theatre.event()));
+    theatre.keys("Bd").hides("(a marked place)");
+    drop(theatre);
+    let mut theatre = Theatre::open_file((120, 40), &file);
+    theatre.keys("B").shows("the reader is slow").hides("(a marked place)");
+    fs::remove_file(&file).unwrap();
 }

@@ -22,7 +22,7 @@ pub use player::play;
 use crate::{
     analyze::Filter,
     event::{Event, Nanos},
-    trace::Outline,
+    trace::{Note, Outline},
 };
 
 /// Where to go.
@@ -61,6 +61,8 @@ pub enum Ask {
     },
     /// Stand still.
     Stop,
+    /// Keep these notes and no others.
+    Note(Vec<Note>),
     /// Some more events, at once, though it stands still.
     More,
 }

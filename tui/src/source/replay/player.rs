@@ -21,6 +21,7 @@ use crate::{
         Request, Update,
         recording::{Recording, RecordingError},
     },
+    trace,
 };
 
 /// Events handed over at a time.
@@ -105,6 +106,8 @@ struct Player<'a> {
 impl Player<'_> {
     fn run(&mut self, header: crate::event::Header) -> Result<(), End> {
         self.tell(Update::Started(header))?;
+        // Without notes it can be played as well.
+        self.tell(Update::Notes(trace::read_notes(self.walk.recording().path()).unwrap_or_default()))?;
         loop {
             self.tell_extent()?;
             let wait = self.until_due()?;
@@ -188,6 +191,11 @@ impl Player<'_> {
     fn answer(&mut self, ask: Ask) -> Result<(), End> {
         match ask {
             Ask::Stop => self.speed = None,
+            Ask::Note(notes) => {
+                if let Err(error) = trace::write_notes(self.walk.recording().path(), &notes) {
+                    self.tell(Update::Notice(error.to_string()))?;
+                }
+            }
             Ask::More => self.hand_out_until(u64::MAX, MORE)?,
             Ask::Go(target) => {
                 self.speed = None;

@@ -5,6 +5,7 @@
 //! right after the event under the cursor.
 
 mod jump;
+pub(super) mod notes;
 mod strip;
 
 use super::{
@@ -25,6 +26,7 @@ use crate::{
         Request,
         replay::{Ask, Extent, Moved, Target},
     },
+    trace::Note,
 };
 
 /// The speeds that keys choose from.
@@ -39,13 +41,15 @@ pub(super) struct Playback {
     pub(super) speed: f64,
     /// What is known of the whole.
     pub(super) extent: Extent,
+    /// What is noted, in order of time.
+    pub(super) notes: Vec<Note>,
     /// The source was asked for something and has not answered yet.
     asked: bool,
 }
 
 impl Playback {
     pub(super) fn new(speed: f64) -> Self {
-        Self { speed, extent: Extent::default(), asked: false }
+        Self { speed, extent: Extent::default(), notes: Vec::new(), asked: false }
     }
 
     /// The time of its end, as far as that is known.
@@ -71,7 +75,7 @@ impl App {
     }
 
     pub(super) fn ask(&mut self, ask: Ask) {
-        self.playback.asked = true;
+        self.playback.asked |= !matches!(ask, Ask::Note(_) | Ask::Stop);
         self.wishes.push(Request::Replay(ask));
     }
 

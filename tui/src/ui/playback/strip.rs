@@ -36,11 +36,16 @@ pub(in crate::ui) fn draw(app: &App, frame: &mut Frame, area: Rect) {
     let heights = density(app, length, columns);
     let column = |t: u64| ((t as u128 * columns as u128 / u128::from(length)) as usize).min(columns.saturating_sub(1));
     let here = column(now);
+    let noted: Vec<usize> = playback.notes.iter().map(|note| column(note.t.0)).collect();
     let known = column(playback.extent.indexed.0);
     for (place, height) in heights.into_iter().enumerate() {
         let mark = height.map_or(" ", |height| LEVELS.get(height).copied().unwrap_or("█"));
+        let is_noted = noted.contains(&place);
+        let mark = if is_noted { "◆" } else { mark };
         spans.push(if place == here {
             Span::styled("┃", theme.signal())
+        } else if is_noted {
+            Span::styled(mark, theme.signal())
         } else if place < here {
             Span::styled(mark, theme.focus())
         } else if place <= known || playback.extent.complete {
