@@ -49,6 +49,8 @@ const MISTAKES: &[(&str, &str)] = &[
     ("stopped-holder", "stopped-holder"),
     ("lock-order", "deadlock"),
     ("left-behind", "left-behind"),
+    ("fifo-alone", "fifo-one-side"),
+    ("no-room", "datagrams-dropped"),
 ];
 
 #[test]

@@ -3,7 +3,7 @@
 //! `culprit` is the process to be named. What hangs is ended after a while by whoever started it.
 
 use std::{
-    os::raw::c_int,
+    os::{fd::AsRawFd as _, raw::c_int},
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
@@ -31,6 +31,8 @@ pub fn run(name: &str, wrong: bool) {
         "stopped-holder" => stopped_holder,
         "lock-order" => lock_order,
         "left-behind" => left_behind,
+        "fifo-alone" => fifo_alone,
+        "no-room" => no_room,
         _ => {
             eprintln!("no mistake {name}");
             std::process::exit(2);
@@ -113,6 +115,51 @@ fn left_behind(wrong: bool) {
     say("left", set);
     if !wrong {
         shared::remove(set);
+    }
+}
+
+/// A FIFO whose reader never comes.
+fn fifo_alone(wrong: bool) {
+    let path = std::env::temp_dir().join(format!("alone-{}", pid()));
+    let name = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).unwrap();
+    // SAFETY: a path.
+    check("mkfifo", i64::from(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }));
+    let writer = fork(|| {
+        // SAFETY: a path.
+        let fd = check("open", i64::from(unsafe { libc::open(name.as_ptr(), libc::O_WRONLY) }));
+        write(fd as c_int, b"hello");
+    });
+    say("culprit", writer);
+    until_state(writer, 'S');
+    if wrong {
+        sleep(1300);
+        kill(writer, libc::SIGTERM);
+    } else {
+        // SAFETY: a path.
+        let fd = check("open", i64::from(unsafe { libc::open(name.as_ptr(), libc::O_RDONLY) }));
+        read_to_end(fd as c_int);
+    }
+    reap(writer);
+    std::fs::remove_file(path).unwrap();
+}
+
+/// Datagrams sent faster than they are received, to little room.
+fn no_room(wrong: bool) {
+    let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    say("culprit", pid());
+    let to = receiver.local_addr().unwrap();
+    let room: c_int = 4096;
+    // SAFETY: an option that is a number.
+    let set = unsafe {
+        libc::setsockopt(receiver.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, (&raw const room).cast(), 4)
+    };
+    check("setsockopt", i64::from(set));
+    for _ in 0..64 {
+        sender.send_to(&[b'x'; 1000], to).unwrap();
+        if !wrong {
+            receiver.recv(&mut [0; 2000]).unwrap();
+        }
     }
 }
 

@@ -20,8 +20,8 @@ use crate::{
     ui::{App, Effect, Message, Options, Outcome, draw},
 };
 
-/// Between two frames when data comes in.
-const FRAME: Duration = Duration::from_millis(33);
+/// Between two frames when data comes in; a key is answered at once.
+const FRAME: Duration = Duration::from_millis(50);
 /// Between two frames when only clocks go on.
 const CLOCK: Duration = Duration::from_millis(200);
 /// Between two looks whether the terminal is still there.

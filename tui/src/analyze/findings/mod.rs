@@ -8,9 +8,11 @@
 //! Each rule is tested by a script that it names and by a correct twin on which all are silent (`tests.rs`), and live by
 //! `tests/live_findings.rs`.
 
+mod alone;
 mod behind;
 mod children;
 mod coalesced;
+mod dropped;
 mod eintr;
 mod facts;
 mod knot;
@@ -109,6 +111,8 @@ pub struct Findings {
     broken: sigpipe::Broken,
     leftover: leftover::Leftover,
     behind: behind::Behind,
+    dropped: dropped::Dropped,
+    alone: alone::Alone,
 }
 
 impl Findings {
@@ -138,12 +142,14 @@ impl Findings {
             }
             _ => {}
         }
+        self.alone.apply(world, event, &mut self.found);
         self.leftover.apply(&self.facts, &self.broken, world, event, &mut self.found);
         self.interrupted.apply(world, event, &mut self.found);
         self.coalesced.apply(world, event);
         self.pending.apply(world, event, &mut self.found);
         self.broken.apply(event);
         self.behind.apply(event);
+        self.dropped.apply(event);
         self.facts.apply(world, event);
     }
 
@@ -157,6 +163,8 @@ impl Findings {
         self.coalesced.now(world, now, &mut found);
         self.pending.now(world, now, &mut found);
         self.broken.now(world, now, &mut found);
+        self.dropped.now(world, &mut found);
+        self.alone.now(world, now, &mut found);
         self.behind.now(&self.facts, world, now, &mut found);
         stage::now(&self.leftover, world, now, &mut found);
         found.list.sort_by_key(|finding| finding.t);

@@ -318,3 +318,36 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_fifo_that_nobody_else_opens() {
+    one(
+        "0 1 a state RUNNING cpu0\n0.1 1 a state BLOCKED openat\n3 2 b state RUNNING cpu0",
+        "fifo-one-side",
+        &["a 1 was BLOCKED in openat for 2.9 s, and still is", "O_RDWR"],
+        &[1],
+    );
+    one(
+        "0 1 a state BLOCKED openat\n2 1 a state READY by kernel\n2 1 a exit TERM",
+        "fifo-one-side",
+        &["a 1 was BLOCKED in openat for 2 s, until it ended"],
+        &[0, 2],
+    );
+    for twin in [
+        "0 1 a state BLOCKED openat\n3 1 a state READY by 2\n3 1 a open fifo:/f r 3\n9 1 a exit 0",
+        "0 1 a state BLOCKED openat\n0.5 1 a state READY by kernel\n0.5 1 a exit TERM\n9 2 b state RUNNING cpu0",
+        "0 1 a state BLOCKED openat uninterruptible\n9 2 b state RUNNING cpu0",
+    ] {
+        assert_eq!(rules(twin), [] as [&str; 0], "{twin}");
+    }
+}
+
+#[test]
+fn datagrams_without_room() {
+    one(
+        "0 1 a drop udp:127.0.0.1:9\n1 1 a drop udp:127.0.0.1:9\n2 2 b drop udp:127.0.0.1:9",
+        "datagrams-dropped",
+        &["3 datagrams to udp:127.0.0.1:9 were dropped, sent by a 1 and b 2", "SO_RCVBUF"],
+        &[0, 2],
+    );
+}

@@ -11,7 +11,7 @@
 //! | `exit` | `CODE`, `SIGPIPE`, `SIGSEGV core`; before them `thread` if only a thread ended |
 //! | `state` | `RUNNING cpu0` · `BLOCKED SYSCALL [CHANNEL] [fd N] [for PID] [set CHANNEL,…] [fds N,…] [cut] [peer PID] [lock FILE or word] [restarts N] [uninterruptible]` · `BLOCKED fault` · `BLOCKED io` · `READY [by PID[.TID] or kernel] [preempted]` · `STOPPED [traced]` · the others |
 //! | `pipe` | `CHANNEL RFD WFD [capacity N] [slots N]`: created; 65536 bytes in 16 buffers if not said |
-//! | `make` `remove` | `CHANNEL`, of a mechanism without descriptors
+//! | `make` `remove` `drop` | `CHANNEL`, of a mechanism without descriptors
 //! | `open` `attach` `close` | `CHANNEL END FD [capacity N] [slots N]` |
 //! | `dup` | `CHANNEL END FD NEWFD` |
 //! | `inherit` `pass` | `CHANNEL END FD from PID` |
@@ -170,13 +170,14 @@ impl Reader {
             "close" => (ChannelChange::Closed, Some("close")),
             "make" => (ChannelChange::Created, Some("semget")),
             "remove" => (ChannelChange::Removed, Some("semctl")),
+            "drop" => (ChannelChange::Dropped, None),
             _ => return Err(bad("a verb", verb)),
         };
         let (channel, mechanism) = channel(words.word("a channel")?);
         let call = syscall.map(|syscall| self.call(syscall));
         let mut change = ChannelEvent { call, ..ChannelEvent::new(channel, mechanism, event) };
         match event {
-            ChannelChange::Created | ChannelChange::Removed if verb != "pipe" => {}
+            ChannelChange::Created | ChannelChange::Removed | ChannelChange::Dropped if verb != "pipe" => {}
             ChannelChange::Created => {
                 change.fds = Some([words.number("a descriptor")?, words.number("a descriptor")?]);
                 (change.capacity, change.slots) = (Some(65536), Some(16));

@@ -246,8 +246,15 @@ impl Teller<'_> {
     fn all(&self, room: usize) -> Vec<Line<'static>> {
         let processes = &self.world.processes;
         let mut lines = Vec::new();
-        for state in ThreadState::ALL {
-            let count = processes.values().filter(|process| state_of(process) == Some(state)).count();
+        // In one pass: there may be thousands that have ended.
+        let mut counts = [0_usize; ThreadState::ALL.len()];
+        for state in processes.values().filter_map(state_of) {
+            let place = ThreadState::ALL.iter().position(|other| *other == state);
+            if let Some(count) = place.and_then(|place| counts.get_mut(place)) {
+                *count += 1;
+            }
+        }
+        for (state, count) in ThreadState::ALL.into_iter().zip(counts) {
             if count > 0 {
                 let word = if state == ThreadState::Dead { "ended" } else { state.name() };
                 let text = format!("{} {word:<9}{:>6}", glyph(Some(state)), words::count(count as u64));
