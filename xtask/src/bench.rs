@@ -14,6 +14,7 @@ use crate::application::Application;
 use crate::checkout::Checkout;
 use crate::packages::{self, PERF, STRACE, STRESS_NG};
 use crate::privilege::{self, Privilege};
+use crate::recordings::Recordings;
 use crate::{command, demo, unknown_argument};
 
 /// System calls and switches in the purest form: two processes pass one byte to and fro. Prints its own time.
@@ -31,12 +32,13 @@ pub(crate) fn run(checkout: &Checkout, arguments: &[String]) -> Result<ExitCode>
     let options = parse(arguments)?;
     if !options.built {
         demo::build_release(checkout)?;
+        Recordings::build(checkout)?;
         packages::ensure(&[PERF, STRACE, STRESS_NG])?;
     }
     if !privilege::is_root() {
         return as_root(&options);
     }
-    let files = Recordings::new()?;
+    let files = Scratch::new()?;
     let bench = Bench { path: path_with(checkout)?, recording: files.folder.join("bench.ipcs") };
     let costs = bench.costs(PING_PONG, &VARIANTS, options.rounds)?;
     let alone = bench.costs(ON_ONE_PROCESSOR, VARIANTS.get(..OURS).unwrap_or_default(), options.rounds)?;
@@ -44,11 +46,14 @@ pub(crate) fn run(checkout: &Checkout, arguments: &[String]) -> Result<ExitCode>
     eprintln!("xtask: the application");
     let application = Application::measure(&bench.path, &files.folder, options.rounds);
     let costs_tables = costs_table(&[&costs, &alone], options.rounds);
-    print!("{costs_tables}\n{}\n{}", losses_table(&losses), application_table(&application));
+    eprintln!("xtask: a large recording");
+    let recordings = Recordings::measure(checkout, &bench.path, &bench.recording);
+    let application_table = application_table(&application);
+    print!("{costs_tables}\n{}\n{application_table}\n{}", losses_table(&losses), recordings.table());
     // perf trace may be impossible on a machine; our own rows may not.
     let ours = costs.iter().chain(&alone).filter(|cost| cost.variant.wrapper.starts_with("ipcscope"));
     let mut measured = ours.map(|cost| cost.seconds.is_ok()).chain(losses.iter().map(|loss| loss.end.is_ok()));
-    let complete = application.start.is_ok() && application.idle.is_ok();
+    let complete = application.start.is_ok() && application.idle.is_ok() && recordings.0.is_ok();
     Ok(if measured.all(|one| one) && complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -86,11 +91,11 @@ fn as_root(options: &Options) -> Result<ExitCode> {
 }
 
 /// A folder for recordings that goes away in the end.
-struct Recordings {
+struct Scratch {
     folder: PathBuf,
 }
 
-impl Recordings {
+impl Scratch {
     fn new() -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("ipcscope-bench-{}", std::process::id()));
         std::fs::create_dir(&folder).with_context(|| format!("create {}", folder.display()))?;
@@ -98,7 +103,7 @@ impl Recordings {
     }
 }
 
-impl Drop for Recordings {
+impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
     }

@@ -17,6 +17,7 @@ mod initramfs;
 mod packages;
 mod paths;
 mod privilege;
+mod recordings;
 mod setup;
 mod strip;
 mod tally;
