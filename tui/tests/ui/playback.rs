@@ -102,7 +102,7 @@ fn it_goes_to_times_parts_and_events() {
     let mut theatre = Theatre::open((120, 40));
     theatre.keys(":#2000<Enter>").shows("‖ paused");
     assert_eq!(theatre.event(), 2000);
-    theatre.keys(":2.5<Enter>").shows("‖ paused 00:02.").shows(" 00:02.");
+    theatre.keys(":2.5<Enter>").shows("‖ paused 00:02.500000").shows(" 00:02.500 of ");
     let there = theatre.event();
     theatre.keys(":+2<Enter>");
     assert!(theatre.event() > there);

@@ -78,6 +78,8 @@ pub struct Moved {
     pub events: Vec<Event>,
     /// The number of the event that has just happened; `None`: nothing ever happens.
     pub cursor: Option<u64>,
+    /// The moment: that of the event, or the one that was asked for, if something comes later.
+    pub now: Nanos,
     /// What the command wrote to its terminal until then: everything, or the last part of much.
     pub terminal: Vec<u8>,
     /// It plays on from here.

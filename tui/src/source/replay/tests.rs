@@ -85,6 +85,8 @@ fn a_time_and_a_number_lead_to_the_last_event_that_is_not_later() {
         let moved = walk.move_to(Target::Time(Nanos(t)), false, &index, || false).unwrap().unwrap();
         let wanted = all.iter().rposition(|event| event.t.0 <= t).unwrap_or(0);
         assert_eq!(moved.cursor, Some(wanted as u64), "{t}");
+        let is_between = (all[0].t.0..end).contains(&t);
+        assert_eq!(moved.now.0, if is_between { t } else { all[wanted].t.0 }, "{t}");
     }
     for seq in [0, 1, 500, 5000, u64::MAX] {
         let moved = walk.move_to(Target::Seq(seq), false, &index, || false).unwrap().unwrap();

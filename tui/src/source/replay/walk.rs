@@ -116,7 +116,7 @@ impl Walk {
             moved = self.move_from(&earlier, target, plays)?;
         }
         let at = moved.before().and_then(|before| moved.events.get(before as usize));
-        moved.terminal = index.output(at.map_or(0, |event| event.t.0));
+        moved.terminal = index.output(at.map_or(0, |event| event.t.0).max(moved.now.0));
         Ok(Some(moved))
     }
 
@@ -149,7 +149,13 @@ impl Walk {
             }
         }
         let cursor = (first + events.len() as u64 - past).checked_sub(1);
-        Ok(Moved { first, scene, events: events.into(), cursor, terminal: Vec::new(), plays })
+        let last = events.len().checked_sub(past as usize + 1).and_then(|at| events.get(at));
+        let now = last.map_or(scene.world.now, |event| event.t);
+        let now = match target {
+            Target::Time(t) if past > 0 => now.max(t),
+            _ => now,
+        };
+        Ok(Moved { first, scene, events: events.into(), cursor, now, terminal: Vec::new(), plays })
     }
 
     /// The next event, past what was written to the terminal: who goes somewhere is told that anyway.

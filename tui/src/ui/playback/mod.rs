@@ -97,7 +97,7 @@ impl App {
 
     /// Another part of the recording is to be shown.
     pub(super) fn moved(&mut self, moved: Moved) {
-        let Moved { first, scene, events, cursor, terminal, plays } = moved;
+        let Moved { first, scene, events, cursor, now, terminal, plays } = moved;
         self.log = Log::starting(self.options.kept_events, first);
         self.tracks = Tracks::default();
         self.tracks.restart(&scene.world);
@@ -116,7 +116,7 @@ impl App {
             self.list.go(cursor, &self.log);
             self.seen = cursor.and_then(|index| {
                 let world = self.log.world_after(index)?;
-                Some(Seen { index: Some(index), now: world.now, world })
+                Some(Seen { index: Some(index), now: now.max(world.now), world })
             });
             self.timeline.at = None;
         }
