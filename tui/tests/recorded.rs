@@ -46,6 +46,15 @@ fn numbers_are_those_of_the_events() {
         assert_eq!(number(&row, "calls"), events.iter().filter(mine).count() as u64, "{row}");
         assert!(row["spent"].as_object().unwrap().values().all(|ns| ns.as_u64().unwrap() > 0));
     }
+    let natures = rows("type");
+    assert_eq!(natures.len(), 1, "{natures:?}");
+    for (name, value) in
+        [("type", "pipe"), ("addressing", "indirect"), ("unit", "stream"), ("direction", "unidirectional")]
+    {
+        assert_eq!(natures[0][name], value, "{natures:?}");
+    }
+    assert_eq!(natures[0]["reliable"], true);
+    assert!(natures[0]["reason"].as_str().unwrap().starts_with("pipe(7)"));
     for row in rows("signal") {
         for (phase, n) in row["phases"].as_object().unwrap() {
             let same = |e: &&Value| is(e, "signal") && e["signal"] == row["signal"] && e["phase"] == phase.as_str();

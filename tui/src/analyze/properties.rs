@@ -4,10 +4,13 @@
 //! (its capacity, who holds it) do not belong here. Tested: every mechanism has a row, and rows do not contradict
 //! themselves.
 
+use serde::Serialize;
+
 use crate::event::ChannelType;
 
 /// How a partner is named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Addressing {
     /// The partner itself is named (a connection, an address of one receiver).
     Direct,
@@ -16,7 +19,8 @@ pub enum Addressing {
 }
 
 /// What is handed over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Unit {
     /// Bytes without boundaries.
     Stream,
@@ -29,7 +33,8 @@ pub enum Unit {
 }
 
 /// Which ways data goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Direction {
     /// One way.
     Unidirectional,
@@ -40,7 +45,8 @@ pub enum Direction {
 }
 
 /// How many receive one send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Cast {
     /// One.
     Unicast,
@@ -51,17 +57,19 @@ pub enum Cast {
 }
 
 /// The properties of a mechanism.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Properties {
     /// What it is called, for a heading.
     pub title: &'static str,
     /// What it is, to follow "X made CHANNEL: ".
+    #[serde(skip)]
     pub is: &'static str,
     /// How a partner is named.
     pub addressing: Addressing,
     /// What is handed over.
     pub unit: Unit,
     /// Messages carry a type or priority by which they are chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub typed: Option<&'static str>,
     /// Which ways data goes.
     pub direction: Direction,

@@ -1,6 +1,7 @@
 //! `export`: a recording for other tools.
 
 use std::{
+    fs,
     io::{self, BufWriter, Write},
     path::Path,
 };
@@ -15,6 +16,16 @@ use crate::{
 
 /// Exports.
 pub fn run(args: &ExportArgs) -> anyhow::Result<Outcome> {
+    let made = args.output.as_deref().filter(|path| !path.exists());
+    let done = export(args);
+    // What was refused leaves no empty file behind.
+    if let Some(path) = made.filter(|path| done.is_err() && path.metadata().is_ok_and(|data| data.len() == 0)) {
+        let _ = fs::remove_file(path);
+    }
+    done
+}
+
+fn export(args: &ExportArgs) -> anyhow::Result<Outcome> {
     let mut recording = Recording::open(&args.file)?;
     let out: Box<dyn Write> = match args.output.as_deref() {
         None => Box::new(io::stdout().lock()),

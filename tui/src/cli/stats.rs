@@ -10,8 +10,10 @@ use super::{
     lines::colours,
 };
 use crate::{
-    analyze::{ChannelStats, Latency, ProcessStats, RpcStats, SignalStats, Stats, Tables, duration},
-    event::{Ending, Nanos, ThreadState},
+    analyze::{
+        ChannelStats, Latency, ProcessStats, Properties, RpcStats, SignalStats, Stats, Tables, duration, properties,
+    },
+    event::{ChannelType, Ending, Nanos, ThreadState},
     source::recording::Recording,
     sys::outcome::Outcome,
 };
@@ -38,6 +40,7 @@ pub fn run(args: &StatsArgs) -> anyhow::Result<Outcome> {
         writeln!(out, "{}", recording.header().to_json())?;
         json(&mut out, "process", &tables.processes)?;
         json(&mut out, "channel", &tables.channels)?;
+        json(&mut out, "type", &natures(&tables))?;
         json(&mut out, "signal", &tables.signals)?;
         json(&mut out, "rpc", &tables.rpcs)?;
         writeln!(out, "{}", ending.to_json())?;
@@ -51,6 +54,26 @@ pub fn run(args: &StatsArgs) -> anyhow::Result<Outcome> {
     out.flush()?;
     note(&recording, &args.file);
     Ok(Outcome::Code(0))
+}
+
+/// What a mechanism is, as the lecture has it.
+#[derive(Serialize)]
+struct Nature {
+    #[serde(rename = "type")]
+    mechanism: ChannelType,
+    #[serde(flatten)]
+    properties: Properties,
+}
+
+/// Of every mechanism that occurs, in the order of the channels.
+fn natures(tables: &Tables) -> Vec<Nature> {
+    let mut natures: Vec<Nature> = Vec::new();
+    for mechanism in tables.channels.iter().map(|channel| channel.mechanism) {
+        if natures.iter().all(|nature| nature.mechanism != mechanism) {
+            natures.push(Nature { mechanism, properties: properties(mechanism) });
+        }
+    }
+    natures
 }
 
 fn json<T: Serialize>(out: &mut impl Write, of: &'static str, rows: &[T]) -> anyhow::Result<()> {
@@ -99,6 +122,8 @@ fn text(out: &mut impl Write, tables: &Tables, strong: bool) -> io::Result<()> {
         "most inside",
     ];
     table(out, strong, head, channels)?;
+    let row = |nature: Nature| vec![nature.mechanism.name().to_owned(), nature.properties.words()];
+    table(out, strong, &["TYPE", "properties"], natures(tables).into_iter().map(row).collect())?;
     let signals = tables.signals.iter().map(signal_row).collect();
     table(out, strong, &["SIGNAL", "sent", "became", "calls interrupted", "p50", "p99", "max"], signals)?;
     let rpcs = tables.rpcs.iter().map(rpc_row).collect();
