@@ -199,6 +199,21 @@ fn a_terminal_of_one_cell_is_survived() {
 
 #[test]
 #[ignore = "root"]
+fn signals_while_the_probes_are_loaded_do_no_harm() {
+    // The verifier gives up where one is pending; without a pause the storm would be one signal.
+    let mut terminal = watch(&["sleep", "20"]);
+    let began = std::time::Instant::now();
+    while began.elapsed() < Duration::from_secs(1) {
+        terminal.signal(libc::SIGWINCH);
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    terminal.shows("BLOCKED");
+    terminal.types("qe");
+    assert_eq!(died_of(terminal.finish()), Some(libc::SIGTERM));
+}
+
+#[test]
+#[ignore = "root"]
 fn a_storm_of_sizes_is_weathered() {
     let mut terminal = watch(&["sh", "-c", "yes | head -n 3000000 | wc -l; sleep 60"]);
     terminal.shows("sh");

@@ -1,7 +1,8 @@
 //! The terminal's input, read by a thread of its own.
 //!
-//! Why a thread: when a terminal hangs up, crossterm 0.29 (`event/source/unix/mio.rs`, `try_read`) takes end-of-file for
-//! no news and reads on for ever. The loop of the application must not be caught in that: it has probes to take down.
+//! Why a thread: when a terminal hangs up, or stops within an escape sequence, crossterm 0.29 (`event/source/unix/tty.rs`,
+//! `try_read`) reads on, whatever time it was given. The loop of the application must not be caught in that: it has probes
+//! to take down.
 
 use std::{
     io::{self, IsTerminal as _, stdin},

@@ -5,6 +5,7 @@
 mod account;
 pub mod offsets;
 pub mod probes;
+mod quiet;
 mod ring;
 mod seed;
 mod sites;

@@ -17,7 +17,7 @@ use ipcscope_common::{
 };
 use zerocopy::IntoBytes;
 
-use super::{offsets::Kernel, sites::sites};
+use super::{offsets::Kernel, quiet::Quiet, sites::sites};
 
 /// The probes, built by `cargo xtask ebpf` and committed: no kernel's version is in them.
 static OBJECT: &[u8] = include_bytes!("../../../ebpf/ipcscope.bpf.o");
@@ -171,6 +171,7 @@ impl Probes {
     /// Loads and attaches. `ring` is the ring buffer's size in bytes, a power of two. `floor`: the same hooks with empty
     /// programs, to measure what hooks cost.
     pub fn attach(kernel: &Kernel, settings: &Settings, ring: u32, floor: bool) -> Result<Self, ProbeError> {
+        let _quiet = Quiet::begin();
         let btf = Btf::from_sys_fs()?;
         let classes = classes(settings);
         let has_queues = settings.queues | settings.mqueues != 0;

@@ -20,7 +20,10 @@ use ipcscope_common::{
 };
 use zerocopy::{FromBytes as _, FromZeros as _, IntoBytes as _};
 
-use super::probes::{ProbeError, Probes};
+use super::{
+    probes::{ProbeError, Probes},
+    quiet::Quiet,
+};
 
 /// Puts processes into the filter, with all their threads; answers rows as wire records, one after the other.
 /// `held`: they are stopped before their exec by us.
@@ -92,6 +95,7 @@ fn split(mut bytes: &[u8]) -> Vec<Vec<u8>> {
 
 fn walk(probes: &mut Probes, name: &'static str, kind: &'static str) -> Result<Vec<Vec<u8>>, ProbeError> {
     let failed = |source: ProgramError| ProbeError::Program { name, source };
+    let _quiet = Quiet::begin();
     let program: &mut Iter =
         probes.ebpf.program_mut(name).ok_or(ProbeError::Absent(name))?.try_into().map_err(failed)?;
     if program.fd().is_err() {
