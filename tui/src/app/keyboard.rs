@@ -16,9 +16,11 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use crossterm::event::{self, Event};
+use signal_hook::{consts, low_level};
 
-/// How often the thread looks whether it is still wanted.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often the thread looks whether it is still wanted. Each look costs up to a millisecond: `try_read` turns in a circle
+/// for what is left of its time below one.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long its end is waited for; longer only if it is caught.
 const FAREWELL: Duration = Duration::from_millis(250);
 
@@ -50,6 +52,8 @@ impl Drop for Keyboard {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         let Some(thread) = self.thread.take() else { return };
+        // The thread waits for this as well as for keys; to everybody else it says nothing new.
+        let _ = low_level::raise(consts::SIGWINCH);
         let begin = Instant::now();
         while !thread.is_finished() && begin.elapsed() < FAREWELL {
             thread::sleep(Duration::from_millis(1));

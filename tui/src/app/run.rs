@@ -20,12 +20,16 @@ use crate::{
     ui::{App, Effect, Message, Options, Outcome, draw},
 };
 
-/// Between two frames when data comes in; a key is answered at once.
-const FRAME: Duration = Duration::from_millis(50);
+/// Between two frames when data comes in, at least and at most; a key is answered at once.
+const FRAME: (Duration, Duration) = (Duration::from_millis(33), Duration::from_millis(100));
+/// In between, so that drawing takes one part of so many of a processor.
+const SHARE: u32 = 64;
 /// Between two frames when only clocks go on.
 const CLOCK: Duration = Duration::from_millis(200);
 /// Between two looks whether the terminal is still there.
 const LOOK: Duration = Duration::from_secs(1);
+/// With fewer updates waiting, the next frame takes them all in at once: each wake-up costs more than they do.
+const FEW: usize = 64;
 /// Taking in updates gives way to keys and drawing after this.
 const INTAKE: Duration = Duration::from_millis(25);
 
@@ -45,6 +49,7 @@ pub fn run(updates: &Receiver<Update>, requests: &Sender<Request>, options: Opti
         requests,
         outcome: None,
         changed: true,
+        frame: FRAME.0,
     };
     session.work(&mut screen, &keyboard, &ends).context("use the terminal")
 }
@@ -56,6 +61,8 @@ struct Session<'a> {
     requests: &'a Sender<Request>,
     outcome: Option<Outcome>,
     changed: bool,
+    /// Between two frames when data comes in.
+    frame: Duration,
 }
 
 impl Session<'_> {
@@ -79,15 +86,18 @@ impl Session<'_> {
                 return Ok(outcome);
             }
             let age = drawn.map_or(CLOCK, |at| at.elapsed());
-            if self.changed && age >= FRAME || self.app.moves() && age >= CLOCK {
+            if self.changed && age >= self.frame || self.app.moves() && age >= CLOCK {
                 self.tell(Message::Tick { wall: self.start.elapsed() }, screen)?;
+                let began = Instant::now();
                 screen.draw(|frame| draw(&self.app, frame))?;
                 drawn = Some(Instant::now());
+                self.drew(began.elapsed());
                 self.changed = false;
             }
             // While a frame is due, until then; else until something comes or a clock has to be moved.
-            let wait = if self.changed { FRAME.saturating_sub(age) } else { CLOCK };
+            let wait = if self.changed { self.frame.saturating_sub(age) } else { CLOCK };
             let keys = keyboard.events.clone();
+            let source = if self.changed && self.source.len() < FEW { never() } else { self.source.clone() };
             select! {
                 recv(keys) -> event => {
                     self.key(event.map_err(io::Error::other)??, screen)?;
@@ -97,10 +107,20 @@ impl Session<'_> {
                     }
                     drawn = drawn.filter(|_| !self.changed);
                 }
-                recv(self.source) -> update => self.take_in(update.ok(), screen)?,
-                default(wait) => {}
+                recv(source) -> update => self.take_in(update.ok(), screen)?,
+                default(wait) => {
+                    if let Ok(update) = self.source.try_recv() {
+                        self.take_in(Some(update), screen)?;
+                    }
+                }
             }
         }
+    }
+
+    /// A frame took so long.
+    fn drew(&mut self, took: Duration) {
+        // Slowly, so that one frame that was interrupted counts for little.
+        self.frame = ((self.frame * 7 + took * SHARE) / 8).clamp(FRAME.0, FRAME.1);
     }
 
     fn key(&mut self, event: Event, screen: &mut Screen) -> io::Result<()> {
