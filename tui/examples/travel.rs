@@ -22,10 +22,6 @@ use ipcscope::{
 };
 use ratatui::{Terminal, backend::TestBackend};
 
-/// As in the `ipcscope` binary.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Places that are gone to.
 const PLACES: u64 = 50;
 

@@ -73,7 +73,8 @@ fn every_blocking_call_s_verdict_is_what_the_program_saw() {
 fn every_instance_of_a_storm_ends() {
     let file = Scratch::new("storm.ipcs");
     let record = ipcscope()
-        .args(["record", "-e", "signal", "-o"])
+        // Nothing may be lost here, however fast signals come and however busy the machine is.
+        .args(["record", "--buffer", "256M", "-e", "signal", "-o"])
         .arg(&file)
         .args(["--", "stress-ng", "--quiet", "--kill", "1", "--sigq", "1", "--sigrt", "1", "-t", "3"])
         .output()
