@@ -76,7 +76,7 @@ fn every_instance_of_a_storm_ends() {
         // Nothing may be lost here, however fast signals come and however busy the machine is.
         .args(["record", "--buffer", "256M", "-e", "signal", "-o"])
         .arg(&file)
-        .args(["--", "stress-ng", "--quiet", "--kill", "1", "--sigq", "1", "--sigrt", "1", "-t", "3"])
+        .args(["--", "stress-ng", "--quiet", "--kill", "1", "--sigq", "1", "--sigrt", "1", "-t", "2"])
         .output()
         .unwrap();
     if !record.status.success() && record.status.code() == Some(127) {
