@@ -124,7 +124,7 @@ impl Travel {
         self.requests.send(Request::Replay(Ask::Go(Target::Event(event))))?;
         loop {
             let update = self.updates.recv()?;
-            let is_there = matches!(&update, Update::Moved(moved) if moved.cursor == Some(event));
+            let is_there = matches!(&update, Update::Moved(moved) if moved.cursor() == Some(event));
             self.take(update)?;
             if is_there {
                 self.draw()?;

@@ -8,7 +8,7 @@ use std::process::ExitStatus;
 
 use crate::{
     event::{Ending, Event, Header},
-    trace::Note,
+    trace::{Note, Outline},
 };
 
 /// What a source tells the application.
@@ -20,6 +20,8 @@ pub enum Update {
     Events(Vec<Event>),
     /// Another part of a recording: what was told before is to be forgotten.
     Moved(Box<replay::Moved>),
+    /// Where in time how much happens in a recording.
+    Outline(Outline),
     /// How much of a recording is known by now.
     Extent(replay::Extent),
     /// What is noted in a recording, in order of time.

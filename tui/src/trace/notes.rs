@@ -20,7 +20,7 @@ use super::{
 use crate::event::Nanos;
 
 /// Notes in a recording at most.
-pub const MAX_NOTES: usize = 10_000;
+pub const MAX_NOTES: usize = 1000;
 /// Characters of a note at most.
 pub const MAX_TEXT: usize = 1000;
 
@@ -61,11 +61,14 @@ pub fn read(path: &Path) -> io::Result<Vec<Note>> {
         Ok(())
     })?;
     notes.truncate(MAX_NOTES);
-    for note in &mut notes {
-        note.text = note.text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect();
-    }
+    notes.iter_mut().for_each(clean);
     notes.sort_by_key(|note: &Note| note.t);
     Ok(notes)
+}
+
+/// Without what a terminal would act on, and no longer than it may be: all of them fit into a block.
+fn clean(note: &mut Note) {
+    note.text = note.text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect();
 }
 
 /// Keeps these notes and no others.
@@ -79,7 +82,9 @@ pub fn write(path: &Path, notes: &[Note]) -> Result<(), NotesError> {
         Ok(())
     })?;
     let last = last.filter(|_| has_end).ok_or(NotesError::NoEnd)?;
-    let json = serde_json::to_vec(notes).map_err(WriteError::from)?;
+    let mut notes = notes.to_vec();
+    notes.iter_mut().for_each(clean);
+    let json = serde_json::to_vec(&notes).map_err(WriteError::from)?;
     let mut packer = Packer::new()?;
     let packed = packer.pack_other(KIND_NOTES, &json)?;
     file.seek(SeekFrom::End(0))?;

@@ -78,7 +78,8 @@ impl App {
                 self.moved(*moved);
             }
             Update::Notes(notes) => self.playback.notes = notes,
-            Update::Extent(extent) => self.playback.learn(extent),
+            Update::Outline(outline) => self.playback.outline = outline,
+            Update::Extent(extent) => self.playback.extent = extent,
             Update::Output(bytes) => {
                 if let Some(pane) = &mut self.pane {
                     pane.output(&bytes);
@@ -104,10 +105,8 @@ impl App {
                 self.findings.look(&self.live, self.present(), None);
                 self.stage = Stage::Ended(ending);
             }
-            Update::Notice(text) => {
-                self.answered();
-                self.say(text);
-            }
+            // Not an answer: a search that goes on tells how far it is.
+            Update::Notice(text) => self.say(text),
             Update::Failed(why) => self.stage = Stage::Failed(why),
         }
     }

@@ -211,3 +211,15 @@ fn notes_stay_in_the_recording() {
     theatre.keys("B").shows("the reader is slow").hides("(a marked place)");
     fs::remove_file(&file).unwrap();
 }
+
+#[test]
+fn how_far_a_search_is_does_not_end_it() {
+    let mut theatre = Theatre::open((120, 40));
+    theatre.keys(":#100<Enter>");
+    // At the end of what is kept, where more would be asked for if nothing were under way.
+    theatre.stage.keys("2").keys(&"<Down>".repeat(950)).keys("fcomm:nobody<Enter>");
+    assert!(matches!(theatre.stage.effects.last(), Some(Effect::Ask(Request::Replay(replay::Ask::Find { .. })))));
+    theatre.stage.effects.clear();
+    theatre.stage.update(Update::Notice("looking for it".to_owned()));
+    assert!(theatre.stage.effects.is_empty(), "{:?}", theatre.stage.effects);
+}

@@ -87,7 +87,8 @@ fn tell(world: &World, open: &Open, now: Nanos, end: &str, last: Option<u64>, fo
         rule: "fifo-one-side",
         t: now,
         what: format!(
-            "{} was BLOCKED in {} for {}, {end}: an open that waits is one of a FIFO whose other end nobody opens.",
+            "{} was BLOCKED in {} for {}, {end}: an open that waits is one of a FIFO whose other end \
+             nobody opens, or of a terminal line without a carrier.",
             name_pid(world, open.pid),
             open.syscall,
             duration(now.since(open.since))

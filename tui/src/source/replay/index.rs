@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 use super::{Extent, Target};
 use crate::{
     analyze::{Findings, Lines},
-    event::{Event, Nanos},
+    event::Event,
     model::World,
-    source::recording::{Item, Recording, RecordingError, Standing},
-    trace::Outline,
+    source::recording::{Item, Recording, Standing},
 };
 
 /// Events between two checkpoints at least; more where the world is large and copies cost.
@@ -65,13 +64,9 @@ pub struct Checkpoint {
 #[derive(Debug, Default)]
 struct State {
     checkpoints: Vec<Arc<Checkpoint>>,
-    outline: Outline,
-    outline_is_new: bool,
-    indexed: Nanos,
-    events: u64,
+    extent: Extent,
     output: Vec<(u64, Vec<u8>)>,
     output_len: usize,
-    complete: bool,
 }
 
 /// The checkpoints of a recording, as far as it has been read.
@@ -83,17 +78,6 @@ pub struct Index {
 }
 
 impl Index {
-    /// Begins with what can be known at once.
-    pub fn new(recording: &Recording) -> Result<Self, RecordingError> {
-        let index = Self::default();
-        {
-            let mut state = index.state();
-            state.outline = recording.outline()?;
-            state.outline_is_new = true;
-        }
-        Ok(index)
-    }
-
     /// Reads the whole recording, unless told to stop, with checkpoints at least so many events `apart`. An error ends it;
     /// whoever plays meets it, too.
     pub fn build(&self, mut recording: Recording, apart: u64) {
@@ -108,7 +92,7 @@ impl Index {
                 let checkpoint = Checkpoint { event: count, standing, scene: scene.clone() };
                 let mut state = self.state();
                 state.checkpoints.push(Arc::new(checkpoint));
-                (state.events, state.indexed) = (count, scene.world.now);
+                state.extent.indexed = scene.world.now;
                 self.news.notify_all();
             }
             match recording.next_item(&mut events) {
@@ -127,7 +111,7 @@ impl Index {
             }
         }
         let mut state = self.state();
-        (state.events, state.indexed, state.complete) = (count, scene.world.now, true);
+        state.extent = Extent { indexed: scene.world.now, complete: true };
         self.news.notify_all();
     }
 
@@ -136,12 +120,9 @@ impl Index {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    /// How much is known; the outline only if it has not been told yet.
+    /// How much is known.
     pub fn extent(&self) -> Extent {
-        let mut state = self.state();
-        let is_new = std::mem::take(&mut state.outline_is_new);
-        let outline = if is_new { state.outline.clone() } else { Outline::default() };
-        Extent { outline, indexed: state.indexed, events: state.events, complete: state.complete }
+        self.state().extent
     }
 
     /// The last checkpoint before the place, and one that is `lead` events earlier, or as many as there are; waits until it
@@ -155,7 +136,7 @@ impl Index {
         let mut state = self.state();
         let began = Instant::now();
         loop {
-            let is_read = state.complete
+            let is_read = state.extent.complete
                 || match target {
                     Target::Event(event) => state.checkpoints.last().is_some_and(|last| last.event > event),
                     Target::Seq(seq) => state.checkpoints.last().is_some_and(|last| last.scene.world.events > seq),

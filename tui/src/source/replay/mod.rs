@@ -22,7 +22,7 @@ pub use player::play;
 use crate::{
     analyze::Filter,
     event::{Event, Nanos},
-    trace::{Note, Outline},
+    trace::Note,
 };
 
 /// Where to go.
@@ -52,7 +52,7 @@ pub enum Ask {
         /// Later, not earlier.
         forward: bool,
     },
-    /// Play on from right after that event, or from where it is, so many times as fast as it happened; 0: at once.
+    /// Go to right after that event, or stay where it is, and play on, so many times as fast as it happened; 0: at once.
     Play {
         /// The event; `None`: the last one handed out.
         from: Option<u64>,
@@ -63,7 +63,7 @@ pub enum Ask {
     Stop,
     /// Keep these notes and no others.
     Note(Vec<Note>),
-    /// Some more events, at once, though it stands still.
+    /// Some more events, at once, though it stands still; what the command wrote meanwhile is left out.
     More,
 }
 
@@ -74,10 +74,8 @@ pub struct Moved {
     pub first: u64,
     /// Everything right before it.
     pub scene: Scene,
-    /// Events before, at and after the place.
+    /// Events before the place; the last has just happened. Empty: nothing ever happens.
     pub events: Vec<Event>,
-    /// The number of the event that has just happened; `None`: nothing ever happens.
-    pub cursor: Option<u64>,
     /// The moment: that of the event, or the one that was asked for, if something comes later.
     pub now: Nanos,
     /// What the command wrote to its terminal until then: everything, or the last part of much.
@@ -87,21 +85,17 @@ pub struct Moved {
 }
 
 impl Moved {
-    /// How many of the events are before the place; `None`: not even the place is among them.
-    pub fn before(&self) -> Option<u64> {
-        self.cursor?.checked_sub(self.first)
+    /// The number of the event that has just happened.
+    pub fn cursor(&self) -> Option<u64> {
+        (!self.events.is_empty()).then(|| self.first + self.events.len() as u64 - 1)
     }
 }
 
 /// How much of a recording is known.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Extent {
-    /// Where in time how much happens; empty while it has not changed.
-    pub outline: Outline,
     /// Read until then: any moment before can be gone to at once.
     pub indexed: Nanos,
-    /// Events until then.
-    pub events: u64,
     /// That is all.
     pub complete: bool,
 }

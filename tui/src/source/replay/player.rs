@@ -60,10 +60,7 @@ impl From<RecordingError> for End {
 
 /// Plays a recording, so many times as fast as it happened (0: at once), until the application has gone.
 pub fn play(recording: Recording, speed: f64, updates: &Sender<Update>, requests: &Receiver<Request>) {
-    let index = match Index::new(&recording) {
-        Ok(index) => Arc::new(index),
-        Err(error) => return drop(updates.send(Update::Failed(error.to_string()))),
-    };
+    let index = Arc::new(Index::default());
     let builder = Recording::open(recording.path()).map(|again| {
         let index = Arc::clone(&index);
         thread::Builder::new().name("index".to_owned()).spawn(move || index.build(again, APART))
@@ -106,6 +103,7 @@ struct Player<'a> {
 impl Player<'_> {
     fn run(&mut self, header: crate::event::Header) -> Result<(), End> {
         self.tell(Update::Started(header))?;
+        self.tell(Update::Outline(self.walk.recording().outline()?))?;
         // Without notes it can be played as well.
         self.tell(Update::Notes(trace::read_notes(self.walk.recording().path()).unwrap_or_default()))?;
         loop {
@@ -161,14 +159,15 @@ impl Player<'_> {
     /// Hands out what is due.
     fn hand_out(&mut self) -> Result<(), End> {
         let Some(position) = self.position() else { return Ok(()) };
-        self.hand_out_until(position, BATCH)
+        self.hand_out_until(position, BATCH, true)
     }
 
-    fn hand_out_until(&mut self, position: u64, most: usize) -> Result<(), End> {
+    fn hand_out_until(&mut self, position: u64, most: usize, output: bool) -> Result<(), End> {
         let mut events = Vec::new();
         while events.len() < most && self.walk.peek()?.is_some_and(|next| next.time() <= position) {
             match self.walk.take()? {
                 Some(Next::Event(event)) => events.push(event),
+                Some(Next::Output(..)) if !output => {}
                 Some(Next::Output(_, bytes)) => {
                     if !events.is_empty() {
                         self.tell(Update::Events(std::mem::take(&mut events)))?;
@@ -196,14 +195,14 @@ impl Player<'_> {
                     self.tell(Update::Notice(error.to_string()))?;
                 }
             }
-            Ask::More => self.hand_out_until(u64::MAX, MORE)?,
+            Ask::More => self.hand_out_until(u64::MAX, MORE, false)?,
             Ask::Go(target) => {
                 self.speed = None;
                 self.go(target, false)?;
             }
             Ask::Play { from, speed } => {
                 self.speed = None;
-                if let Some(from) = from.filter(|from| from + 1 != self.walk.number())
+                if let Some(from) = from
                     && !self.go(Target::Event(from), true)?
                 {
                     return Ok(());

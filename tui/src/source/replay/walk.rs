@@ -14,9 +14,7 @@ use crate::{
 /// Events before the place that are shown with it.
 const BEFORE: usize = 4096;
 /// With fewer of them it is worth to begin a checkpoint earlier.
-const TOO_FEW: u64 = 512;
-/// Events behind the place.
-const AFTER: u64 = 512;
+const TOO_FEW: usize = 512;
 
 /// What comes next.
 #[derive(Debug)]
@@ -71,14 +69,8 @@ impl Walk {
 
     /// What comes next, without going there; `None`: nothing more.
     pub fn peek(&mut self) -> Result<Option<&Next>, RecordingError> {
-        let mut events = Vec::new();
         while self.ready.is_empty() && !self.is_over {
-            let item = self.recording.next_item(&mut events)?;
-            self.is_over = item.is_none();
-            self.ready.extend(events.drain(..).map(Next::Event));
-            if let Some(Item::Output(time, bytes)) = item {
-                self.ready.push_back(Next::Output(time, bytes));
-            }
+            self.read()?;
         }
         Ok(self.ready.front())
     }
@@ -102,7 +94,7 @@ impl Walk {
         }
     }
 
-    /// Goes to a place, with some events before it, and behind it if it does not `play` on; `None` if that was cancelled.
+    /// Goes to a place, with some events before it; `None` if that was cancelled.
     pub fn move_to(
         &mut self,
         target: Target,
@@ -110,62 +102,74 @@ impl Walk {
         index: &Index,
         cancelled: impl Fn() -> bool,
     ) -> Result<Option<Moved>, RecordingError> {
-        let Some((point, earlier)) = index.before(target, TOO_FEW, cancelled) else { return Ok(None) };
-        let mut moved = self.move_from(&point, target, plays)?;
-        if let Some(earlier) = earlier.filter(|_| moved.before().is_none_or(|before| before < TOO_FEW)) {
-            moved = self.move_from(&earlier, target, plays)?;
+        let Some((point, earlier)) = index.before(target, TOO_FEW as u64, cancelled) else { return Ok(None) };
+        let mut moved = self.move_from(&point, target)?;
+        if let Some(earlier) = earlier.filter(|_| moved.events.len() < TOO_FEW) {
+            moved = self.move_from(&earlier, target)?;
         }
-        let at = moved.before().and_then(|before| moved.events.get(before as usize));
-        moved.terminal = index.output(at.map_or(0, |event| event.t.0).max(moved.now.0));
+        moved.plays = plays;
+        moved.terminal = index.output(moved.now.0);
+        // What was written until now is told with that; the rest comes when its time has come.
+        while self.ready.front().is_some_and(|next| matches!(next, Next::Output(time, _) if *time <= moved.now.0)) {
+            self.ready.pop_front();
+        }
         Ok(Some(moved))
     }
 
-    fn move_from(&mut self, point: &Checkpoint, target: Target, plays: bool) -> Result<Moved, RecordingError> {
+    fn move_from(&mut self, point: &Checkpoint, target: Target) -> Result<Moved, RecordingError> {
         self.go(point)?;
         let mut scene = point.scene.clone();
         let mut events = VecDeque::new();
         let mut first = point.event;
-        let mut past = 0;
-        while past < AFTER {
+        let has_later = loop {
             let number = self.next;
-            let is_past = match (self.peek_event()?, target) {
-                (None, _) => break,
+            let is_later = match (self.peek_event()?, target) {
+                (None, _) => break false,
                 (_, Target::Event(event)) => number > event,
-                (Some(event), Target::Seq(seq)) => event.seq > seq && number > 0,
                 // There is always a place, be it right after the first event.
+                (Some(event), Target::Seq(seq)) => event.seq > seq && number > 0,
                 (Some(event), Target::Time(t)) => event.t > t && number > 0,
                 (_, Target::End) => false,
             };
-            if is_past && plays {
-                break;
+            if is_later {
+                break true;
             }
-            past += u64::from(is_past);
             events.extend(self.event()?);
-            if events.len() > BEFORE + past as usize
+            if events.len() > BEFORE
                 && let Some(event) = events.pop_front()
             {
                 scene.apply(&event);
                 first += 1;
             }
-        }
-        let cursor = (first + events.len() as u64 - past).checked_sub(1);
-        let last = events.len().checked_sub(past as usize + 1).and_then(|at| events.get(at));
-        let now = last.map_or(scene.world.now, |event| event.t);
+        };
+        let now = events.back().map_or(scene.world.now, |event| event.t);
         let now = match target {
-            Target::Time(t) if past > 0 => now.max(t),
+            Target::Time(t) if has_later => now.max(t),
             _ => now,
         };
-        Ok(Moved { first, scene, events: events.into(), cursor, now, terminal: Vec::new(), plays })
+        Ok(Moved { first, scene, events: events.into(), now, terminal: Vec::new(), plays: false })
     }
 
-    /// The next event, past what was written to the terminal: who goes somewhere is told that anyway.
+    /// The next event, behind what is written to the terminal before it.
     fn peek_event(&mut self) -> Result<Option<&Event>, RecordingError> {
-        while let Some(Next::Output(..)) = self.peek()? {
-            self.ready.pop_front();
+        while !self.is_over && !self.ready.iter().any(|next| matches!(next, Next::Event(_))) {
+            self.read()?;
         }
-        Ok(match self.ready.front() {
-            Some(Next::Event(event)) => Some(event),
-            _ => None,
-        })
+        Ok(self.ready.iter().find_map(|next| match next {
+            Next::Event(event) => Some(event),
+            Next::Output(..) => None,
+        }))
+    }
+
+    /// Makes more ready.
+    fn read(&mut self) -> Result<(), RecordingError> {
+        let mut events = Vec::new();
+        let item = self.recording.next_item(&mut events)?;
+        self.is_over = item.is_none();
+        self.ready.extend(events.into_iter().map(Next::Event));
+        if let Some(Item::Output(time, bytes)) = item {
+            self.ready.push_back(Next::Output(time, bytes));
+        }
+        Ok(())
     }
 }

@@ -26,7 +26,7 @@ use crate::{
         Request,
         replay::{Ask, Extent, Moved, Target},
     },
-    trace::Note,
+    trace::{Note, Outline},
 };
 
 /// The speeds that keys choose from.
@@ -41,6 +41,8 @@ pub(super) struct Playback {
     pub(super) speed: f64,
     /// What is known of the whole.
     pub(super) extent: Extent,
+    /// Where in time how much happens.
+    pub(super) outline: Outline,
     /// What is noted, in order of time.
     pub(super) notes: Vec<Note>,
     /// The source was asked for something and has not answered yet.
@@ -49,22 +51,12 @@ pub(super) struct Playback {
 
 impl Playback {
     pub(super) fn new(speed: f64) -> Self {
-        Self { speed, extent: Extent::default(), notes: Vec::new(), asked: false }
+        Self { speed, extent: Extent::default(), outline: Outline::default(), notes: Vec::new(), asked: false }
     }
 
     /// The time of its end, as far as that is known.
     pub(super) fn length(&self) -> Nanos {
-        Nanos(self.extent.outline.last().max(self.extent.indexed.0))
-    }
-
-    /// What the source tells of the whole.
-    pub(super) fn learn(&mut self, extent: Extent) {
-        let outline = std::mem::take(&mut self.extent.outline);
-        let is_new = !extent.outline.stretches.is_empty();
-        self.extent = extent;
-        if !is_new {
-            self.extent.outline = outline;
-        }
+        Nanos(self.outline.last().max(self.extent.indexed.0))
     }
 }
 
@@ -97,7 +89,8 @@ impl App {
 
     /// Another part of the recording is to be shown.
     pub(super) fn moved(&mut self, moved: Moved) {
-        let Moved { first, scene, events, cursor, now, terminal, plays } = moved;
+        let cursor = moved.cursor();
+        let Moved { first, scene, events, now, terminal, plays } = moved;
         self.log = Log::starting(self.options.kept_events, first);
         self.tracks = Tracks::default();
         self.tracks.restart(&scene.world);
@@ -130,7 +123,7 @@ impl App {
         let speed = self.playback.speed;
         self.ask(Ask::Play { from, speed });
         // Else it goes on once the source has gone there.
-        if from.is_none_or(|from| from + 1 == self.log.end()) {
+        if from.is_none() {
             (self.paused, self.seen, self.list.follow) = (false, None, true);
         }
     }
@@ -194,12 +187,7 @@ impl App {
                 self.list.go(Some(index), &self.log);
                 self.look();
             }
-            None if self.has_more(forward) => {
-                // What is kept was looked at.
-                let from = if forward { self.log.end().saturating_sub(1) } else { self.log.first() };
-                let filter = filter.and(listed);
-                self.ask(Ask::Find { filter, from, forward });
-            }
+            None if self.has_more(forward) => self.seek_beyond(filter.and(listed), forward),
             None => self.say(none),
         }
     }
@@ -229,10 +217,14 @@ impl App {
             if !self.paused {
                 self.pause();
             }
-            let filter = self.list.filter.clone();
-            let from = if forward { self.log.end().saturating_sub(1) } else { self.log.first() };
-            self.ask(Ask::Find { filter, from, forward });
+            self.seek_beyond(self.list.filter.clone(), forward);
         }
+    }
+
+    /// What is kept was looked at: on from its end.
+    fn seek_beyond(&mut self, filter: Filter, forward: bool) {
+        let from = if forward { self.log.end().saturating_sub(1) } else { self.log.first() };
+        self.ask(Ask::Find { filter, from, forward });
     }
 
     /// While it stands still there are always some events on either side of the cursor.

@@ -63,7 +63,7 @@ pub(in crate::ui) fn draw(app: &App, frame: &mut Frame, area: Rect) {
 fn density(app: &App, length: u64, columns: usize) -> Vec<Option<usize>> {
     let mut sums = vec![0.0_f64; columns];
     let width = length as f64 / columns.max(1) as f64;
-    for stretch in &app.playback.extent.outline.stretches {
+    for stretch in &app.playback.outline.stretches {
         // A block is taken to be filled evenly.
         let (from, to) =
             (stretch.first as f64 / width, (stretch.last as f64 / width).max(stretch.first as f64 / width));
