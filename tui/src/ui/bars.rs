@@ -32,7 +32,9 @@ pub(super) fn header(app: &App, frame: &mut Frame, area: Rect) {
     } else if app.is_live() && !app.paused {
         right.push(Span::raw(format!("{:>10}  ", words::rate(app.clock.rate()))));
     } else {
-        right.push(Span::raw(format!("{} events  ", words::count(app.live.events))));
+        // Of a recording more may be kept than has happened by the moment shown.
+        let world = if app.is_replay() { app.world() } else { &app.live };
+        right.push(Span::raw(format!("{} events  ", words::count(world.events))));
     }
     let lost = app.lost();
     right.push(Span::styled(
