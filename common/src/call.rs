@@ -136,6 +136,24 @@ pub mod class {
     pub const SEMCTL: u8 = 98;
     /// The last of the calls on semaphores.
     pub const LAST_SEM: u8 = 103;
+    /// mmap(2).
+    pub const MMAP: u8 = 104;
+    /// munmap(2), mremap(2).
+    pub const MUNMAP: u8 = 105;
+    /// ftruncate(2).
+    pub const TRUNCATE: u8 = 106;
+    /// unlink(2): the path is argument 0.
+    pub const UNLINK: u8 = 107;
+    /// unlinkat(2): the path is argument 1.
+    pub const UNLINK_AT: u8 = 108;
+    /// The last of the calls on memory.
+    pub const LAST_MEMORY: u8 = 111;
+    /// futex(2) and its successors.
+    pub const FUTEX: u8 = 112;
+    /// timerfd_settime(2).
+    pub const TIMER_SET: u8 = 120;
+    /// ioctl(2): TIOCGPTPEER returns a descriptor.
+    pub const IOCTL: u8 = 121;
 }
 
 /// Mechanisms whose calls have programs of their own, with a stack of their own, that the common ones go on to.
@@ -152,8 +170,14 @@ pub mod family {
     pub const SHM: u32 = 4;
     /// System V semaphores.
     pub const SEM: u32 = 5;
+    /// Other objects with descriptors.
+    pub const OBJECT: u32 = 6;
+    /// Memory that is mapped: exits only.
+    pub const MEMORY: u32 = 7;
+    /// Futexes.
+    pub const FUTEX: u32 = 8;
     /// How many there are.
-    pub const COUNT: u32 = 6;
+    pub const COUNT: u32 = 9;
     /// None of them.
     pub const NONE: u32 = COUNT;
 }

@@ -37,10 +37,34 @@ pub mod object {
     pub const QUEUE: u16 = 5;
     /// A set of System V semaphores: as above.
     pub const SEM: u16 = 6;
+    /// One side of a terminal; [`MASTER`] says which.
+    pub const TERMINAL: u16 = 7;
+    /// An eventfd.
+    pub const EVENTFD: u16 = 8;
+    /// A signalfd.
+    pub const SIGNALFD: u16 = 9;
+    /// A timerfd.
+    pub const TIMERFD: u16 = 10;
+    /// A pidfd.
+    pub const PIDFD: u16 = 11;
+    /// A file of memfd_create(2).
+    pub const MEMFD: u16 = 12;
+    /// A file of shm_open(3).
+    pub const MEMORY: u16 = 13;
+    /// A futex: no descriptor leads to one.
+    pub const FUTEX: u16 = 14;
+    /// Added to [`TERMINAL`]: the master's side.
+    pub const MASTER: u16 = 1 << MECHANISM;
+
     /// Of a socket: the `SOCK_*` type is this many bits up, with [`INET`] added if it is no UNIX socket.
     pub const MECHANISM: u16 = 8;
     /// See [`MECHANISM`].
     pub const INET: u16 = 16;
+
+    /// Whether that is one of [`crate::object`].
+    pub const fn is_other(object: u16) -> bool {
+        object >= TERMINAL && object <= MEMORY
+    }
 
     /// Whether that is a pipe or a FIFO.
     pub const fn is_pipe(object: u16) -> bool {

@@ -10,8 +10,11 @@
 
 pub mod call;
 pub mod descriptor;
+pub mod futex;
 pub mod mark;
+pub mod memory;
 pub mod mqueue;
+pub mod object;
 pub mod offsets;
 pub mod pipe;
 pub mod process;
@@ -26,7 +29,7 @@ pub mod socket;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Version of this wire; recordings carry it. Minor: kinds were added. Major: an old kind changed its meaning.
-pub const WIRE_VERSION: (u16, u16) = (1, 2);
+pub const WIRE_VERSION: (u16, u16) = (1, 3);
 
 /// The beginning of every record.
 #[repr(C)]

@@ -55,6 +55,10 @@ offsets! {
     signal_group_exit_code: "signal_struct"."group_exit_code";
     signal_tty: "signal_struct"."tty";
     tty_name: "tty_struct"."name";
+    tty_index: "tty_struct"."index";
+    tty_link: "tty_struct"."link";
+    tty_entry: "tty_struct"."driver_data";
+    tty_of_file: "tty_file_private"."tty";
     signal_pids: "signal_struct"."pids";
     sighand_action: "sighand_struct"."action";
     files_count: "files_struct"."count";
@@ -67,6 +71,7 @@ offsets! {
     file_mount: "file"."f_path.mnt";
     dentry_name: "dentry"."d_name.name";
     dentry_parent: "dentry"."d_parent";
+    dentry_super_block: "dentry"."d_sb";
     mount_root: "vfsmount"."mnt_root";
     mount_super_block: "vfsmount"."mnt_sb";
     mount_place: "mount"."mnt";
@@ -83,6 +88,13 @@ offsets! {
     inode_sb: "inode"."i_sb";
     inode_pipe: "inode"."i_pipe";
     inode_uid: "inode"."i_uid";
+    inode_device: "inode"."i_rdev";
+    inode_size: "inode"."i_size";
+    inode_private: "inode"."i_private";
+    eventfd_id: "eventfd_ctx"."id";
+    eventfd_count: "eventfd_ctx"."count";
+    eventfd_flags: "eventfd_ctx"."flags";
+    signalfd_mask: "signalfd_ctx"."sigmask";
     socket_inode: "socket_alloc"."vfs_inode";
     mqueue_inode: "mqueue_inode_info"."vfs_inode";
     mqueue_messages: "mqueue_inode_info"."attr.mq_maxmsg";
@@ -177,6 +189,9 @@ impl Offsets {
 
 /// Structures that a kernel may be built without; what needs them is then not captured.
 pub const OPTIONAL: &[&str] = &[
+    "tty_file_private",
+    "eventfd_ctx",
+    "signalfd_ctx",
     "socket_alloc",
     "mqueue_inode_info",
     "ipc_namespace",

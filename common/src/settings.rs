@@ -28,6 +28,14 @@ pub struct Settings {
     pub sems: u32,
     /// 1: capture sockets.
     pub sockets: u32,
+    /// 1: capture pseudoterminals.
+    pub terminals: u32,
+    /// 1: capture eventfd, signalfd, timerfd and pidfd.
+    pub events: u32,
+    /// 1: capture files in memory and shared mappings.
+    pub memory: u32,
+    /// 1: capture futexes.
+    pub futexes: u32,
     /// 1: capture the scheduler.
     pub sched: u32,
     /// 1: task storage can be looked into from interrupts (from 6.2 on).
@@ -48,6 +56,10 @@ impl Settings {
         shm: 0,
         sems: 0,
         sockets: 0,
+        terminals: 0,
+        events: 0,
+        memory: 0,
+        futexes: 0,
         sched: 0,
         storage_in_interrupts: 0,
     };
@@ -123,7 +135,7 @@ pub mod lost {
     pub const QUEUE: u32 = 11;
     /// A call on a socket.
     pub const SOCKET: u32 = 12;
-    /// A call on shared memory or semaphores.
+    /// A call on shared memory, semaphores, futexes or other objects.
     pub const IPC: u32 = 13;
     /// How many there are. The probes count all but [`RECURSION`] and [`UNKNOWN`].
     pub const COUNT: u32 = 14;

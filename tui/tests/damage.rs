@@ -195,7 +195,9 @@ fn fixtures_say_what_they_said() {
 /// docs/format.md says how long each record is, and which number it has.
 #[test]
 fn the_document_is_up_to_date() {
-    use ipcscope_common::{call, descriptor, mark, mqueue, pipe, process, queue, sched, sem, shm, signal, socket};
+    use ipcscope_common::{
+        call, descriptor, futex, mark, memory, mqueue, object, pipe, process, queue, sched, sem, shm, signal, socket,
+    };
     let document = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/format.md")).unwrap();
     macro_rules! check {
         ($($family:ident [$($name:ident $($kind:ident)*;)*])*) => {$($(
@@ -218,6 +220,9 @@ fn the_document_is_up_to_date() {
         mqueue [MqueueCall MQUEUE_CALL; MqueueFacts MQUEUE_FACTS; MqueueName MQUEUE_REFUSED MQUEUE_REMOVED;]
         shm [ShmCall SHM_CALL;]
         sem [Operation; SemBegin SEM_BEGIN; SemCall SEM_CALL;]
+        object [ObjectFacts OBJECT_FACTS; ObjectCall OBJECT_CALL; ObjectBegin OBJECT_BEGIN;]
+        memory [MemoryCall MEMORY_CALL; MemoryName MEMORY_REMOVED;]
+        futex [FutexBegin FUTEX_BEGIN; FutexCall FUTEX_CALL;]
         socket [SocketCall SOCKET_CALL; SocketChange SOCKET_CHANGE; SocketAddress SOCKET_ADDRESS; SocketBegin SOCKET_BEGIN SOCKET_SHARED; SocketBuffer SOCKET_BUFFER; SocketPieces SOCKET_PIECES; SocketDropped SOCKET_DROPPED; SocketPiece; Endpoint;]
         mark [Start START; Lost LOST; Tick TICK;]
     }

@@ -10,7 +10,7 @@ use ipcscope_common::{
     settings::lost,
 };
 
-use super::{descriptor, family, pipe, signal};
+use super::{descriptor, family, object as other, pipe, signal};
 use crate::{
     emit::{emit, header},
     kernel::{Ptr, class_of, current, field, now, peek_user, setting},
@@ -22,6 +22,8 @@ const TS_COMPAT: u32 = 2;
 /// rt_sigreturn(2), waitid(2).
 const RT_SIGRETURN: i32 = 15;
 const WAITID: i32 = 247;
+/// ioctl_tty(2): opens the other side of a terminal.
+const TIOCGPTPEER: u64 = 0x5441;
 /// `WNOWAIT`: the child stays to be reaped.
 const WNOWAIT: u64 = 0x0100_0000;
 
@@ -157,6 +159,9 @@ pub fn exit(ctx: &BtfTracePointContext) {
         _ => {
             if class >= class::PIPE && class <= class::RECVMSG {
                 descriptor::finish(task, me, regs);
+            }
+            if class == class::IOCTL && ret >= 0 && field!(regs, regs_si as u64) == TIOCGPTPEER {
+                other::tell_opened(ret as u64);
             }
             if class == class::READ && ret > 0 && ret & 127 == 0 && setting!(signals) != 0 {
                 signal::read(task, regs);

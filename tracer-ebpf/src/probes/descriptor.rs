@@ -8,11 +8,16 @@ use ipcscope_common::{
     Header,
     call::class,
     descriptor::{CLOSED_RANGE, CloseRange, DESCRIPTOR, Descriptor, END_READ, END_WRITE, HELD, change, object},
+    object::KIND,
     pipe,
     settings::lost,
 };
 
-use super::{mqueue, path, socket};
+use super::{
+    mqueue,
+    object::{self as other, word},
+    path, socket,
+};
 use crate::{
     emit::{emit, header, reserve},
     kernel::{Ptr, current, field, now, offset, peek, peek_user, setting},
@@ -20,9 +25,9 @@ use crate::{
 };
 
 /// `S_IFMT`, `S_IFIFO`, `S_IFREG` and `S_IFSOCK`.
-const FORMAT: u16 = 0o170_000;
+pub const FORMAT: u16 = 0o170_000;
 const FIFO: u16 = 0o010_000;
-const REGULAR: u16 = 0o100_000;
+pub const REGULAR: u16 = 0o100_000;
 const SOCKET: u16 = 0o140_000;
 /// `MQUEUE_MAGIC` (ipc/mqueue.c).
 pub const MQUEUE_MAGIC: u64 = 0x1980_0202;
@@ -71,11 +76,27 @@ pub fn channel(file: u64, fd: i32, end: &mut End) {
 /// The end that the file is, if it is one of a channel that is captured.
 #[inline(always)]
 pub fn found(file: u64, fd: i32) -> Option<End> {
-    if file == 0 || setting!(pipes) | setting!(sockets) | setting!(mqueues) == 0 {
+    found_by::<false>(file, fd)
+}
+
+/// The same; `SMALL`: with little stack rather than fast.
+#[inline(always)]
+fn found_by<const SMALL: bool>(file: u64, fd: i32) -> Option<End> {
+    let others = setting!(terminals) | setting!(events) | setting!(memory);
+    if file == 0 || setting!(pipes) | setting!(sockets) | setting!(mqueues) | others == 0 {
         return None;
     }
-    let (inode, flags) = inode_and_flags(file);
-    let (mode, super_block, ino) = inode_facts(inode);
+    let (inode, flags) = if SMALL {
+        (word(file + offset!(file_inode) as u64), word(file + offset!(file_flags) as u64) as u32)
+    } else {
+        inode_and_flags(file)
+    };
+    let (mode, super_block, mut ino) = if SMALL {
+        let mode = word(inode + offset!(inode_mode) as u64) as u16;
+        (mode, word(inode + offset!(inode_sb) as u64), word(inode + offset!(inode_ino) as u64))
+    } else {
+        inode_facts(inode)
+    };
     let (object, dev, address) = match mode & FORMAT {
         FIFO if setting!(pipes) != 0 => {
             let (object, dev) = file_system(super_block);
@@ -85,6 +106,11 @@ pub fn found(file: u64, fd: i32) -> Option<End> {
         SOCKET if setting!(sockets) != 0 => (object::SOCKET, device(super_block), inode - offset!(socket_inode) as u64),
         REGULAR if setting!(mqueues) != 0 && magic(super_block) == MQUEUE_MAGIC => {
             (object::MQUEUE, device(super_block), inode - offset!(mqueue_inode) as u64)
+        }
+        _ if others != 0 => {
+            let place = other::identify(file);
+            ino = place;
+            ((place >> KIND) as u16, 0, place)
         }
         _ => return None,
     };
@@ -224,7 +250,7 @@ pub fn resolve(task: Ptr, fd: u64, end: &mut End) {
 pub extern "C" fn tell_descriptor(fd: u64, other: i32, change: u32) -> i32 {
     let me = current();
     let Some(task) = traced(me) else { return 0 };
-    if let Some(end) = found(file_of(me, fd), fd as i32) {
+    if let Some(end) = found_by::<true>(file_of(me, fd), fd as i32) {
         emit_one(task, me, &end, other, change);
     }
     0
@@ -272,6 +298,8 @@ pub unsafe fn fill(room: *mut Descriptor, header: Header, task: Ptr, end: &End, 
         (*room).slots = if end.pipe == 0 { 0 } else { peek(end.pipe + offset!(pipe_max_usage) as u64) };
         if end.object == object::SOCKET {
             ((*room).object, (*room).slots) = socket::described(end);
+        } else if end.object == object::TERMINAL {
+            (*room).object |= other::side(end.file);
         }
         (*room).flags = peek(end.file + offset!(file_flags) as u64);
     }
@@ -324,6 +352,7 @@ pub fn finish(task: &Task, me: Ptr, regs: Ptr) {
         class::OPEN if ret >= 0 => {
             path::tell_path(ret as u64);
             mqueue::tell_mqueue(ret as u64, task.returned);
+            other::tell_object(ret as u64, task.returned);
             tell_descriptor(ret as u64, -1, change::OPENED);
         }
         class::RECVMSG if ret >= 0 => {
@@ -374,6 +403,7 @@ fn each_in_message(message: u64, change: u32) {
                 }
                 let Some(fd) = peek_user::<i32>(at + 16 + i * 4) else { return };
                 mqueue::tell_mqueue(fd as u64, 0);
+                other::tell_object(fd as u64, 0);
                 tell_descriptor(fd as u64, -1, change);
             }
             return;
@@ -408,9 +438,10 @@ pub fn held(task: Ptr) -> u32 {
 pub extern "C" fn tell_held(file: u64, fd: u32) -> i32 {
     let me = current();
     let Some(task) = traced(me) else { return 0 };
-    let Some(end) = found(file, fd as i32) else { return 0 };
+    let Some(end) = found_by::<true>(file, fd as i32) else { return 0 };
     let time = now();
     mqueue::tell_mqueue(u64::from(fd), time);
+    other::tell_object(u64::from(fd), time);
     let header = header(HELD, time, task.tid, task.tgid);
     let Some(mut record) = reserve::<Descriptor>(lost::DESCRIPTOR) else { return 1 };
     // SAFETY: the record's room.

@@ -16,9 +16,11 @@ use aya_ebpf::{
 };
 use ipcscope_common::{call::class, descriptor::object};
 
-pub use ipcscope_common::call::family::{COUNT, MQUEUE, NONE, PIPE_AND_SOCKET, QUEUE, SEM, SHM, SOCKET};
+pub use ipcscope_common::call::family::{
+    COUNT, FUTEX, MEMORY, MQUEUE, NONE, OBJECT, PIPE_AND_SOCKET, QUEUE, SEM, SHM, SOCKET,
+};
 
-use super::{mqueue, pipe, queue, sem, shm, socket};
+use super::{futex, memory, mqueue, object as other, pipe, queue, sem, shm, socket};
 use crate::{
     kernel::{Ptr, current, setting},
     task::{Task, traced},
@@ -37,6 +39,10 @@ pub fn of(task: &Task) -> u32 {
     match task.class {
         class::MSGSND..=class::LAST_QUEUE => QUEUE,
         class::READ..=class::SENDFILE if uses(task, object::SOCKET) => SOCKET,
+        class::READ..=class::WRITEV if uses_other(task) => OBJECT,
+        class::TIMER_SET => OBJECT,
+        class::MMAP..=class::LAST_MEMORY => MEMORY,
+        class::FUTEX => FUTEX,
         class::SENDMSG | class::RECVMSG if setting!(sockets) != 0 => SOCKET,
         class::SENDTO..=class::LAST_SOCKET => SOCKET,
         class::MQ_SEND..=class::LAST_MQUEUE => MQUEUE,
@@ -50,6 +56,13 @@ pub fn of(task: &Task) -> u32 {
 fn uses(task: &Task, object: u16) -> bool {
     let [from, to] = &task.ends;
     from.in_use != 0 && from.object == object || to.in_use != 0 && to.object == object
+}
+
+/// A call of these has one end.
+#[inline(always)]
+fn uses_other(task: &Task) -> bool {
+    let [from, to] = &task.ends;
+    from.in_use != 0 && object::is_other(from.object) || to.in_use != 0 && object::is_other(to.object)
 }
 
 /// Goes on in the family's program for entries; comes back if there is none.
@@ -94,6 +107,14 @@ fn sys_exit_shm(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+/// A call on mapped memory returned.
+#[btf_tracepoint(function = "sys_exit")]
+#[inline(always)]
+fn sys_exit_memory(ctx: BtfTracePointContext) -> i32 {
+    memory::finish(current(), ctx.arg::<Ptr>(0));
+    0
+}
+
 /// Declares the two programs of a family; `$enter` and `$exit` get the thread and its registers.
 macro_rules! family {
     ($enter_name:ident => $enter:path, $exit_name:ident => $exit:path) => {
@@ -117,3 +138,5 @@ family!(sys_enter_queue => queue::begin, sys_exit_queue => queue::finish);
 family!(sys_enter_mqueue => mqueue::begin, sys_exit_mqueue => mqueue::finish);
 family!(sys_enter_sem => sem::begin, sys_exit_sem => sem::finish);
 family!(sys_enter_socket => socket::begin, sys_exit_socket => socket::finish);
+family!(sys_enter_object => other::begin, sys_exit_object => other::finish);
+family!(sys_enter_futex => futex::begin, sys_exit_futex => futex::finish);

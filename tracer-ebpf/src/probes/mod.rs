@@ -3,8 +3,11 @@
 pub mod call;
 pub mod descriptor;
 pub mod family;
+pub mod futex;
 pub mod ipc;
+pub mod memory;
 pub mod mqueue;
+pub mod object;
 pub mod path;
 pub mod pipe;
 pub mod process;

@@ -66,7 +66,8 @@ fn switch_to(preempted: u64, prev: Ptr, next: Ptr, state: u32) {
             if asleep {
                 let regs = registers(prev);
                 let nr = field!(regs, regs_orig_ax as u64) as i32;
-                if waits::is_for_set(nr) && state & INTERRUPTIBLE != 0 && setting!(pipes) | setting!(mqueues) != 0 {
+                let has_sets = setting!(pipes) | setting!(mqueues) | setting!(terminals) | setting!(events) != 0;
+                if waits::is_for_set(nr) && state & INTERRUPTIBLE != 0 && has_sets {
                     task.returned = time;
                     let (first, second) = (field!(regs, regs_di as u64), field!(regs, regs_si as u64));
                     waits::tell_waits(nr as u32, first, second, field!(regs, regs_dx as u64));

@@ -15,11 +15,12 @@ use ipcscope_common::{
     call::class,
     descriptor::{FOUND_HELD, object},
     mqueue::{MQUEUE_FACTS, MqueueFacts},
+    object::{OBJECT_FACTS, ObjectFacts},
     process::{FOUND, Found},
     settings::lost,
 };
 
-use super::{call, descriptor, mqueue, signal};
+use super::{call, descriptor, mqueue, object as other, signal};
 use crate::{
     emit::count_lost,
     kernel::{Ptr, class_of, current, field, namespaced_tid, now, offset, peek, registers},
@@ -58,6 +59,9 @@ static SEEDS: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);
 /// Room for a row that is too large for the stack.
 #[map]
 static ROW: PerCpuArray<MqueueFacts> = PerCpuArray::with_max_entries(1, 0);
+/// The same for rows of other objects.
+#[map]
+static OBJECT_ROW: PerCpuArray<ObjectFacts> = PerCpuArray::with_max_entries(1, 0);
 
 #[inline(always)]
 fn write<T>(meta: *const Meta, row: &T) {
@@ -158,13 +162,24 @@ pub fn file(ctx: *const FileContext) {
     if task.is_null() || file.is_null() {
         return;
     }
-    if let Some(end) = descriptor::found(file as u64, fd as i32) {
+    // The same file, but as a number, which global functions take.
+    let file = descriptor::file_of(task, u64::from(fd));
+    if let Some(end) = descriptor::found(file, fd as i32) {
         if end.object == object::MQUEUE
             && let Some(room) = ROW.get_ptr_mut(0)
         {
             // SAFETY: a valid map value; every field is written.
             write(meta, unsafe {
-                mqueue::describe(room, row(MQUEUE_FACTS, task), file as u64);
+                mqueue::describe(room, row(MQUEUE_FACTS, task), file);
+                &*room
+            });
+        }
+        if object::is_other(end.object)
+            && let Some(room) = OBJECT_ROW.get_ptr_mut(0)
+        {
+            // SAFETY: as above.
+            write(meta, unsafe {
+                other::describe(room, row(OBJECT_FACTS, task), file, end.ino);
                 &*room
             });
         }

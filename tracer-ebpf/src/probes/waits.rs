@@ -10,10 +10,13 @@ use ipcscope_common::{
     settings::lost,
 };
 
-use super::descriptor::file_of;
+use super::{
+    descriptor::file_of,
+    object::{identify, word},
+};
 use crate::{
     emit::{header, reserve},
-    kernel::{current, offset, peek, peek_user, steps},
+    kernel::{current, offset, peek, peek_user, setting, steps},
     task::traced,
 };
 
@@ -38,9 +41,8 @@ pub fn is_for_set(nr: i32) -> bool {
 }
 
 /// Tells what the current thread's call waits for: its number and first three arguments.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn tell_waits(nr: u32, first: u64, second: u64, third: u64) -> i32 {
+#[inline(always)]
+pub fn tell_waits(nr: u32, first: u64, second: u64, third: u64) -> i32 {
     match nr {
         7 | 271 => tell_polled(first, second),
         23 | 270 => tell_selected(first, second, third),
@@ -163,12 +165,18 @@ pub extern "C" fn tell_wait(fd: u64, events: u32, known: u64) -> i32 {
     unsafe {
         let room = record.as_mut_ptr();
         (*room).header = header;
-        let inode: u64 = peek(file + offset!(file_inode) as u64);
-        let super_block: u64 = peek(inode + offset!(inode_sb) as u64);
-        (*room).ino = peek(inode + offset!(inode_ino) as u64);
-        (*room).dev = peek(super_block + offset!(super_block_dev) as u64);
+        let inode = word(file + offset!(file_inode) as u64);
+        let super_block = word(inode + offset!(inode_sb) as u64);
+        (*room).ino = word(inode + offset!(inode_ino) as u64);
+        (*room).dev = word(super_block + offset!(super_block_dev) as u64) as u32;
         (*room).fd = fd as i32;
-        (*room).mode = peek(inode + offset!(inode_mode) as u64);
+        (*room).mode = word(inode + offset!(inode_mode) as u64) as u16;
+        if setting!(terminals) | setting!(events) != 0 {
+            let other = identify(file);
+            if other != 0 {
+                ((*room).ino, (*room).dev) = (other, 0);
+            }
+        }
         let readable = if events & IN != 0 { END_READ } else { 0 };
         (*room).events = readable | if events & OUT != 0 { END_WRITE } else { 0 };
         (*room).reserved = 0;

@@ -6,6 +6,7 @@ mod blocking;
 mod flood;
 mod mistakes;
 mod mqueues;
+mod objects;
 mod origins;
 mod pipes;
 mod processes;
@@ -46,7 +47,7 @@ pub fn run(words: &[&str]) -> bool {
         ["queue-leave"] => queues::leave(),
         ["queue-use-up", queue] => queues::use_up(queue.parse().unwrap()),
         words if mqueues::run(words) => {}
-        words if shared::run(words) => {}
+        words if shared::run(words) || objects::run(words) => {}
         ["ring"] => beyond::ring(),
         [name] => {
             return pipes::run(name)

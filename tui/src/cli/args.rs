@@ -199,7 +199,7 @@ pub struct TargetArgs {
     /// Follow forks: always done, accepted for those used to strace
     #[arg(short = 'f', conflicts_with = "no_follow", help_heading = "Target")]
     follow: bool,
-    /// What to capture: signal, pipe, fifo, sysv-mq, posix-mq, unix, inet, rpc, shm, sync, sched, process or all, with commas between; !x leaves x out
+    /// What to capture: signal, pipe, fifo, sysv-mq, posix-mq, unix, inet, rpc, pty, event, shm, sync, sched, process or all, with commas between; !x leaves x out
     #[arg(short = 'e', long = "events", value_name = "SET", default_value_t, help_heading = "Capture")]
     pub events: FamilySet,
     /// Keep so many bytes of what is sent, up to 4096

@@ -49,6 +49,9 @@ fn capture(args: &TargetArgs) -> Capture {
         shm: wants(Family::Shm),
         sems: wants(Family::Sync),
         sockets: wants(Family::Unix) || wants(Family::Inet) || wants(Family::Rpc),
+        terminals: wants(Family::Pty),
+        events: wants(Family::Event),
+        futexes: wants(Family::Sync),
         rpc: wants(Family::Rpc),
         // States tell what signals do to a thread, and who let whom go on.
         sched: wants(Family::Sched) || wants(Family::Signal) || wants(Family::Sync),

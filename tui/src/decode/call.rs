@@ -3,7 +3,7 @@
 //! Invariant: such a call keeps its number and its first entry, whatever it is on; it is told once, when it is over.
 //! Tested live, in `live_verdicts`.
 
-use ipcscope_common::{mqueue::MqueueCall, pipe::PipeCall, queue::QueueCall};
+use ipcscope_common::{futex::FutexCall, mqueue::MqueueCall, object::ObjectCall, pipe::PipeCall, queue::QueueCall};
 
 use super::{
     Decoder, names,
@@ -22,6 +22,10 @@ pub enum On {
     Queue(Box<QueueCall>),
     /// A POSIX message queue.
     Mqueue(Box<MqueueCall>),
+    /// Another object with a descriptor.
+    Object(Box<ObjectCall>),
+    /// A futex.
+    Futex(Box<FutexCall>),
 }
 
 impl Decoder {
@@ -95,6 +99,8 @@ impl Decoder {
             On::Pipe(record) => Some(self.channels.name(record.dev, record.ino)),
             On::Queue(record) => self.queues.name(record.namespace, record.id),
             On::Mqueue(record) => Some(self.channels.name(record.dev, record.ino)),
+            On::Object(record) => Some(self.channels.name(0, record.ino)),
+            On::Futex(record) => Some(self.futexes.name_of(&self.spaces, record.header.tgid, record.address)),
         }
     }
 
@@ -122,6 +128,11 @@ impl Decoder {
             On::Pipe(record) => self.blank_transfer(record, call),
             On::Queue(record) => self.queue_blank(record, task, call),
             On::Mqueue(record) => self.mqueue_blank(record, call),
+            On::Object(record) => match self.object_blank(record, call) {
+                Some(blank) => blank,
+                None => return,
+            },
+            On::Futex(record) => (self.futex_blank(record, call), false),
         };
         let transfer = Transfer { error: (!unfinished).then_some("EINTR"), ..transfer };
         self.push(time, task, if is_send { Kind::Send(Box::new(transfer)) } else { Kind::Recv(Box::new(transfer)) });

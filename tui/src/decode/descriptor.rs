@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use foldhash::HashMap;
 
-use ipcscope_common::descriptor::{self as wire, change, object};
+use ipcscope_common::descriptor::{self as wire, change, object as kind};
 
 use crate::event::{Call, ChannelChange, ChannelEvent, ChannelId, ChannelType, End, Kind, PeerPid, Task};
 
@@ -18,12 +18,13 @@ use super::{
     Decoder,
     mqueue::Mqueues,
     names,
+    object::{self, Objects},
     pipe::{Pipe, Verdict},
     socket::{self, Sockets},
 };
 use path::Named;
 
-/// The part of [`wire::Descriptor::object`] that is one of [`object`].
+/// The part of [`wire::Descriptor::object`] that is one of [`kind`].
 const OBJECT: u16 = 0xff;
 /// Page size of x86-64: a pipe's buffer.
 const PAGE: u64 = 4096;
@@ -64,6 +65,8 @@ pub struct Channels {
     pub(super) sockets: Sockets,
     /// POSIX message queues.
     pub(super) mqueues: Mqueues,
+    /// Terminals, eventfd and so on.
+    pub(super) objects: Objects,
     /// How often each name was given out.
     pub(super) names: HashMap<String, u32>,
     /// Descriptors of processes outside the trace, when it began.
@@ -126,7 +129,8 @@ impl Channels {
         let pipe = self.pipes.get(&key).map(|pipe| (&pipe.id, pipe.mechanism));
         let socket = || self.sockets.get(key).map(|socket| (&socket.id, socket.mechanism));
         let queue = || self.mqueues.get(key).map(|queue| (&queue.id, ChannelType::PosixMq));
-        pipe.or_else(socket).or_else(queue)
+        let other = || self.objects.get(key).map(|object| (&object.id, object.mechanism));
+        pipe.or_else(socket).or_else(queue).or_else(other)
     }
 
     /// Somebody outside the trace held it when the trace began.
@@ -142,11 +146,14 @@ impl Channels {
     /// Makes sure that the channel of a descriptor is known; false: it is none that is followed.
     fn ensure_of(&mut self, record: &wire::Descriptor, created: bool) -> bool {
         let key = key_of(record);
-        if record.object == object::MQUEUE {
+        if kind::is_other(record.object & OBJECT) {
+            return self.objects.ensure(key, &mut self.names).is_some();
+        }
+        if record.object == kind::MQUEUE {
             self.mqueues.ensure(key, self.now, &mut self.names);
             return true;
         }
-        if record.object & OBJECT != object::SOCKET {
+        if record.object & OBJECT != kind::SOCKET {
             self.ensure(key, record.object, record.slots, record.address, created);
             return true;
         }
@@ -166,8 +173,8 @@ impl Channels {
         let (paths, names) = (&self.paths, &mut self.names);
         self.pipes.entry(key).or_insert_with(|| {
             let (id, mechanism) = match paths.get(&key) {
-                Some(named) if object == object::FIFO => (named.id.clone(), ChannelType::Fifo),
-                _ if object == object::FIFO => (new_name(names, format!("fifo:[{}]", key.1)), ChannelType::Fifo),
+                Some(named) if object == kind::FIFO => (named.id.clone(), ChannelType::Fifo),
+                _ if object == kind::FIFO => (new_name(names, format!("fifo:[{}]", key.1)), ChannelType::Fifo),
                 _ => (new_name(names, format!("pipe:[{}]", key.1)), ChannelType::Pipe),
             };
             Pipe::new(id, mechanism, slots, address, created, outside)
@@ -192,6 +199,8 @@ impl Channels {
             socket.unseen |= table.unseen;
         } else if let Some(queue) = self.mqueues.get_mut(held.key) {
             queue.holders += 1;
+        } else if let Some(object) = self.objects.get_mut(held.key) {
+            object.holders += 1;
         }
         if let Some(old) = old {
             self.release(old);
@@ -213,6 +222,8 @@ impl Channels {
             socket.holders = socket.holders.saturating_sub(1);
         } else if let Some(queue) = self.mqueues.get_mut(held.key) {
             queue.holders = queue.holders.saturating_sub(1);
+        } else if let Some(object) = self.objects.get_mut(held.key) {
+            object.holders = object.holders.saturating_sub(1);
         }
     }
 
@@ -250,6 +261,7 @@ impl Decoder {
     fn sweep(&mut self, key: Key) {
         self.sweep_socket(key);
         self.channels.mqueues.sweep(key);
+        self.channels.objects.sweep(key);
         let Some(pipe) = self.channels.pipes.get(&key) else { return };
         // Where the kernel counts one open more than was told, that one is about to be.
         let awaited = pipe.mechanism == ChannelType::Fifo && pipe.openers.verdict(self.channels.now) == Verdict::Open;
@@ -287,7 +299,7 @@ impl Decoder {
             // Nobody was left, and the kernel has dropped it meanwhile.
             self.forget_pipe(key);
         }
-        let first = opened.is_some() && record.object == object::FIFO && !self.channels.pipes.contains_key(&key);
+        let first = opened.is_some() && record.object == kind::FIFO && !self.channels.pipes.contains_key(&key);
         let creating = first || record.change == change::CREATED && end == End::R;
         if !self.channels.ensure_of(record, creating) {
             return;
@@ -324,7 +336,7 @@ impl Decoder {
         }
         match record.change {
             // Its other end follows in the next record; one event tells of both.
-            change::CREATED if end != End::R && record.object != object::MQUEUE => {}
+            change::CREATED if end != End::R && record.object != kind::MQUEUE => {}
             change::CREATED => self.tell_call(record, task, held, ChannelChange::Created),
             change::DUPLICATED => self.tell_call(record, task, held, ChannelChange::Duplicated),
             change::PASSED => self.tell_call(record, task, held, ChannelChange::Passed),
@@ -334,9 +346,14 @@ impl Decoder {
 
     fn tell_call(&mut self, record: &wire::Descriptor, task: Task, held: Held, event: ChannelChange) {
         let call = self.plain_call(record, task);
+        let is_other = object::mechanism_of(held.key).is_some();
+        let event = if is_other { self.object_change(record, event) } else { event };
         let Some(mut told) = self.channel_event(held, record.fd, event) else { return };
         match event {
-            ChannelChange::Created | ChannelChange::Opened if record.object == object::MQUEUE => {
+            ChannelChange::Created | ChannelChange::Opened if is_other => {
+                self.describe_object(record, &mut told);
+            }
+            ChannelChange::Created | ChannelChange::Opened if record.object == kind::MQUEUE => {
                 self.describe_mqueue(record, &mut told);
             }
             ChannelChange::Created => {
@@ -443,9 +460,10 @@ impl Decoder {
 
     fn attached(&mut self, time: u64, task: Task, row: &wire::Descriptor, held: Held) {
         if let Some(mut event) = self.channel_event(held, row.fd, ChannelChange::Attached) {
-            if row.object == object::MQUEUE {
+            if self.describe_object(row, &mut event) {
+            } else if row.object == kind::MQUEUE {
                 self.describe_mqueue(row, &mut event);
-            } else if row.object & OBJECT != object::SOCKET {
+            } else if row.object & OBJECT != kind::SOCKET {
                 event.slots = Some(row.slots);
                 event.capacity = Some(u64::from(row.slots) * PAGE);
             }

@@ -8,9 +8,12 @@
 
 mod call;
 mod descriptor;
+mod futex;
+mod memory;
 mod mqueue;
 mod names;
 mod numbers;
+mod object;
 mod outbox;
 mod pipe;
 pub mod pipe_order;
@@ -25,6 +28,7 @@ pub mod sequence;
 mod shm;
 mod signal;
 mod socket;
+mod space;
 mod sysv;
 mod tasks;
 mod verdict;
@@ -37,6 +41,7 @@ use ipcscope_common::{
 use crate::event::{Comm, Event, FamilySet, Kind, Lost, Nanos, Task};
 
 use descriptor::Channels;
+use futex::Futexes;
 use numbers::Numbers;
 use outbox::Outbox;
 use queue::Queues;
@@ -44,6 +49,7 @@ use record::Record;
 use sem::Semaphores;
 use shm::Segments;
 use signal::Signals;
+use space::Spaces;
 use tasks::Tasks;
 
 pub use names::syscall as syscall_name;
@@ -75,6 +81,8 @@ pub struct Decoder {
     queues: Queues,
     segments: Segments,
     sems: Semaphores,
+    spaces: Spaces,
+    futexes: Futexes,
     signals: Signals,
     outbox: Outbox,
     /// Threads may have ended unseen.
@@ -124,6 +132,8 @@ impl Decoder {
             self.sockets_lost(over);
             self.queues_lost(over);
         }
+        self.channels.objects.lost();
+        self.futexes.lost();
         self.calls_lost();
         self.tasks.begin_anew();
         self.numbers = Numbers::default();
@@ -203,6 +213,13 @@ impl Decoder {
             Record::ShmCall(record) => self.shm_call(&record),
             Record::SemBegin(record) => self.sem_begin(&record),
             Record::SemCall(record) => self.sem_call(&record),
+            Record::ObjectFacts(record) => self.object_facts(&record),
+            Record::ObjectBegin(record) => self.object_begin(&record),
+            Record::ObjectCall(record, payload) => self.object_call(&record, payload),
+            Record::MemoryCall(record) => self.memory_call(&record),
+            Record::MemoryRemoved(record) => self.memory_removed(&record),
+            Record::FutexBegin(record) => self.futex_begin(&record),
+            Record::FutexCall(record) => self.futex_call(&record),
             Record::Generate(record) => self.generate(&record),
             Record::Deliver(record) => self.deliver(&record),
             Record::Sigaction(record) => self.sigaction(&record),
@@ -265,6 +282,8 @@ impl Decoder {
         }
         if matches!(record.class, lost::IPC | lost::SCHED | lost::UNKNOWN) {
             self.sems_lost();
+            self.futexes.lost();
+            self.channels.objects.lost();
         }
         if record.class != lost::PIPE_SAMPLE {
             self.calls_lost();

@@ -37,7 +37,7 @@ impl Decoder {
         }
         self.push(header.time, parent, Kind::Fork { child, thread: is_thread });
         self.inherit(header.time, child, parent, parent_files, record.files);
-        self.shm_inherited(header.time, child, parent, record.flags);
+        self.space_inherited(header.time, child, parent, record.flags);
         self.push(header.time, child, Kind::State(StateChange::to(None, ThreadState::New)));
     }
 
@@ -93,7 +93,7 @@ impl Decoder {
         self.tell_dispositions(header.time, task, SignalSet(record.ignored), SignalSet::default());
         self.tell_mask(header.time, task, record.blocked);
         self.table_after_exec(header.time, task, before, record.files, first);
-        self.shm_left(header.time, task);
+        self.space_left(header.time, task);
         if first {
             // Until now nobody was told of this thread: it runs, or it could not exec.
             let state = self.tasks.get(task.tid).and_then(|thread| thread.state).unwrap_or(ThreadState::Running);
@@ -123,7 +123,7 @@ impl Decoder {
         self.push(header.time, task, Kind::Exit(exit));
         self.leave_table(header.time, task, files);
         if last {
-            self.shm_left(header.time, task);
+            self.space_left(header.time, task);
         }
         if last && let Some(process) = self.tasks.process(task.pid) {
             process.ended = true;

@@ -1,6 +1,9 @@
 //! Bytes → records: the only place that knows how records lie in memory. No BPF handle in sight.
 
-use ipcscope_common::{Header, call, descriptor, mark, mqueue, pipe, process, queue, sched, sem, shm, signal, socket};
+use ipcscope_common::{
+    Header, call, descriptor, futex, mark, memory, mqueue, object, pipe, process, queue, sched, sem, shm, signal,
+    socket,
+};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 /// A record of the wire.
@@ -39,6 +42,13 @@ pub enum Record<'a> {
     ShmCall(Box<shm::ShmCall>),
     SemBegin(sem::SemBegin),
     SemCall(Box<sem::SemCall>),
+    ObjectFacts(Box<object::ObjectFacts>),
+    ObjectBegin(object::ObjectBegin),
+    ObjectCall(object::ObjectCall, &'a [u8]),
+    MemoryCall(memory::MemoryCall),
+    MemoryRemoved(Box<memory::MemoryName>),
+    FutexBegin(futex::FutexBegin),
+    FutexCall(futex::FutexCall),
     Generate(signal::Generate),
     Deliver(signal::Deliver),
     Sigaction(signal::Sigaction),
@@ -135,6 +145,17 @@ pub fn parse(bytes: &[u8]) -> Result<Record<'_>, TooShort> {
         shm::SHM_CALL => plain!(boxed ShmCall),
         sem::SEM_BEGIN => plain!(SemBegin),
         sem::SEM_CALL => plain!(boxed SemCall),
+        object::OBJECT_FACTS => plain!(boxed ObjectFacts),
+        object::OBJECT_BEGIN => plain!(ObjectBegin),
+        object::OBJECT_CALL => {
+            let (call, rest): (object::ObjectCall, _) = read(kind, bytes)?;
+            let payload = rest.get(..call.payload_len as usize).unwrap_or(rest);
+            Ok(Record::ObjectCall(call, payload))
+        }
+        memory::MEMORY_CALL => plain!(MemoryCall),
+        memory::MEMORY_REMOVED => plain!(boxed MemoryRemoved),
+        futex::FUTEX_BEGIN => plain!(FutexBegin),
+        futex::FUTEX_CALL => plain!(FutexCall),
         signal::GENERATE => plain!(Generate),
         signal::DELIVER => plain!(Deliver),
         signal::SIGACTION => plain!(Sigaction),

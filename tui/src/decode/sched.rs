@@ -120,6 +120,7 @@ impl Decoder {
                 thread.last_block = Some((op, earlier.nr));
             }
         }
+        self.futex_wait(header.tid, &mut on);
         if block.ino != 0 && is_file_lock(block.nr) {
             // dev_t of the kernel: 12 bits major, 20 bits minor.
             let (major, minor) = (block.dev >> 20, block.dev & 0xf_ffff);
@@ -172,6 +173,7 @@ impl Decoder {
         let header = &record.header;
         if record.waker_nr >= 0 {
             self.sem_woken(header.tid, record.waker_tid);
+            self.futexes.woken(header.tid, record.waker_tid);
         }
         let thread = self.tasks.ensure(header.tid, header.tgid);
         let asleep = match thread.state {

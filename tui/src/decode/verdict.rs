@@ -12,7 +12,7 @@ use ipcscope_common::{
 };
 use syscalls::Sysno;
 
-use crate::event::{Interrupted as InterruptedCall, SignalId, Task, Verdict};
+use crate::event::{Call, Interrupted as InterruptedCall, SignalId, Task, Verdict};
 
 use super::{Decoder, call::On, names, tasks::Interrupted};
 
@@ -143,6 +143,11 @@ impl Decoder {
         let Some(thread) = self.tasks.get_mut(task.tid) else { return };
         let before = thread.interrupted.take().filter(|call| call.op == op);
         if !is_interrupted(record.ret) {
+            if let Some(Interrupted { on: On::Futex(futex), nr, entered, restarts, by, .. }) = before {
+                let call = self.call(task, op, nr, (entered, header.time));
+                let call = Call { restarts, interrupted_by: by, ..call };
+                self.futex_restarted(header.time, task, &futex, (record.ret, call));
+            }
             self.reaped(record);
             return;
         }

@@ -68,9 +68,12 @@ pub struct ChannelEvent {
     /// Which semaphore of a set was set (SETVAL, semctl(2)).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub semaphore: Option<u16>,
-    /// To what.
+    /// To what; of an eventfd what it counts, of a timerfd the ns until it expires first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<i64>,
+    /// Of a timerfd, how often it expires after that, ns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval_ns: Option<u64>,
     /// Whom it came from: parent, sender of the descriptor; for a connection, who is at the other end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<PeerPid>,
@@ -108,6 +111,7 @@ impl ChannelEvent {
             attached: None,
             semaphore: None,
             value: None,
+            interval_ns: None,
             peer: None,
             error: None,
             call: None,

@@ -47,12 +47,12 @@ families! {
     /// Remote procedure calls on top of sockets.
     Rpc = "rpc", true;
     /// Pseudoterminals.
-    Pty = "pty", false;
+    Pty = "pty", true;
     /// eventfd, signalfd, timerfd and pidfd.
-    Event = "event", false;
-    /// Shared memory: System V.
+    Event = "event", true;
+    /// Shared memory: System V, POSIX, memfd, shared mappings.
     Shm = "shm", true;
-    /// System V semaphores.
+    /// System V semaphores and futexes.
     Sync = "sync", true;
     /// State changes of threads.
     Sched = "sched", true;
@@ -156,8 +156,8 @@ mod tests {
         for (text, set) in [
             ("pipe", "pipe"),
             ("fifo, pipe", "pipe,fifo"),
-            ("!sched", "signal,pipe,fifo,sysv-mq,posix-mq,unix,inet,rpc,shm,sync,process"),
-            ("all,!sched,!process", "signal,pipe,fifo,sysv-mq,posix-mq,unix,inet,rpc,shm,sync"),
+            ("!sched", "signal,pipe,fifo,sysv-mq,posix-mq,unix,inet,rpc,pty,event,shm,sync,process"),
+            ("all,!sched,!process", "signal,pipe,fifo,sysv-mq,posix-mq,unix,inet,rpc,pty,event,shm,sync"),
             ("all", "all"),
             ("signal,pipe,fifo,sysv-mq,posix-mq,unix,inet,rpc,shm,sync,sched,process", "all"),
             ("!pipe,pipe", "all"),
@@ -171,7 +171,7 @@ mod tests {
         for (text, part) in [
             (
                 "pipes",
-                "unknown name \"pipes\": there are signal, pipe, fifo, sysv-mq, posix-mq, unix, inet, rpc, shm, sync, sched, process and all",
+                "unknown name \"pipes\": there are signal, pipe, fifo, sysv-mq, posix-mq, unix, inet, rpc, pty, event, shm, sync, sched, process and all",
             ),
             ("", "unknown name \"\""),
             ("pipe,,fifo", "unknown name \"\""),

@@ -117,6 +117,11 @@ macro_rules! channel_types {
 }
 
 impl ChannelType {
+    /// What comes out is what went in: neither a sum, nor what a terminal makes of it.
+    pub fn keeps_bytes(self) -> bool {
+        !matches!(self, Self::Eventfd | Self::Pty)
+    }
+
     /// Bytes go both ways, between sockets.
     pub fn is_socket(self) -> bool {
         matches!(self, Self::UnixStream | Self::UnixDgram | Self::UnixSeqpacket | Self::Tcp | Self::Udp)

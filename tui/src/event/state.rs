@@ -101,7 +101,10 @@ pub struct Blocked {
     /// It waits for somebody to let a lock go.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lock: Option<Lock>,
-    /// It ends by itself at some time (semtimedop(2)).
+    /// The thread that has that lock, if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Task>,
+    /// It ends by itself at some time (semtimedop(2), futex(2)).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub timed: bool,
     /// How often a signal made the kernel start the call again so far.

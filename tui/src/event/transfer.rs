@@ -57,6 +57,12 @@ pub struct Transfer {
     /// The first bytes, escaped, up to the payload limit.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "escaped")]
     pub payload: Option<Vec<u8>>,
+    /// What was added to an eventfd, or taken from it; how often a timerfd had expired; how many a futex call woke.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<u64>,
+    /// What an eventfd counts right after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
     /// What semop(2) did to which semaphores: a send has those that give, a receive those that take or wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operations: Option<Vec<SemOperation>>,
@@ -101,6 +107,8 @@ impl Transfer {
             slots: None,
             depth: None,
             payload: None,
+            value: None,
+            count: None,
             operations: None,
             from: None,
             from_unknown: None,

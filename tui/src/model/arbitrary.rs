@@ -157,6 +157,7 @@ fn change() -> impl Strategy<Value = StateChange> {
                         peer: peer.map(|pid| PeerPid { pid }),
                         waits_for,
                         lock,
+                        owner: None,
                         restarts,
                         cause,
                         timed: false,

@@ -10,8 +10,14 @@ use std::{
 use nix::{
     fcntl::OFlag,
     pty::{grantpt, posix_openpt, unlockpt},
-    sys::termios::{InputFlags, SetArg, tcgetattr, tcsetattr},
+    sys::{
+        stat::fstat,
+        termios::{InputFlags, SetArg, tcgetattr, tcsetattr},
+    },
 };
+
+/// `UNIX98_PTY_SLAVE_MAJOR` (include/uapi/linux/major.h).
+const SLAVES: u64 = 136;
 
 /// The master side, twice: one to read from, one to write to and to steer by, so that two threads can have one each.
 #[derive(Debug)]
@@ -20,6 +26,8 @@ pub struct Pty {
     pub reader: OwnedFd,
     /// What is written here is typed.
     pub writer: OwnedFd,
+    /// See [`place`].
+    pub place: Option<u64>,
 }
 
 impl Pty {
@@ -44,7 +52,7 @@ impl Pty {
         // Both copies are close-on-exec (F_DUPFD_CLOEXEC).
         let reader = master.as_fd().try_clone_to_owned()?;
         let writer = master.as_fd().try_clone_to_owned()?;
-        let pty = Self { reader, writer };
+        let pty = Self { reader, writer, place: place(&slave) };
         pty.resize(rows, columns)?;
         Ok((pty, slave))
     }
@@ -64,6 +72,17 @@ pub fn resize(terminal: impl AsFd, rows: u16, columns: u16) -> io::Result<()> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+/// Which pseudoterminal a descriptor of a slave's side is of: the device of its file system, as the kernel numbers it, and
+/// in the lower half its index; `None`: it is none.
+pub fn place(terminal: impl AsFd) -> Option<u64> {
+    let found = fstat(terminal).ok()?;
+    let (major, minor) = (u64::from(libc::major(found.st_rdev)), u64::from(libc::minor(found.st_rdev)));
+    let index = major.checked_sub(SLAVES).filter(|beyond| *beyond < 8)? << 8 | minor;
+    let device = u64::from(libc::major(found.st_dev)) << 20 | u64::from(libc::minor(found.st_dev));
+    Some(device << 32 | index)
+}
+
 /// Keeps a terminal open after we are gone: a small process of its own reads it until nobody has it open any more, so that
 /// whoever lives on there is not hung up.
 pub fn keep_open(terminal: impl AsFd) -> io::Result<()> {

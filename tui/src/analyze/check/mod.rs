@@ -186,7 +186,7 @@ impl Check {
                 let left: Vec<_> = tables
                     .channels
                     .iter()
-                    .filter(|row| row.sent > row.received)
+                    .filter(|row| row.sent > row.received && row.mechanism.keeps_bytes())
                     .map(|row| format!("{} of {} bytes in {}", row.sent - row.received, row.sent, row.channel))
                     .collect();
                 let why =

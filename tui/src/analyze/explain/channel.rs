@@ -13,7 +13,7 @@ impl Story<'_> {
             let call = change.call.as_ref().map_or("the call", |call| call.syscall);
             return self.say(format!("{actor} could not do this to {id}: {call} failed with {error}."));
         }
-        if self.shared(change) {
+        if self.object_change(change) || self.shared(change) {
             return;
         }
         let end = match change.end {

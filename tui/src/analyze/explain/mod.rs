@@ -5,6 +5,7 @@
 //! an end, how much is inside) is told only with the world right after the event, recognised by its time.
 
 mod channel;
+mod object;
 mod process;
 mod rpc;
 mod sender;

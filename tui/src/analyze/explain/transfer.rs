@@ -16,6 +16,9 @@ impl Story<'_> {
         if let Some(operations) = &transfer.operations {
             return self.semaphores(transfer, operations);
         }
+        if self.object(transfer, true) {
+            return;
+        }
         let (call, channel) = (transfer.call.syscall, &transfer.channel);
         if let Some(moved) = transfer.bytes {
             let what = kind(transfer.mechanism);
@@ -41,6 +44,9 @@ impl Story<'_> {
     pub(super) fn receive(&mut self, transfer: &Transfer) {
         if let Some(operations) = &transfer.operations {
             return self.semaphores(transfer, operations);
+        }
+        if self.object(transfer, false) {
+            return;
         }
         let (call, channel) = (transfer.call.syscall, &transfer.channel);
         match transfer.bytes {
@@ -122,7 +128,7 @@ impl Story<'_> {
         }
     }
 
-    fn say_origins(&mut self, transfer: &Transfer) {
+    pub(super) fn say_origins(&mut self, transfer: &Transfer) {
         if let Some(why) = transfer.from_unknown {
             let why = match why {
                 FromUnknown::Overlap => "sends overlapped, and nothing tells their order",

@@ -3,6 +3,7 @@
 //! A line tells what its event tells. Names of other processes, the size of a channel and what a signal's target waited
 //! in come from the events before: [`Lines`] remembers them; without them the line is shorter, never wrong.
 
+mod object;
 mod rpc;
 mod shared;
 mod words;

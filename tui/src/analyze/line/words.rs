@@ -1,13 +1,18 @@
 //! The words for each kind of event.
 
-use super::{Lines, shared::verb};
+use super::{Lines, object, shared::verb};
 use crate::{
     analyze::span::{Role, Spans, duration},
     event::{
-        Action, Blocked, Cause, ChannelChange, ChannelEvent, ChannelId, End, Event, Exit, FromUnknown, Kind, Lost,
-        Phase, SenderKind, SignalEvent, StateChange, ThreadState, Transfer, Verdict, WokenBy, text,
+        Action, Blocked, Cause, ChannelChange, ChannelEvent, ChannelId, ChannelType, End, Event, Exit, FromUnknown,
+        Kind, Lost, Phase, SenderKind, SignalEvent, StateChange, ThreadState, Transfer, Verdict, WokenBy, text,
     },
 };
+
+/// Its descriptors are of one end or the other.
+fn has_ends(mechanism: ChannelType) -> bool {
+    matches!(mechanism, ChannelType::Pipe | ChannelType::Fifo | ChannelType::PosixMq)
+}
 
 /// Senders named on a line.
 const NAMED: usize = 4;
@@ -38,6 +43,9 @@ impl Lines {
     fn send(&self, transfer: &Transfer, out: &mut Spans) {
         if let Some(operations) = &transfer.operations {
             return self.semaphores(transfer, operations, out);
+        }
+        if self.object(transfer, true, out) {
+            return;
         }
         out.add(Role::Call, transfer.call.syscall);
         let bytes = match (transfer.bytes, transfer.requested) {
@@ -75,6 +83,9 @@ impl Lines {
         if let Some(operations) = &transfer.operations {
             return self.semaphores(transfer, operations, out);
         }
+        if self.object(transfer, false, out) {
+            return;
+        }
         out.add(Role::Call, transfer.call.syscall);
         match transfer.bytes {
             _ if transfer.eof => out.add(Role::Bytes, " end-of-file"),
@@ -102,7 +113,7 @@ impl Lines {
         self.payload(transfer, out);
     }
 
-    fn origins(&self, transfer: &Transfer, out: &mut Spans) {
+    pub(super) fn origins(&self, transfer: &Transfer, out: &mut Spans) {
         if let Some(why) = transfer.from_unknown {
             out.plain(" from ").add(Role::Peer, "?").dim(format!(" ({})", unknown(why)));
             return;
@@ -135,7 +146,7 @@ impl Lines {
     }
 
     fn channel(&self, change: &ChannelEvent, out: &mut Spans) {
-        out.add(Role::Call, verb(change).unwrap_or(change.event.verb()))
+        out.add(Role::Call, object::verb(change).or_else(|| verb(change)).unwrap_or(change.event.verb()))
             .plain(" ")
             .add(Role::Channel, &*change.channel.0);
         if let Some([read, write]) = change.fds {
@@ -147,7 +158,7 @@ impl Lines {
                 Some(End::W) if change.mechanism.is_socket() => "sending by ",
                 Some(End::R) => "read end ",
                 Some(End::W) => "write end ",
-                Some(End::Rw) if !change.mechanism.is_socket() => "both ends ",
+                Some(End::Rw) if has_ends(change.mechanism) => "both ends ",
                 Some(End::Rw) | None => "",
             };
             out.plain(format!(": {end}fd {fd}"));
@@ -156,8 +167,13 @@ impl Lines {
             out.plain(format!(" of fd {fd}"));
         }
         if let Some(peer) = change.peer {
-            out.plain(" from ").add(Role::Peer, self.name(peer.pid));
+            let of_it = change.mechanism == ChannelType::Pidfd && change.event == ChannelChange::Opened;
+            out.plain(if of_it { " of " } else { " from " }).add(Role::Peer, self.name(peer.pid));
         }
+        if let Some(name) = change.name.as_ref().filter(|_| change.mechanism == ChannelType::Pty) {
+            out.plain(" as ").add(Role::Channel, name.as_str());
+        }
+        object::timer(change, out);
         if let Some(local) = &change.local {
             out.plain(" at ").add(Role::Channel, local.as_str());
         }

@@ -58,7 +58,7 @@ fn options_of_every_target() {
     for (line, part) in [
         (
             "-e pipes -- ls",
-            "there are signal, pipe, fifo, sysv-mq, posix-mq, unix, inet, rpc, shm, sync, sched, process and all",
+            "there are signal, pipe, fifo, sysv-mq, posix-mq, unix, inet, rpc, pty, event, shm, sync, sched, process and all",
         ),
         ("-s 4097 -- ls", "0..=4096"),
         ("--buffer 1T -- ls", "64M"),

@@ -60,6 +60,8 @@ impl Decoder {
                 peer = other_end(wait.events).and_then(|end| self.peer((wait.dev, wait.ino), end));
             } else if let Some(queue) = self.channels.mqueues.get((wait.dev, wait.ino)) {
                 on.channels.push(queue.id.clone());
+            } else if let Some((id, _)) = self.object_id((wait.dev, wait.ino)) {
+                on.channels.push(id);
             }
         }
         // Of one channel the other end is a process's; of several none is the peer.

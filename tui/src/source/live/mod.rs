@@ -19,7 +19,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use aya::maps::{HashMap, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use crossbeam_channel::{Receiver, bounded};
 use ipcscope_common::{
     Header as WireHeader,
@@ -39,6 +39,7 @@ use crate::{
         clock,
         host::{self, PidNamespace},
         launch::{Held, Launch, LaunchError, Running},
+        pty,
     },
 };
 
@@ -76,12 +77,18 @@ pub struct Capture {
     pub queues: bool,
     /// Capture POSIX message queues.
     pub mqueues: bool,
-    /// Capture System V shared memory.
+    /// Capture shared memory.
     pub shm: bool,
     /// Capture System V semaphores.
     pub sems: bool,
     /// Capture sockets.
     pub sockets: bool,
+    /// Capture pseudoterminals.
+    pub terminals: bool,
+    /// Capture eventfd, signalfd, timerfd and pidfd.
+    pub events: bool,
+    /// Capture futexes.
+    pub futexes: bool,
     /// Capture remote procedure calls: more payload of sockets is looked at.
     pub rpc: bool,
     /// Capture the scheduler.
@@ -141,6 +148,10 @@ pub fn probe() -> Result<Vec<String>, StartError> {
         shm: u32::from(kernel.offsets.shm_size != ABSENT),
         sems: u32::from(kernel.offsets.sems_list != ABSENT),
         sockets: u32::from(kernel.offsets.has_sockets()),
+        terminals: u32::from(kernel.offsets.tty_of_file != ABSENT),
+        events: u32::from(kernel.offsets.eventfd_id != ABSENT),
+        memory: 1,
+        futexes: 1,
         sched: 1,
         storage_in_interrupts: u32::from(kernel.storage_in_interrupts),
     };
@@ -186,6 +197,10 @@ impl Session {
             shm: u32::from(capture.shm && kernel.offsets.shm_size != ABSENT),
             sems: u32::from(capture.sems && kernel.offsets.sems_list != ABSENT),
             sockets: u32::from(capture.sockets && kernel.offsets.has_sockets()),
+            terminals: u32::from(capture.terminals && kernel.offsets.tty_of_file != ABSENT),
+            events: u32::from(capture.events && kernel.offsets.eventfd_id != ABSENT),
+            memory: u32::from(capture.shm),
+            futexes: u32::from(capture.futexes),
             sched: u32::from(capture.sched),
             storage_in_interrupts: u32::from(kernel.storage_in_interrupts),
         };
@@ -203,6 +218,7 @@ impl Session {
             }
             Target::Attach(pids) => (None, pids),
         };
+        exclude_own_terminals(&mut probes, held.as_ref().and_then(Held::terminal))?;
         let mut first = vec![start_mark(clock_start, capture)];
         if !capture.floor {
             first.extend(seed::seed(&mut probes, &pids, held.is_some())?);
@@ -274,6 +290,19 @@ fn start_mark(time: u64, capture: Capture) -> Vec<u8> {
         flags |= flag::SCHED;
     }
     mark::Start { header, flags, reserved: 0 }.as_bytes().to_vec()
+}
+
+/// The terminal that we run in, and one that we made for the command, are no channels of anybody: else every line we write
+/// would be one more event.
+fn exclude_own_terminals(probes: &mut Probes, made: Option<u64>) -> Result<(), ProbeError> {
+    let map = probes.ebpf.map_mut("OWN_TERMINALS").ok_or(ProbeError::Absent("OWN_TERMINALS"))?;
+    let problem = |source| ProbeError::Map { name: "OWN_TERMINALS", source };
+    let mut own: Array<_, u64> = Array::try_from(map).map_err(problem)?;
+    let ours = [pty::place(std::io::stdin()), pty::place(std::io::stdout()), pty::place(std::io::stderr()), made];
+    for (index, place) in ours.into_iter().flatten().zip(0..).map(|(place, index)| (index, place)) {
+        own.set(index, place + 1, 0).map_err(problem)?;
+    }
+    Ok(())
 }
 
 /// Every process to attach to must have been found.

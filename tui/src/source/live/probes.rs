@@ -40,6 +40,9 @@ const FAMILIES: &[(u32, &str, &str)] = &[
     (family::MQUEUE, "sys_enter_mqueue", "sys_exit_mqueue"),
     (family::SHM, "", "sys_exit_shm"),
     (family::SEM, "sys_enter_sem", "sys_exit_sem"),
+    (family::OBJECT, "sys_enter_object", "sys_exit_object"),
+    (family::MEMORY, "", "sys_exit_memory"),
+    (family::FUTEX, "sys_enter_futex", "sys_exit_futex"),
 ];
 const SCHED: &[(&str, &str)] =
     &[("sched_switch", "sched_switch"), ("sched_waking", "sched_waking"), ("sched_wakeup_new", "sched_wakeup_new")];
@@ -288,6 +291,9 @@ fn family_programs(settings: &Settings) -> Vec<(u32, &'static str, &'static str,
         family::MQUEUE => settings.mqueues != 0,
         family::SHM => settings.shm != 0,
         family::SEM => settings.sems != 0,
+        family::OBJECT => settings.terminals | settings.events != 0,
+        family::MEMORY => settings.memory != 0,
+        family::FUTEX => settings.futexes != 0,
         _ => settings.sockets != 0,
     });
     let both = captured.flat_map(|&(family, enter, exit)| {
@@ -313,6 +319,11 @@ fn enter_families(
     Ok(())
 }
 
+/// futex_wake(2), futex_wait(2), futex_requeue(2): newer than the library.
+const FUTEX_WAKE: libc::c_long = 454;
+const FUTEX_WAIT: libc::c_long = 455;
+const FUTEX_REQUEUE: libc::c_long = 456;
+
 /// Calls that may block, or that a signal can interrupt, and that no family looks at.
 const BLOCKING: &[libc::c_long] = &[
     libc::SYS_restart_syscall,
@@ -322,9 +333,9 @@ const BLOCKING: &[libc::c_long] = &[
     libc::SYS_rt_sigsuspend,
     libc::SYS_futex,
     libc::SYS_futex_waitv,
-    454, // futex_wake, futex_wait, futex_requeue: newer than the library.
-    455,
-    456,
+    FUTEX_WAKE,
+    FUTEX_WAIT,
+    FUTEX_REQUEUE,
     libc::SYS_poll,
     libc::SYS_ppoll,
     libc::SYS_select,
@@ -410,7 +421,30 @@ fn own_classes(settings: &Settings) -> impl Iterator<Item = (libc::c_long, u8)> 
         (l::SYS_semget, class::SEMGET),
         (l::SYS_semctl, class::SEMCTL),
     ];
+    let events = [
+        (l::SYS_eventfd, class::OPEN),
+        (l::SYS_eventfd2, class::OPEN),
+        (l::SYS_signalfd, class::OPEN),
+        (l::SYS_signalfd4, class::OPEN),
+        (l::SYS_timerfd_create, class::OPEN),
+        (l::SYS_timerfd_settime, class::TIMER_SET),
+        (l::SYS_pidfd_open, class::OPEN),
+    ];
+    let memory = [
+        (l::SYS_memfd_create, class::OPEN),
+        (l::SYS_mmap, class::MMAP),
+        (l::SYS_munmap, class::MUNMAP),
+        (l::SYS_mremap, class::MUNMAP),
+        (l::SYS_ftruncate, class::TRUNCATE),
+        (l::SYS_unlink, class::UNLINK),
+        (l::SYS_unlinkat, class::UNLINK_AT),
+    ];
+    let futexes = [(l::SYS_futex, class::FUTEX), (FUTEX_WAKE, class::FUTEX), (FUTEX_WAIT, class::FUTEX)];
     let queues = queues.into_iter().filter(|_| settings.queues != 0);
+    let queues = queues.chain(events.into_iter().filter(|_| settings.events != 0));
+    let queues = queues.chain(memory.into_iter().filter(|_| settings.memory != 0));
+    let queues = queues.chain(futexes.into_iter().filter(|_| settings.futexes != 0));
+    let queues = queues.chain([(l::SYS_ioctl, class::IOCTL)].into_iter().filter(|_| settings.terminals != 0));
     let queues = queues.chain(mqueues.into_iter().filter(|_| settings.mqueues != 0));
     let queues = queues.chain(shm.into_iter().filter(|_| settings.shm != 0));
     let queues = queues.chain(sems.into_iter().filter(|_| settings.sems != 0));

@@ -16,6 +16,7 @@ use ipcscope_common::{
     Header,
     descriptor::{CHANNEL_PATH, ChannelPath, Descriptor, FOUND_HELD, object},
     mqueue::{MQUEUE_FACTS, MqueueFacts},
+    object::{OBJECT_FACTS, ObjectFacts},
     process::{FOUND, Found},
 };
 use zerocopy::{FromBytes as _, FromZeros as _, IntoBytes as _};
@@ -77,6 +78,7 @@ fn length(kind: u16) -> Option<usize> {
         FOUND => Some(size_of::<Found>()),
         FOUND_HELD => Some(size_of::<Descriptor>()),
         MQUEUE_FACTS => Some(size_of::<MqueueFacts>()),
+        OBJECT_FACTS => Some(size_of::<ObjectFacts>()),
         _ => None,
     }
 }

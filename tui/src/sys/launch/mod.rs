@@ -149,6 +149,11 @@ impl Held {
         self.child.as_ref().map_or(0, |child| child.pid.unsigned_abs())
     }
 
+    /// The terminal that was made for it ([`pty::place`]).
+    pub fn terminal(&self) -> Option<u64> {
+        self.pty.as_ref()?.place
+    }
+
     /// Lets it exec, and waits until it has.
     pub fn release(mut self) -> Result<Running, LaunchError> {
         // Whoever was killed while waiting has closed its end; what killed it is then in its exit status.
