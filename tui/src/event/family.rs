@@ -159,7 +159,7 @@ mod tests {
             ("!sched", "signal,pipe,fifo,sysv-mq,posix-mq,unix,inet,rpc,pty,event,shm,sync,process"),
             ("all,!sched,!process", "signal,pipe,fifo,sysv-mq,posix-mq,unix,inet,rpc,pty,event,shm,sync"),
             ("all", "all"),
-            ("signal,pipe,fifo,sysv-mq,posix-mq,unix,inet,rpc,shm,sync,sched,process", "all"),
+            ("signal,pipe,fifo,sysv-mq,posix-mq,unix,inet,rpc,pty,event,shm,sync,sched,process", "all"),
             ("!pipe,pipe", "all"),
         ] {
             assert_eq!(text.parse::<FamilySet>().map(|set| set.to_string()), Ok(set.to_owned()), "{text}");
