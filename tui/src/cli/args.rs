@@ -144,6 +144,15 @@ A diagram that could not be read is refused: choose less of it with --filter.")]
     Export(ExportArgs),
     /// Lessons that show how processes communicate; without a name, their list
     Demo(DemoArgs),
+    /// The program of a lesson, which demo watches
+    #[command(hide = true)]
+    Lesson {
+        /// The lesson.
+        name: String,
+        /// With short pauses.
+        #[arg(long)]
+        fast: bool,
+    },
     /// Check what this machine and this user can trace, and say what to do about what is missing
     #[command(after_help = "Exit status: 0 if tracing is possible, 4 if it is not.")]
     Doctor(DoctorArgs),

@@ -1,29 +1,15 @@
 //! `demo`: the lessons.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use anyhow::bail;
 
 use super::args::{Cli, Color, Command, DemoArgs};
-use crate::sys::{doctor::Report, outcome::Outcome};
+use crate::{
+    lessons::{self, LESSONS, Program},
+    sys::{doctor::Report, outcome::Outcome},
+};
 use clap::Parser as _;
-
-/// A lesson: something to watch, and what to see in it.
-struct Lesson {
-    name: &'static str,
-    line: &'static str,
-    /// For sh.
-    script: &'static str,
-    /// What was recorded of it.
-    recorded: &'static [u8],
-}
-
-const LESSONS: &[Lesson] = &[Lesson {
-    name: "pipeline",
-    line: "yes | head | sort | uniq: who blocks on a full or empty pipe, and signals that reach a blocked reader",
-    script: include_str!("../../lessons/pipeline.sh"),
-    recorded: include_bytes!("../../lessons/pipeline.ipcs"),
-}];
 
 /// Lists the lessons or plays one: live where that is allowed, else from a recording.
 pub fn run(args: &DemoArgs) -> anyhow::Result<Outcome> {
@@ -33,14 +19,14 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<Outcome> {
         }
         return Ok(Outcome::Code(0));
     };
-    let Some(lesson) = LESSONS.iter().find(|lesson| lesson.name == name) else {
-        let names: Vec<_> = LESSONS.iter().map(|lesson| lesson.name).collect();
-        bail!("there is no lesson `{name}`; there are: {}", names.join(", "));
-    };
+    let lesson = lessons::find(name)?;
     if !args.recorded && Report::new().can_trace() {
-        let Cli { command: Command::Watch(watch), .. } =
-            Cli::parse_from(["ipcscope", "watch", "--", "sh", "-c", lesson.script])
-        else {
+        let command = match lesson.program {
+            Program::Script(script) => vec!["sh".into(), "-c".into(), script.into()],
+            Program::Here(_) => vec![std::env::current_exe()?.into(), "lesson".into(), lesson.name.into()],
+        };
+        let words = ["ipcscope", "watch", "--"].into_iter().map(OsString::from).chain(command);
+        let Cli { command: Command::Watch(watch), .. } = Cli::parse_from(words) else {
             bail!("the lesson's command line is not understood");
         };
         return super::watch::show(&watch, format!("lesson: {}", lesson.name));

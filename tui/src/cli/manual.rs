@@ -27,7 +27,7 @@ pub fn man(out: &mut impl Write) -> io::Result<()> {
     page.render_description_section(out)?;
     page.render_options_section(out)?;
     page.render_subcommands_section(out)?;
-    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
         let name = sub.get_name().to_owned();
         let page = Man::new(sub.clone());
         let mut section = Vec::new();
@@ -59,7 +59,7 @@ mod tests {
         let mut page = Vec::new();
         man(&mut page).unwrap();
         let page = String::from_utf8(page).unwrap();
-        for command in Cli::command().get_subcommands() {
+        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
             assert!(page.contains(&format!(".SH \"IPCSCOPE {}\"", command.get_name().to_uppercase())), "{page}");
         }
         assert_eq!(page.matches(".SH OPTIONS").count(), 1, "the commands' own are one level down");

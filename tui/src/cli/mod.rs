@@ -44,6 +44,7 @@ pub fn run() -> Outcome {
         Command::Export(args) => export::run(args),
         Command::Diagnose(args) => diagnose::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Lesson { name, fast } => crate::lessons::run(name, *fast),
         Command::Doctor(args) => doctor::run(args),
         Command::Completions { shell } => {
             manual::completions(*shell, &mut io::stdout()).map(|()| SUCCESS).map_err(Into::into)

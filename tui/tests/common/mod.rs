@@ -13,6 +13,7 @@
 )]
 
 mod held;
+pub mod lessons;
 mod terminal;
 
 pub use held::Held;

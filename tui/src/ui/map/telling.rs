@@ -247,7 +247,9 @@ impl<'a> Teller<'a> {
             Some(ChannelType::SysvSem) => return (None, "semaphores".to_owned(), style),
             _ => {}
         }
-        let (mut reads, mut writes) = (false, false);
+        // A System V queue has no ends that could be closed: whoever may, can.
+        let no_ends = channels().all(|channel| channel.mechanism == ChannelType::SysvMq);
+        let (mut reads, mut writes) = (no_ends, no_ends);
         for end in channels().flat_map(|channel| channel.holders.values()) {
             reads |= end.reads();
             writes |= end.writes();
