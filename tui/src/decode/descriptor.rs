@@ -302,6 +302,13 @@ impl Decoder {
         let first = opened.is_some() && record.object == kind::FIFO && !self.channels.pipes.contains_key(&key);
         let creating = first || record.change == change::CREATED && end == End::R;
         if !self.channels.ensure_of(record, creating) {
+            // A socket's last close returns after its end (fput_close_sync in close(2), since 6.6): what it was is known.
+            if record.change == change::CLOSED
+                && let Some(held) = self.channels.take(record.files, record.fd)
+            {
+                self.tell_call(record, task, held, ChannelChange::Closed);
+                self.sweep(held.key);
+            }
             return;
         }
         if record.change == change::CLOSED {

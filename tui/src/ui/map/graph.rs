@@ -45,6 +45,8 @@ pub(super) struct Link {
     pub members: Vec<ChannelId>,
     pub writers: Vec<Tie>,
     pub readers: Vec<Tie>,
+    /// A connection of two: bytes can also go from the reader to the writer.
+    pub both_ways: bool,
 }
 
 /// A node at an end of a link.
@@ -97,7 +99,8 @@ impl Graph {
         let mut channels: Vec<&Channel> = world.channels.values().collect();
         channels.sort_by_key(|channel| channel.index);
         for channel in channels {
-            let (writers, readers) = (ties(channel, world, node_of, true), ties(channel, world, node_of, false));
+            let (mut writers, mut readers) =
+                (ties(channel, world, node_of, true), ties(channel, world, node_of, false));
             if writers.is_empty() && readers.is_empty() || self.is_past(channel, now, world, &writers, &readers) {
                 continue;
             }
@@ -107,6 +110,14 @@ impl Graph {
             if writers.is_empty() && held(true) || readers.is_empty() && held(false) {
                 continue;
             }
+            let is_socket = channel.mechanism.is_socket();
+            if let ([one], [other]) = (&*writers, &*readers)
+                && (is_socket && *one == *other && !one.used)
+            {
+                // Nothing can go through it yet: it listens, or sends to the addresses of others.
+                continue;
+            }
+            let both_ways = is_socket && connects_two(&mut writers, &mut readers);
             let folded = writers
                 .iter()
                 .chain(&readers)
@@ -116,7 +127,7 @@ impl Graph {
                 link.members.push(channel.id.clone());
             } else {
                 same.insert((writers.clone(), readers.clone()), self.links.len());
-                self.links.push(Link { members: vec![channel.id.clone()], writers, readers });
+                self.links.push(Link { members: vec![channel.id.clone()], writers, readers, both_ways });
             }
         }
     }
@@ -175,6 +186,17 @@ fn ties(channel: &Channel, world: &World, node_of: &HashMap<ProcessKey, usize>, 
         }
     }
     roles.into_iter().map(|(node, used)| Tie { node, used }).collect()
+}
+
+/// Two nodes that are writers as well as readers: drawn as a link from the first to the second, with two heads.
+fn connects_two(writers: &mut Vec<Tie>, readers: &mut Vec<Tie>) -> bool {
+    let ([a, b], [c, d]) = (&**writers, &**readers) else { return false };
+    if (a.node, b.node) != (c.node, d.node) {
+        return false;
+    }
+    let (first, second) = (Tie { used: a.used || c.used, ..*a }, Tie { used: b.used || d.used, ..*b });
+    (*writers, *readers) = (vec![first], vec![second]);
+    true
 }
 
 /// Whether the process has another descriptor of the channel, for the other direction.

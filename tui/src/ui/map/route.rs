@@ -304,7 +304,7 @@ impl Maker<'_> {
             return;
         };
         let Some(link) = self.link(index) else { return };
-        let (writers, readers) = (link.writers.clone(), link.readers.clone());
+        let (writers, readers, both_ways) = (link.writers.clone(), link.readers.clone(), link.both_ways);
         let (start, end) = (self.gap_x(gap.1), self.gap_x(gap.1) + self.scale.gap - 1);
         let (before, behind) = (gauge.x - 1, gauge.x + self.scale.gauge);
         // Several wires meet in one column of the gap on each side of the gauge; other links use other columns.
@@ -338,7 +338,7 @@ impl Maker<'_> {
                     corners,
                     weight: if tie.used { Weight::Heavy } else { Weight::Light },
                     link: Some(index),
-                    arrow: (!writing).then_some((border + touch, port, right)),
+                    arrow: (!writing || both_ways).then_some((border + touch, port, right)),
                 });
             }
         }

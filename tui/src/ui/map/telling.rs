@@ -247,8 +247,8 @@ impl<'a> Teller<'a> {
             Some(ChannelType::SysvSem) => return (None, "semaphores".to_owned(), style),
             _ => {}
         }
-        // A System V queue has no ends that could be closed: whoever may, can.
-        let no_ends = channels().all(|channel| channel.mechanism == ChannelType::SysvMq);
+        // No descriptor belongs to a System V queue, nor to the address that datagrams are sent to.
+        let no_ends = channels().all(|c| matches!(c.mechanism, ChannelType::SysvMq | ChannelType::Udp));
         let (mut reads, mut writes) = (no_ends, no_ends);
         for end in channels().flat_map(|channel| channel.holders.values()) {
             reads |= end.reads();
