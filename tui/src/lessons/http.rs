@@ -42,7 +42,8 @@ pub(super) fn run(stage: &Stage) -> anyhow::Result<()> {
     stage.start("client", || {
         let mut connection = TcpStream::connect(server).context("connect")?;
         connection.set_nodelay(true)?;
-        for (method, path, body) in [("GET", "/hello", ""), ("POST", "/echo", "How are you?"), ("GET", "/missing", "")] {
+        for (method, path, body) in [("GET", "/hello", ""), ("POST", "/echo", "How are you?"), ("GET", "/missing", "")]
+        {
             stage.pause(2);
             ask(stage, "client", &mut connection, (method, path, body), server)?;
         }
