@@ -13,11 +13,18 @@ use common::{Scratch, Value, ipcscope, is, lines};
 
 const LESSON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lessons/pipeline.ipcs");
 
+/// The one with remote procedure calls.
+const CALLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/lessons/http.ipcs");
+
 /// The lesson in a format.
 fn export(format: &str, filter: &str) -> Scratch {
+    export_of(LESSON, format, filter)
+}
+
+fn export_of(lesson: &str, format: &str, filter: &str) -> Scratch {
     let file = Scratch::new(format);
     let mut export = ipcscope();
-    export.args(["export", LESSON, "--to", format, "--filter", filter, "-o"]).arg(&file);
+    export.args(["export", lesson, "--to", format, "--filter", filter, "-o"]).arg(&file);
     let output = export.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     file
@@ -119,4 +126,36 @@ fn the_trace_events_are_what_their_format_wants() {
     }
     assert!(["X", "C", "s", "f", "M"].iter().all(|kind| kinds.contains_key(*kind)), "{kinds:?}");
     assert!(flows.values().all(|(begun, ended)| (*begun, *ended) == (1, 1)), "{flows:?}");
+}
+
+#[test]
+fn a_call_is_a_slice_of_its_caller_until_it_is_answered() {
+    let trace: Value = serde_json::from_str(&export_of(CALLS, "perfetto", "").read()).unwrap();
+    let of = |phase: &str, category: &str| {
+        let events = trace["traceEvents"].as_array().unwrap().iter();
+        events.filter(|event| event["ph"] == phase && event["cat"] == category).cloned().collect::<Vec<_>>()
+    };
+    let (begins, ends) = (of("b", "rpc"), of("e", "rpc"));
+    let names: Vec<_> = begins.iter().map(|begin| begin["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["GET /hello", "POST /echo", "GET /missing", "GET /late"]);
+    let flows = (of("s", "rpc"), of("f", "rpc"));
+    for (place, (begin, end)) in begins.iter().zip(&ends).enumerate() {
+        assert_eq!((&begin["id"], &begin["pid"], &begin["name"]), (&end["id"], &end["pid"], &end["name"]));
+        let lasts = end["ts"].as_f64().unwrap() - begin["ts"].as_f64().unwrap();
+        assert!(lasts > 100_000.0, "the server takes its time: {lasts} µs");
+        let (start, finish) = (&flows.0[place], &flows.1[place]);
+        assert_eq!((&start["pid"], &finish["pid"]), (&begin["pid"], &begin["args"]["server"]));
+        assert_eq!(finish["ts"], end["ts"]);
+    }
+    assert_eq!(begins[2]["args"]["status"], "404 Not Found");
+}
+
+#[test]
+fn arrows_name_what_is_called_and_answered() {
+    for format in ["mermaid", "svg", "html"] {
+        let text = export_of(CALLS, format, "type:tcp").read();
+        for part in ["call POST /echo", "reply 200 OK to POST /echo after ", "error 404 Not Found to GET /missing"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
 }

@@ -1,5 +1,5 @@
 //! Tracks for ui.perfetto.dev: a track for each thread with its states as slices, messages and signals as flow arrows,
-//! the fill of each channel as a counter.
+//! the fill of each channel as a counter, remote procedure calls as slices beside the caller's tracks.
 //!
 //! The format is Trace Event JSON, which Perfetto, chrome://tracing and speedscope open. Times are in µs; the fraction
 //! keeps the ns. Written as it comes, so a recording of any size can be exported.
@@ -17,11 +17,14 @@ use super::{
 };
 use crate::{
     analyze::Lines,
-    event::{Event, Kind, Nanos, OpId, Phase, SignalId, Task},
+    event::{Event, Kind, Nanos, OpId, Phase, Role, Rpc, SignalId, Task},
 };
 
 /// Sends whose arrow may still come.
 const MOST_SENDS: usize = 1 << 20;
+
+/// Calls whose answer may still come.
+const MOST_CALLS: usize = 1 << 16;
 
 /// The trace.
 pub(super) struct Perfetto<W> {
@@ -34,6 +37,8 @@ pub(super) struct Perfetto<W> {
     sends: BTreeMap<OpId, (Task, Nanos)>,
     /// Who generated a signal, and when.
     signals: HashMap<SignalId, (Task, Nanos)>,
+    /// Who called, and when, by the `seq` of the call.
+    calls: BTreeMap<u64, (Task, Nanos)>,
     flows: u64,
 }
 
@@ -48,6 +53,7 @@ impl<W: Write> Perfetto<W> {
             names: HashMap::new(),
             sends: BTreeMap::new(),
             signals: HashMap::new(),
+            calls: BTreeMap::new(),
             flows: 0,
         })
     }
@@ -100,6 +106,34 @@ impl<W: Write> Perfetto<W> {
             }))?;
         }
         Ok(())
+    }
+
+    /// A moment for each message; from a call to its answer a slice of the caller (async, since states are no part of
+    /// it nor it of them) and a flow to the server.
+    fn rpc(&mut self, task: Task, event: &Event, rpc: &Rpc, wanted: bool) -> Result<(), ExportError> {
+        if rpc.role == Role::Call {
+            if self.calls.len() >= MOST_CALLS {
+                self.calls.pop_first();
+            }
+            self.calls.insert(event.seq, (task, event.t));
+        }
+        let call = rpc.call.and_then(|call| self.calls.remove(&call));
+        if !wanted {
+            return Ok(());
+        }
+        let method = rpc.method.as_deref().unwrap_or("?");
+        let what = if rpc.role.is_answer() { rpc.status.as_deref().unwrap_or(method) } else { method };
+        self.instant(task, event.t, "rpc", &format!("{} {what}", rpc.role.name()), event)?;
+        let Some((caller, called)) = call else { return Ok(()) };
+        let began = rpc.latency_ns.map_or(called, |ns| Nanos(event.t.0.saturating_sub(ns)));
+        let args = json!({"protocol": rpc.protocol.name(), "status": rpc.status, "server": task.pid});
+        for (phase, t) in [("b", began), ("e", event.t)] {
+            self.write(&json!({
+                "ph": phase, "cat": "rpc", "name": method, "id": event.seq, "pid": caller.pid, "tid": caller.tid,
+                "ts": micros(t), "args": args,
+            }))?;
+        }
+        self.flow("rpc", (caller, Nanos(called.0.min(event.t.0))), (task, event.t))
     }
 }
 
@@ -160,6 +194,7 @@ impl<W: Write> Export for Perfetto<W> {
                 }
                 Ok(())
             }
+            Kind::Rpc(rpc) => self.rpc(task, event, rpc, wanted),
             Kind::Fork { .. } | Kind::Exec { .. } | Kind::Exit(_) if wanted => {
                 self.instant(task, event.t, "process", "process", event)
             }

@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::event::{
-    Action, Event, Kind, Nanos, OpId, Phase, Rpc, SenderKind, SignalEvent, SignalId, Transfer, Verdict, text,
+use crate::{
+    analyze::duration,
+    event::{Action, Event, Kind, Nanos, OpId, Phase, Rpc, SenderKind, SignalEvent, SignalId, Transfer, Verdict, text},
 };
 
 /// Sends remembered: bytes of an older one still give an arrow, without payload and time.
@@ -212,10 +213,15 @@ fn party(pid: Option<u32>) -> Party {
     pid.map_or(Party::Unknown, Party::Process)
 }
 
-/// `call GET /`, `reply 200 OK`.
+/// `call GET /`; `reply 200 OK to GET / after 1.2 ms`.
 fn called(rpc: &Rpc) -> String {
-    let what = if rpc.role.is_answer() { rpc.status.as_ref().or(rpc.method.as_ref()) } else { rpc.method.as_ref() };
-    format!("{} {}", rpc.role.name(), what.map_or("?", String::as_str))
+    let method = rpc.method.as_deref().unwrap_or("?");
+    if !rpc.role.is_answer() {
+        return format!("{} {method}", rpc.role.name());
+    }
+    let status = rpc.status.as_ref().map_or_else(String::new, |status| format!(" {status}"));
+    let after = rpc.latency_ns.map_or_else(String::new, |ns| format!(" after {}", duration(ns)));
+    format!("{}{status} to {method}{after}", rpc.role.name())
 }
 
 /// ` "hello"`, cut off where it is long; nothing if no payload was kept.

@@ -73,6 +73,11 @@ impl Theme {
         self.fg(Color::Green)
     }
 
+    /// Calls of remote procedures and their answers.
+    pub(super) fn call(self) -> Style {
+        self.fg(Color::LightBlue)
+    }
+
     /// Life of processes and channels.
     pub(super) fn life(self) -> Style {
         self.fg(Color::Magenta)

@@ -5,7 +5,7 @@ use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus};
 use ipcscope::{
     event::{Ending, Event, Header, Kind, Lost, Nanos},
     model::script,
-    source::Update,
+    source::{Update, recording::Recording},
     ui::{Mode, Options},
 };
 
@@ -30,6 +30,21 @@ fn with_pane(size: (u16, u16), until: f64) -> Stage {
     stage.wait(1000);
     stage.update(Update::Output(b"$ yes | head -n 20480 | sort -u\r\n\x1b[31mred\x1b[0m \xe2\x9c\x93\r\n".to_vec()));
     stage.update(Update::Events(events(script::SAMPLE, until)));
+    stage
+}
+
+/// A lesson as it was recorded, until a time in seconds.
+fn recorded(size: (u16, u16), lesson: &str, mode: Mode, until: f64) -> Stage {
+    let file = format!("{}/lessons/{lesson}.ipcs", env!("CARGO_MANIFEST_DIR"));
+    let mut recording = Recording::open(std::path::Path::new(&file)).unwrap();
+    let mut events = Vec::new();
+    while recording.next_item(&mut events).unwrap().is_some() {}
+    events.retain(|event| event.t.seconds() <= until);
+    let title = format!("lesson: {lesson}");
+    let options = Options { mode, has_command: false, title, ..options() };
+    let mut stage = Stage::new(options, size);
+    stage.update(Update::Started(recording.header().clone()));
+    stage.update(Update::Events(events));
     stage
 }
 
@@ -121,6 +136,21 @@ fn timeline_of_a_replay_and_a_channel() {
         stage.keys("3<Left>HHH<Down><Down><Down><Down><Down>");
         stage
     });
+}
+
+/// Calls and their answers; the cursor is at one that the server takes its time for.
+#[test]
+fn timeline_with_calls() {
+    check("timeline_calls", |size| {
+        let mut stage = recorded(size, "http", Mode::Replay, 60.0);
+        stage.keys("3<Left><Down>[[[[[[[[[[[[[[[[[[]]]]]++");
+        stage
+    });
+}
+
+#[test]
+fn map_of_a_connection() {
+    check("map_connection", |size| recorded(size, "http", Mode::Live, 6.5));
 }
 
 #[test]

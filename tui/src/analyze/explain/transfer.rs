@@ -11,6 +11,23 @@ use crate::{
 /// Writes up to this size are never mixed with those of others (PIPE_BUF, pipe(7)).
 const ATOMIC: u64 = 4096;
 
+/// While what a sender or a receiver is BLOCKED.
+fn waiting(mechanism: ChannelType, sends: bool) -> &'static str {
+    match (mechanism, sends) {
+        (ChannelType::Pipe | ChannelType::Fifo, true) => "A writer is BLOCKED while the pipe is full.",
+        (ChannelType::Pipe | ChannelType::Fifo, false) => {
+            "A reader is BLOCKED while the pipe is empty and somebody holds the write end."
+        }
+        (ChannelType::SysvMq | ChannelType::PosixMq, true) => "A sender is BLOCKED while the queue is full.",
+        (ChannelType::SysvMq | ChannelType::PosixMq, false) => {
+            "A receiver is BLOCKED while there is no message that it asks for."
+        }
+        (ChannelType::Udp | ChannelType::UnixDgram, false) => "A receiver is BLOCKED until a datagram is there.",
+        (_, true) => "A sender is BLOCKED while there is no room for what it sends.",
+        (_, false) => "A receiver is BLOCKED until something is there.",
+    }
+}
+
 impl Story<'_> {
     pub(super) fn send(&mut self, transfer: &Transfer) {
         if let Some(operations) = &transfer.operations {
@@ -38,7 +55,7 @@ impl Story<'_> {
             Some(error) => self.say_error(transfer, error),
             None => {}
         }
-        self.say_wait(transfer, "A writer is BLOCKED while the pipe is full.");
+        self.say_wait(transfer, waiting(transfer.mechanism, true));
     }
 
     pub(super) fn receive(&mut self, transfer: &Transfer) {
@@ -50,6 +67,10 @@ impl Story<'_> {
         }
         let (call, channel) = (transfer.call.syscall, &transfer.channel);
         match transfer.bytes {
+            _ if transfer.eof && transfer.mechanism.is_socket() => self.say(format!(
+                "The other side of {channel} has closed it or will send no more: {call} told {} end-of-file (0 bytes).",
+                self.actor()
+            )),
             _ if transfer.eof => self.say(format!(
                 "{channel} is empty and nobody holds its write end any more: {call} told {} end-of-file (0 bytes).",
                 self.actor()
@@ -75,7 +96,7 @@ impl Story<'_> {
             Some(error) => self.say_error(transfer, error),
             None => {}
         }
-        self.say_wait(transfer, "A reader is BLOCKED while the pipe is empty and somebody holds the write end.");
+        self.say_wait(transfer, waiting(transfer.mechanism, false));
     }
 
     fn say_part(&mut self, transfer: &Transfer, moved: u64) {

@@ -284,7 +284,9 @@ impl Links<'_> {
         let stay = track.stay_at(event.t);
         let since = stay.filter(|stay| stay.state == Some(ThreadState::Running)).map_or(event.t, |stay| stay.t);
         let mut before = track.acts_between(since, Nanos(event.t.0.saturating_add(1))).rev();
-        let deed = before.find(|act| act.index < index && act.deed != Deed::SignalTaken).map(|act| act.index);
+        // What became of a signal is no deed, and a call is one with its send.
+        let told = |deed| matches!(deed, Deed::SignalTaken | Deed::Call | Deed::Answer);
+        let deed = before.find(|act| act.index < index && !told(act.deed)).map(|act| act.index);
         deed.or_else(|| stay.and_then(|stay| stay.index))
     }
 

@@ -111,11 +111,12 @@ impl Graph {
                 continue;
             }
             let is_socket = channel.mechanism.is_socket();
-            if let ([one], [other]) = (&*writers, &*readers)
-                && (is_socket && *one == *other && !one.used)
-            {
-                // Nothing can go through it yet: it listens, or sends to the addresses of others.
-                continue;
+            match (&*writers, &*readers) {
+                // Nothing has gone through it yet: it listens, or sends to the addresses of others.
+                ([one], [other]) if is_socket && one == other && !one.used => continue,
+                // Connected, but not accepted: nobody is there yet who receives.
+                ([one], [other]) if is_socket && one.node == other.node && !other.used => readers.clear(),
+                _ => {}
             }
             let both_ways = is_socket && connects_two(&mut writers, &mut readers);
             let folded = writers

@@ -50,6 +50,15 @@ pub(super) fn states(track: &Track, axis: &Axis, now: Nanos) -> Vec<Cell> {
     cells
 }
 
+/// The shares of a thread between two moments.
+pub(super) fn between(track: &Track, from: Nanos, to: Nanos) -> Cell {
+    let mut cell = Cell::default();
+    for span in track.spans(from, to) {
+        cell.add(span.stay.state, span.to.since(span.from));
+    }
+    cell
+}
+
 /// How full a channel was in a column, in thousandths: the mean over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fill {

@@ -9,7 +9,7 @@ use ratatui::{
 use super::{axis::Axis, cells, lanes::Lane, view::exact};
 use crate::{
     analyze,
-    event::{Blocked, Kind, Nanos, StateChange, ThreadState, WokenBy},
+    event::{Blocked, Event, Kind, Nanos, StateChange, ThreadState, WokenBy},
     ui::{
         App,
         screen::{Areas, draw_border},
@@ -46,6 +46,7 @@ pub(super) fn draw(app: &App, frame: &mut Frame, areas: &Areas, axis: &Axis) {
         ];
         spans.extend(app.lines.spans(event).into_iter().map(|(role, text)| Span::styled(text, app.theme.role(role))));
         lines.push(Line::from(spans));
+        lines.extend(meanwhile(app, event));
         let world = app.seen.as_ref().map_or(&app.live, |seen| &seen.world);
         let story = analyze::explain(world, event).join(" ");
         lines.extend(words::wrap(&story, room).into_iter().map(Line::raw));
@@ -71,15 +72,42 @@ fn thread(app: &App, track: &Track, at: Nanos, axis: &Axis) -> Vec<Line<'static>
     let shares = column.and_then(|column| cells::states(track, axis, app.newest_time()).get(column).copied());
     let shares = shares.map(|cell| cell.shares()).unwrap_or_default();
     if shares.len() > 1 {
-        let whole: u64 = shares.iter().map(|(_, ns)| ns).sum();
         spans.push(Span::styled("   this cell:", theme.dim()));
-        for (state, ns) in shares {
-            let percent = (u128::from(ns) * 100 / u128::from(whole.max(1))) as u64;
-            let percent = if percent == 0 { "<1".to_owned() } else { percent.to_string() };
-            spans.push(Span::styled(format!(" {} {percent} %", glyph(state)), theme.state(state)));
-        }
+        spans.extend(self::shares(app, &shares));
     }
     vec![Line::from(spans)]
+}
+
+/// What server and client did between a call and its answer.
+fn meanwhile(app: &App, event: &Event) -> Option<Line<'static>> {
+    let Kind::Rpc(rpc) = &event.kind else { return None };
+    let exchange = app.tracks.exchanges(event.t, Nanos(event.t.0.saturating_add(1))).find(|exchange| {
+        let (who, t) = if rpc.role.is_answer() {
+            (exchange.server, exchange.answered)
+        } else {
+            (exchange.caller, exchange.called)
+        };
+        (Some(who), t) == (event.task, event.t)
+    })?;
+    let took = words::duration(exchange.answered.since(exchange.called));
+    let mut spans = vec![Span::styled(format!("{took} from call to answer:"), app.theme.dim())];
+    for task in [exchange.server, exchange.caller] {
+        let track = app.tracks.of_at(task.tid, exchange.answered)?;
+        spans.push(Span::raw(format!("  {}", track.name(exchange.answered))));
+        spans.extend(shares(app, &cells::between(track, exchange.called, exchange.answered).shares()));
+    }
+    Some(Line::from(spans))
+}
+
+/// States with their parts of a time, in percent.
+fn shares(app: &App, shares: &[(Option<ThreadState>, u64)]) -> Vec<Span<'static>> {
+    let whole: u64 = shares.iter().map(|(_, ns)| ns).sum();
+    let share = |(state, ns): &(Option<ThreadState>, u64)| {
+        let percent = (u128::from(*ns) * 100 / u128::from(whole.max(1))) as u64;
+        let percent = if percent == 0 { "<1".to_owned() } else { percent.to_string() };
+        Span::styled(format!(" {} {percent} %", glyph(*state)), app.theme.state(*state))
+    };
+    shares.iter().map(share).collect()
 }
 
 /// On which CPU, on what, woken by whom.

@@ -1,13 +1,16 @@
-//! What is written between lanes: deeds at their time, in words where there is room, and arrows for signals and wake-ups.
+//! What is written between lanes: deeds at their time, in words where there is room, and arrows for signals, calls and
+//! wake-ups.
 
 use std::collections::BTreeMap;
 
 use super::{axis::Axis, lanes::Lane};
 use crate::{
-    event::{Event, Exit, Kind, Nanos, Phase, SenderKind, StateChange, Transfer, Verdict, WokenBy},
+    event::{
+        Event, Exit, Kind, Nanos, Phase, Protocol, Role, Rpc, SenderKind, StateChange, Transfer, Verdict, WokenBy,
+    },
     ui::{
         App,
-        tracks::{Act, Deed, Track},
+        tracks::{Act, Deed, Exchange, Track},
         words,
     },
 };
@@ -17,6 +20,7 @@ use crate::{
 pub(super) enum Look {
     Send,
     Receive,
+    Call,
     Signal,
     Life,
     Alarm,
@@ -38,7 +42,7 @@ pub(super) struct Arrow {
     /// Numbers of the threads' tracks.
     pub from: u32,
     pub to: u32,
-    pub signal: bool,
+    pub look: Look,
 }
 
 /// The glyph of the deed that matters most in each column where there is one.
@@ -49,6 +53,8 @@ pub(super) fn deeds(track: &Track, axis: &Axis) -> BTreeMap<usize, (Act, &'stati
         let (glyph, look) = match act.deed {
             Deed::Send => ("▸", Look::Send),
             Deed::Receive => ("◂", Look::Receive),
+            Deed::Call => ("»", Look::Call),
+            Deed::Answer => ("«", Look::Call),
             Deed::Fork => ("+", Look::Life),
             Deed::Exec => ("◆", Look::Life),
             Deed::SignalSent | Deed::SignalTaken => ("⚡", Look::Signal),
@@ -101,7 +107,21 @@ pub(super) fn line(app: &App, track: &Track, axis: &Axis, now: Nanos) -> Vec<Mar
             put(&mut marks, &mut taken, column, &text, Look::Dim);
         }
     }
+    // How long a call lasts, where nothing is written.
+    for exchange in exchanges(app, axis).filter(|exchange| exchange.caller == track.task) {
+        let first = axis.column(exchange.called.max(axis.left)).unwrap_or(0);
+        let end = axis.column(exchange.answered).unwrap_or(axis.columns);
+        for (column, cell) in taken.iter_mut().enumerate().take(end).skip(first).filter(|(_, cell)| !**cell) {
+            *cell = true;
+            marks.push(Mark { column, text: "·".to_owned(), look: Look::Call });
+        }
+    }
     marks
+}
+
+/// Calls that are under way in the time in sight.
+fn exchanges<'a>(app: &'a App, axis: &Axis) -> impl Iterator<Item = &'a Exchange> {
+    app.tracks.exchanges(axis.left, axis.right()).take(4 * axis.columns)
 }
 
 /// Writes `text` from `start` on if it fits, with a blank behind it.
@@ -149,8 +169,22 @@ fn told(app: &App, event: &Event) -> (String, bool) {
             };
             (text, step.delivery.verdict == Some(Verdict::Eintr))
         }
+        Kind::Rpc(rpc) => called(rpc),
         _ => (String::new(), false),
     }
+}
+
+/// What is called, `GET /`; what came of it and when, `200 OK 1.2 ms`.
+fn called(rpc: &Rpc) -> (String, bool) {
+    let method = rpc.method.as_deref().unwrap_or("?");
+    // D-Bus: the member without its interface.
+    let method = if rpc.protocol == Protocol::Dbus { method.rsplit('.').next().unwrap_or(method) } else { method };
+    if !rpc.role.is_answer() {
+        return (method.to_owned(), false);
+    }
+    let status = rpc.status.as_deref().map_or(method, |status| status.rsplit('.').next().unwrap_or(status));
+    let latency = rpc.latency_ns.map_or_else(String::new, |ns| format!(" {}", words::duration(ns)));
+    (format!("{status}{latency}"), rpc.role == Role::Error)
 }
 
 fn moved(transfer: &Transfer, other: &str) -> (String, bool) {
@@ -187,7 +221,8 @@ fn process_name(app: &App, pid: u32, t: Nanos) -> String {
     app.tracks.of_at(pid, t).map_or_else(|| pid.to_string(), |track| track.name(t).to_string())
 }
 
-/// Arrows between the lanes shown: signals, and wake-ups if there are few enough to tell them apart.
+/// Arrows between the lanes shown, those that matter most first: signals, then calls with their answers, and wake-ups if
+/// there are few enough to tell them apart.
 pub(super) fn arrows(app: &App, lanes: &[Lane], axis: &Axis, now: Nanos) -> Vec<Arrow> {
     let shown = |number: u32| lanes.contains(&Lane::Thread(number));
     let by_tid: BTreeMap<u32, u32> = lanes
@@ -205,7 +240,7 @@ pub(super) fn arrows(app: &App, lanes: &[Lane], axis: &Axis, now: Nanos) -> Vec<
             if let (true, Some(column), Some(to)) = (is_sender, axis.column(act.t), to)
                 && to != number
             {
-                signals.push(Arrow { column, from: *number, to: *to, signal: true });
+                signals.push(Arrow { column, from: *number, to: *to, look: Look::Signal });
             }
         }
         for span in track.spans(axis.left, axis.right().min(now)).take(4 * axis.columns) {
@@ -219,14 +254,25 @@ pub(super) fn arrows(app: &App, lanes: &[Lane], axis: &Axis, now: Nanos) -> Vec<
                 && let Some(from) = by_tid.get(&waker.tid)
                 && from != number
             {
-                wakes.push(Arrow { column, from: *from, to: *number, signal: false });
+                wakes.push(Arrow { column, from: *from, to: *number, look: Look::Dim });
             }
         }
     }
-    if wakes.len() <= most {
-        // A signal's arrow lies over that of the wake-up it brings.
-        wakes.append(&mut signals);
-        return wakes;
+    let mut calls = Vec::new();
+    for exchange in exchanges(app, axis) {
+        let (Some(caller), Some(server)) = (by_tid.get(&exchange.caller.tid), by_tid.get(&exchange.server.tid)) else {
+            continue;
+        };
+        for (t, from, to) in [(exchange.called, *caller, *server), (exchange.answered, *server, *caller)] {
+            if let Some(column) = axis.column(t).filter(|_| t >= axis.left) {
+                calls.push(Arrow { column, from, to, look: Look::Call });
+            }
+        }
+    }
+    for more in [calls, wakes] {
+        if more.len() <= most {
+            signals.extend(more);
+        }
     }
     signals
 }

@@ -163,6 +163,7 @@ impl Canvas<'_> {
         match look {
             Look::Send => theme.send(),
             Look::Receive => theme.recv(),
+            Look::Call => theme.call(),
             Look::Signal => theme.signal(),
             Look::Life => theme.life(),
             Look::Alarm => theme.alarm(),
@@ -210,7 +211,7 @@ impl Canvas<'_> {
         let states: Vec<u16> = places.iter().flat_map(|(_, place)| place.y..place.y + place.height).collect();
         for arrow in marks::arrows(self.app, lanes, &self.axis, now) {
             let (Some(from), Some(to)) = (place_of(arrow.from), place_of(arrow.to)) else { continue };
-            let style = if arrow.signal { self.theme().signal() } else { self.theme().dim() };
+            let style = self.look(arrow.look);
             let (rows, head, head_at) =
                 if from.y < to.y { (from.y + 1..to.y, "▼", to.y - 1) } else { (to.y + 1..from.y, "▲", to.y + 1) };
             for y in rows.filter(|y| !states.contains(y)) {
@@ -245,9 +246,11 @@ impl Canvas<'_> {
             spans.push(Span::styled(format!(" {} {name}", glyph(Some(state))), theme.state(Some(state))));
         }
         spans.push(Span::styled(" • ran briefly", theme.dim()));
+        let has_calls = self.app.tracks.exchanges(self.axis.left, self.axis.right()).next().is_some();
         for (text, style) in [
             (" ▸ send", theme.send()),
             (" ◂ receive", theme.recv()),
+            (if has_calls { " »« call, answer" } else { "" }, theme.call()),
             (" ⚡ signal", theme.signal()),
             (" + fork", theme.life()),
             (" ◆ exec", theme.life()),

@@ -1,16 +1,20 @@
 //! The course of time by thread and by channel: where lanes, latencies and jumps look things up.
 //!
-//! A [`Track`] holds a thread's states and deeds, a [`Gauge`] the fill of a channel, each in order of time, so that what
+//! A [`Track`] holds a thread's states and deeds, a [`Gauge`] the fill of a channel, an [`Exchange`] a call and its
+//! answer, each in order of time, so that what
 //! held at a moment is a binary search and a window costs only what lies in it. Entries name their event by its number in
 //! the [`Log`](super::log::Log). Invariants: nothing older than the log is kept, except the state or fill in force when
 //! it begins; after a loss a state is unknown until the thread's next change; a thread id used anew is a new track.
 
+mod calls;
 mod gauge;
 mod thread;
 
 use std::collections::{BTreeMap, HashMap};
 
+use self::calls::Calls;
 pub(super) use self::{
+    calls::Exchange,
     gauge::{Gauge, Sample},
     thread::{Act, Deed, Stay, Track},
 };
@@ -29,6 +33,7 @@ pub(super) struct Tracks {
     pub threads: BTreeMap<u32, Track>,
     /// Channels in order of appearance.
     pub gauges: BTreeMap<u32, Gauge>,
+    calls: Calls,
     by_tid: HashMap<u32, u32>,
     by_channel: HashMap<ChannelId, u32>,
     next: u32,
@@ -54,6 +59,11 @@ impl Tracks {
         self.gauges.get(self.by_channel.get(id)?)
     }
 
+    /// Calls with their answers that were under way between two moments.
+    pub(super) fn exchanges(&self, from: Nanos, to: Nanos) -> impl Iterator<Item = &Exchange> {
+        self.calls.between(from, to)
+    }
+
     /// Takes note of the event with that number.
     pub(super) fn learn(&mut self, event: &Event, index: u64) {
         let t = event.t;
@@ -68,6 +78,7 @@ impl Tracks {
                 track.learn(event, index);
             }
         }
+        self.calls.learn(event, index);
         match &event.kind {
             Kind::Fork { child, .. } => {
                 self.begin(*child, t, event.comm.unwrap_or_default(), index);
@@ -111,6 +122,7 @@ impl Tracks {
             }
             !gone
         });
+        self.calls.trim(first);
         self.gauges.values_mut().for_each(|gauge| gauge.trim(first));
         while self.gauges.len() > GAUGES {
             let Some((_, gauge)) = self.gauges.pop_first() else { break };

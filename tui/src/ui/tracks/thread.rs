@@ -50,6 +50,10 @@ pub(in crate::ui) enum Deed {
     Channel,
     Send,
     Receive,
+    /// It called a remote procedure, or told of something that nobody answers.
+    Call,
+    /// It answered a call.
+    Answer,
     Fork,
     Exec,
     /// It sent a signal.
@@ -155,7 +159,9 @@ impl Track {
             Kind::Recv(_) => Deed::Receive,
             Kind::Signal(step) if step.phase == Phase::Generated => Deed::SignalSent,
             Kind::Signal(_) => Deed::SignalTaken,
-            Kind::Rpc(_) | Kind::Lost(_) | Kind::Disposition(_) | Kind::Dispositions(_) | Kind::Mask(_) => return,
+            Kind::Rpc(rpc) if rpc.role.is_answer() => Deed::Answer,
+            Kind::Rpc(_) => Deed::Call,
+            Kind::Lost(_) | Kind::Disposition(_) | Kind::Dispositions(_) | Kind::Mask(_) => return,
         };
         self.acts.push_back(Act { t, index, deed });
     }

@@ -5,7 +5,9 @@
 use super::{Link, Links};
 use crate::{
     analyze,
+    event::{Event, Kind},
     model::{World, script},
+    source::recording::Recording,
     ui::{log::Log, tracks::Tracks},
 };
 
@@ -16,8 +18,12 @@ struct Kept {
 
 impl Kept {
     fn new(text: &str) -> Self {
+        Self::of(script::parse(text).unwrap())
+    }
+
+    fn of(events: Vec<Event>) -> Self {
         let (mut log, mut tracks) = (Log::new(10_000), Tracks::default());
-        for event in script::parse(text).unwrap() {
+        for event in events {
             tracks.learn(&event, log.end());
             let before = log.wants_world().then(World::new);
             log.push(event, before, false);
@@ -130,4 +136,24 @@ fn a_signal_is_told_after_the_wake_up_it_brings() {
 fn a_wake_by_a_call_that_is_not_traced_leads_to_the_waker_s_running() {
     let kept = Kept::new("0 1 a state RUNNING cpu0\n0 2 b state BLOCKED futex\n1 2 b state READY by 1");
     assert_eq!(kept.told(&kept.links().causes(2))[0], "its waker did this: a → RUNNING on cpu0");
+}
+
+#[test]
+fn a_call_leads_to_its_answer_and_back() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/lessons/rpc.ipcs");
+    let mut recording = Recording::open(std::path::Path::new(file)).unwrap();
+    let mut events = Vec::new();
+    while recording.next_item(&mut events).unwrap().is_some() {}
+    let kept = Kept::of(events);
+    let mut answers = 0;
+    for (index, event) in kept.log.from(0) {
+        let Kind::Rpc(rpc) = &event.kind else { continue };
+        if rpc.role.is_answer() {
+            let call = kept.links().causes(index)[0];
+            assert_eq!((call.what, kept.links().effects(call.index)[0].what), ("the call", "its answer"));
+            assert_eq!(kept.links().effects(call.index)[0].index, index);
+            answers += 1;
+        }
+    }
+    assert_eq!(answers, 4);
 }
