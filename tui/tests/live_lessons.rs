@@ -1,5 +1,5 @@
 //! The lessons' programs, traced: what is traced is what they say; ended at any moment, they leave nothing behind.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

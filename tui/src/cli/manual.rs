@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use clap::CommandFactory as _;
+use clap::{Command, CommandFactory as _};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
@@ -12,7 +12,14 @@ use super::args::Cli;
 pub fn completions(shell: Shell, out: &mut impl Write) -> io::Result<()> {
     // The generator panics where it cannot write: a closed pipe must not come to that.
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "ipcscope", &mut script);
+    let all = Cli::command();
+    // The generators offer what is hidden, too.
+    let mut shown = Command::new("ipcscope")
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_help_subcommand(true)
+        .args(all.get_arguments().cloned())
+        .subcommands(all.get_subcommands().filter(|sub| !sub.is_hide_set()).cloned());
+    clap_complete::generate(shell, &mut shown, "ipcscope", &mut script);
     out.write_all(&script)
 }
 
@@ -67,7 +74,7 @@ mod tests {
             let mut script = Vec::new();
             completions(*shell, &mut script).unwrap();
             let script = String::from_utf8(script).unwrap();
-            assert!(script.contains("duration"), "{shell}");
+            assert!(script.contains("duration") && !script.contains("lesson)"), "{shell}");
         }
     }
 }

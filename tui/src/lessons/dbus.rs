@@ -36,7 +36,9 @@ pub(super) fn run(stage: &Stage) -> anyhow::Result<()> {
 
 fn call(stage: &Stage, mut socket: UnixStream) -> anyhow::Result<()> {
     stage.say("2. caller: AUTH EXTERNAL and our user id; service: OK; caller: BEGIN");
-    let user: String = nix::unistd::getuid().to_string().bytes().map(|digit| format!("{digit:02x}")).collect();
+    // Every digit of it as its character's number: 3x for x.
+    let user = nix::unistd::getuid().to_string();
+    let user: String = user.chars().flat_map(|digit| ['3', digit]).collect();
     socket.write_all(format!("\0AUTH EXTERNAL {user}\r\n").as_bytes())?;
     line(&mut socket)?;
     socket.write_all(b"BEGIN\r\n")?;

@@ -8,7 +8,7 @@ use std::{
     cell::RefCell,
     ffi::CString,
     fmt::Display,
-    io::{Write as _, stdout},
+    io::{Write as _, stderr, stdout},
     path::PathBuf,
     process,
     sync::atomic::{AtomicI32, Ordering},
@@ -50,6 +50,7 @@ pub struct Stage {
     others: RefCell<Vec<Pid>>,
 }
 
+#[expect(clippy::unused_self, reason = "what a lesson can do is all in one place")]
 impl Stage {
     /// This process becomes a lesson's first.
     pub(super) fn new(name: &str, fast: bool) -> anyhow::Result<Self> {
@@ -87,7 +88,7 @@ impl Stage {
             ForkResult::Child => {
                 let done = self.begin(name).and_then(|()| work());
                 if let Err(error) = &done {
-                    eprintln!("{name}: {error:#}");
+                    let _ = writeln!(stderr(), "{name}: {error:#}");
                 }
                 process::exit(i32::from(done.is_err()));
             }

@@ -153,6 +153,13 @@ fn map_of_a_connection() {
     check("map_connection", |size| recorded(size, "http", Mode::Live, 6.5));
 }
 
+/// Channels that no descriptor belongs to are not broken.
+#[test]
+fn map_of_what_has_no_ends() {
+    check("map_multicast", |size| recorded(size, "multicast", Mode::Live, 4.0));
+    check("map_queue", |size| recorded(size, "queue", Mode::Live, 4.0));
+}
+
 #[test]
 fn timeline_with_a_loss() {
     check("timeline_lossy", |size| {

@@ -134,7 +134,7 @@ fn help_says() {
     let mut command = Cli::command().term_width(100);
     command.build();
     let mut help = command.render_long_help().to_string();
-    for sub in command.get_subcommands_mut() {
+    for sub in command.get_subcommands_mut().filter(|sub| !sub.is_hide_set()) {
         let (name, text) = (sub.get_name().to_owned(), sub.render_help());
         help = format!("{help}\n=== {name} ===\n{text}");
     }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::{
-    event::{ChannelId, Comm, End, Nanos},
+    event::{Blocked, ChannelId, ChannelType, Comm, End, Nanos},
     model::{Channel, Process, ProcessKey, World},
 };
 
@@ -45,7 +45,7 @@ pub(super) struct Link {
     pub members: Vec<ChannelId>,
     pub writers: Vec<Tie>,
     pub readers: Vec<Tie>,
-    /// A connection of two: bytes can also go from the reader to the writer.
+    /// All write and read: bytes also go from the readers to the writer.
     pub both_ways: bool,
 }
 
@@ -118,7 +118,9 @@ impl Graph {
                 ([one], [other]) if is_socket && one.node == other.node && !other.used => readers.clear(),
                 _ => {}
             }
-            let both_ways = is_socket && connects_two(&mut writers, &mut readers);
+            let calls = |node| calls(channel, node_of, node);
+            let both_ways = (is_socket && writers.len() == 2 || is_queue(channel) && writers.len() > 1)
+                && meet(&mut writers, &mut readers, calls);
             let folded = writers
                 .iter()
                 .chain(&readers)
@@ -175,6 +177,15 @@ fn ties(channel: &Channel, world: &World, node_of: &HashMap<ProcessKey, usize>, 
     for key in users.keys() {
         add(key, true);
     }
+    // Of a queue nobody holds an end: whoever waits to receive from it is there all the same.
+    for (key, process) in world.processes.iter().filter(|_| !writing && is_queue(channel)) {
+        let waits = |on: &Blocked| {
+            on.channel.as_ref() == Some(&channel.id) && matches!(on.syscall, Some("msgrcv" | "mq_timedreceive"))
+        };
+        if process.threads.values().any(|thread| thread.on.as_deref().is_some_and(waits)) {
+            add(key, false);
+        }
+    }
     for ((key, fd), end) in &channel.holders {
         let here = if writing { end.writes() } else { end.reads() };
         // Whoever holds both ends and uses neither is on the way to fork: not yet a party.
@@ -189,15 +200,31 @@ fn ties(channel: &Channel, world: &World, node_of: &HashMap<ProcessKey, usize>, 
     roles.into_iter().map(|(node, used)| Tie { node, used }).collect()
 }
 
-/// Two nodes that are writers as well as readers: drawn as a link from the first to the second, with two heads.
-fn connects_two(writers: &mut Vec<Tie>, readers: &mut Vec<Tie>) -> bool {
-    let ([a, b], [c, d]) = (&**writers, &**readers) else { return false };
-    if (a.node, b.node) != (c.node, d.node) {
+/// Nodes that all are writers as well as readers: drawn as a link from the busiest to the others, with heads on both
+/// sides.
+fn meet(writers: &mut Vec<Tie>, readers: &mut Vec<Tie>, calls: impl Fn(usize) -> u64) -> bool {
+    if !writers.iter().map(|tie| tie.node).eq(readers.iter().map(|tie| tie.node)) {
         return false;
     }
-    let (first, second) = (Tie { used: a.used || c.used, ..*a }, Tie { used: b.used || d.used, ..*b });
-    (*writers, *readers) = (vec![first], vec![second]);
+    let both = writers.iter().zip(&*readers).map(|(one, other)| Tie { used: one.used || other.used, ..*one });
+    let mut all: Vec<Tie> = both.collect();
+    // The first of those that are equally busy.
+    let Some(most) = (0..all.len()).rev().max_by_key(|place| all.get(*place).map(|tie| calls(tie.node))) else {
+        return false;
+    };
+    *writers = vec![all.remove(most)];
+    *readers = all;
     true
+}
+
+fn is_queue(channel: &Channel) -> bool {
+    matches!(channel.mechanism, ChannelType::SysvMq | ChannelType::PosixMq)
+}
+
+/// How often the processes of a node have sent and received.
+fn calls(channel: &Channel, node_of: &HashMap<ProcessKey, usize>, node: usize) -> u64 {
+    let users = channel.senders.iter().chain(&channel.receivers);
+    users.filter(|(key, _)| node_of.get(key) == Some(&node)).map(|(_, hold)| hold.calls).sum()
 }
 
 /// Whether the process has another descriptor of the channel, for the other direction.
