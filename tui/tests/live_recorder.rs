@@ -105,9 +105,10 @@ fn a_flight_recorder_keeps_the_last_seconds() {
         assert_eq!(complaint, "", "{}", file.display());
         let begins = begins_in_the_middle(&events);
         let ends = number(&events[events.len() - 2], "t");
-        // At least what was asked for, and at most two blocks more, which close after a second.
+        // At least what was asked for, and at most two blocks more, which close after a second. It is counted from the last
+        // record; the last event may be a pause of the script (0.25 s) older.
         let kept = Duration::from_nanos(ends - begins);
-        assert!((1.9..4.6).contains(&kept.as_secs_f64()), "{kept:?}");
+        assert!((1.7..4.6).contains(&kept.as_secs_f64()), "{kept:?} {}", file.display());
         assert!(begins > last, "the later one begins later");
         last = begins;
         // Once the pipe has been seen empty it is known again who wrote what.
