@@ -110,6 +110,10 @@ impl Graph {
             if writers.is_empty() && held(true) || readers.is_empty() && held(false) {
                 continue;
             }
+            // A word that the threads of one process wait on is no way to another.
+            if channel.mechanism == ChannelType::Futex && is_of_one(channel) {
+                continue;
+            }
             let is_socket = channel.mechanism.is_socket();
             match (&*writers, &*readers) {
                 // Nothing has gone through it yet: it listens, or sends to the addresses of others.
@@ -219,6 +223,12 @@ fn meet(writers: &mut Vec<Tie>, readers: &mut Vec<Tie>, calls: impl Fn(usize) ->
 
 fn is_queue(channel: &Channel) -> bool {
     matches!(channel.mechanism, ChannelType::SysvMq | ChannelType::PosixMq)
+}
+
+fn is_of_one(channel: &Channel) -> bool {
+    let mut users = channel.senders.keys().chain(channel.receivers.keys());
+    let first = users.next();
+    users.all(|user| Some(user) == first)
 }
 
 /// How often the processes of a node have sent and received.

@@ -245,6 +245,16 @@ impl<'a> Teller<'a> {
                 return (None, format!("{held}× attached"), style);
             }
             Some(ChannelType::SysvSem) => return (None, "semaphores".to_owned(), style),
+            Some(ChannelType::Memfd) => return (None, "memory".to_owned(), style),
+            // Nobody holds an end of these.
+            Some(
+                mechanism @ (ChannelType::Futex
+                | ChannelType::Pty
+                | ChannelType::Eventfd
+                | ChannelType::Signalfd
+                | ChannelType::Timerfd
+                | ChannelType::Pidfd),
+            ) => return (None, mechanism.name().to_owned(), style),
             _ => {}
         }
         // No descriptor belongs to a System V queue, nor to the address that datagrams are sent to.
