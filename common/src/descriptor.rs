@@ -51,8 +51,6 @@ pub mod object {
     pub const MEMFD: u16 = 12;
     /// A file of shm_open(3).
     pub const MEMORY: u16 = 13;
-    /// A futex: no descriptor leads to one.
-    pub const FUTEX: u16 = 14;
     /// Added to [`TERMINAL`]: the master's side.
     pub const MASTER: u16 = 1 << MECHANISM;
 

@@ -32,6 +32,8 @@ pub mod state {
     pub const SEMAPHORE: u32 = 4;
     /// It moves bytes into the object.
     pub const WRITE: u32 = 8;
+    /// Of a timerfd that is set: to a moment of its clock, not from now.
+    pub const ABSOLUTE: u32 = 16;
 }
 
 /// What is behind a descriptor.

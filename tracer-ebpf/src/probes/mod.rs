@@ -9,6 +9,7 @@ pub mod memory;
 pub mod mqueue;
 pub mod object;
 pub mod path;
+pub mod payload;
 pub mod pipe;
 pub mod process;
 pub mod queue;

@@ -22,6 +22,7 @@ use ipcscope_common::{
 use super::{
     call::{self, leave},
     descriptor,
+    payload::{Bytes, emit_with},
 };
 use crate::{
     emit::{header, reserve},
@@ -31,9 +32,6 @@ use crate::{
 
 /// `O_CREAT | O_EXCL`.
 const CREATE_NEW: u64 = 0o300;
-/// More bytes than are kept of any message.
-const LARGE: usize = 4096;
-
 /// In `kmem_cache_alloc`, on whichever CPU: a queue is made. `kmem_cache_alloc(unsigned long call_site, …)`
 #[inline(always)]
 pub fn inode_made(ctx: &BtfTracePointContext) {
@@ -92,13 +90,6 @@ pub fn finish(me: Ptr, regs: Ptr) {
     leave(task, me);
 }
 
-/// A record with room for payload.
-#[repr(C)]
-struct WithPayload<const N: usize> {
-    call: MqueueCall,
-    payload: [u8; N],
-}
-
 #[inline(always)]
 fn tell(task: &Task, message: &Message, payload: &[u8; PAYLOAD], regs: Ptr) {
     let (text, size) = (field!(regs, regs_si as u64), field!(regs, regs_dx as u64));
@@ -109,37 +100,10 @@ fn tell(task: &Task, message: &Message, payload: &[u8; PAYLOAD], regs: Ptr) {
         _ => 0,
     };
     let keep = if moved < u64::from(limit) { moved as u32 } else { limit };
-    if keep == 0 {
-        let Some(mut record) = reserve::<MqueueCall>(lost::QUEUE) else { return };
-        // SAFETY: the record's room.
-        unsafe { write(record.as_mut_ptr(), task, message, regs) };
-        record.submit();
-    } else if keep <= PAYLOAD as u32 {
-        let Some(mut record) = reserve::<WithPayload<PAYLOAD>>(lost::QUEUE) else { return };
-        // SAFETY: the record's room.
-        unsafe {
-            let room = record.as_mut_ptr();
-            write(&raw mut (*room).call, task, message, regs);
-            if task.class == class::MQ_SEND && keep <= task.payload_len {
-                (*room).payload = *payload;
-                (*room).call.payload_len = keep;
-            } else if copy_user::<PAYLOAD>(&raw mut (*room).payload, text, keep) {
-                (*room).call.payload_len = keep;
-            }
-        }
-        record.submit();
-    } else {
-        let Some(mut record) = reserve::<WithPayload<LARGE>>(lost::QUEUE) else { return };
-        // SAFETY: the record's room.
-        unsafe {
-            let room = record.as_mut_ptr();
-            write(&raw mut (*room).call, task, message, regs);
-            if copy_user::<LARGE>(&raw mut (*room).payload, text, keep) {
-                (*room).call.payload_len = keep;
-            }
-        }
-        record.submit();
-    }
+    let kept = (task.class == class::MQ_SEND && keep <= task.payload_len).then_some(payload);
+    let bytes = Bytes { keep, from: text, kept };
+    // SAFETY: every field is written.
+    unsafe { emit_with(lost::QUEUE, &bytes, |room| write(room, task, message, regs)) };
 }
 
 /// Writes the record of a call.

@@ -16,6 +16,7 @@ use ipcscope_common::{
 use super::{
     call::{end, interrupted, leave},
     descriptor::{self, FORMAT, REGULAR},
+    payload::{Bytes, emit_with},
     signal,
 };
 use crate::{
@@ -36,6 +37,8 @@ const PTMX: u32 = 5 << 20 | 2;
 const SLAVES: core::ops::RangeInclusive<u32> = 136..=143;
 /// What stands for an inode, without its kind.
 const PLACE: u64 = (1 << KIND) - 1;
+/// `TFD_TIMER_ABSTIME`.
+const TIMER_ABSTIME: u64 = 1;
 /// `EFD_SEMAPHORE`.
 const SEMAPHORE: u32 = 1;
 /// Mounts on one another.
@@ -376,16 +379,6 @@ fn is_same(end: &End) -> bool {
     peek::<u64>(end.file + offset!(file_private_data) as u64) & PLACE == end.ino & PLACE
 }
 
-/// A record with room for payload.
-#[repr(C)]
-struct WithPayload<const N: usize> {
-    call: ObjectCall,
-    payload: [u8; N],
-}
-
-/// More bytes than are kept of any message.
-const LARGE: usize = 4096;
-
 #[inline(always)]
 fn tell_terminal(task: &Task, payload: &[u8; PAYLOAD], regs: Ptr) {
     let (from, len) = buffer(task, regs);
@@ -394,37 +387,10 @@ fn tell_terminal(task: &Task, payload: &[u8; PAYLOAD], regs: Ptr) {
     let moved = if task.ret > 0 { task.ret as u64 } else { 0 };
     let most = if len < limit { len } else { limit };
     let keep = if moved < most { moved } else { most } as u32;
-    if keep == 0 {
-        let Some(mut record) = reserve::<ObjectCall>(lost::IPC) else { return };
-        // SAFETY: the record's room.
-        unsafe { write(record.as_mut_ptr(), task, regs) };
-        record.submit();
-    } else if keep <= PAYLOAD as u32 {
-        let Some(mut record) = reserve::<WithPayload<PAYLOAD>>(lost::IPC) else { return };
-        // SAFETY: the record's room.
-        unsafe {
-            let room = record.as_mut_ptr();
-            write(&raw mut (*room).call, task, regs);
-            if writes && keep <= task.payload_len {
-                (*room).payload = *payload;
-                (*room).call.payload_len = keep;
-            } else if copy_user::<PAYLOAD>(&raw mut (*room).payload, from, keep) {
-                (*room).call.payload_len = keep;
-            }
-        }
-        record.submit();
-    } else {
-        let Some(mut record) = reserve::<WithPayload<LARGE>>(lost::IPC) else { return };
-        // SAFETY: the record's room.
-        unsafe {
-            let room = record.as_mut_ptr();
-            write(&raw mut (*room).call, task, regs);
-            if copy_user::<LARGE>(&raw mut (*room).payload, from, keep) {
-                (*room).call.payload_len = keep;
-            }
-        }
-        record.submit();
-    }
+    let kept = (writes && keep <= task.payload_len).then_some(payload);
+    let bytes = Bytes { keep, from, kept };
+    // SAFETY: every field is written.
+    unsafe { emit_with(lost::IPC, &bytes, |room| write(room, task, regs)) };
 }
 
 /// Writes the record of a call.
@@ -444,6 +410,9 @@ unsafe fn write(room: *mut ObjectCall, task: &Task, regs: Ptr) {
     }
     if end.object == object::EVENTFD && is_same(end) {
         told |= semaphore(address(end.ino));
+    }
+    if task.class == class::TIMER_SET && field!(regs, regs_si as u64) & TIMER_ABSTIME != 0 {
+        told |= state::ABSOLUTE;
     }
     let single = task.class == class::READ || task.class == class::WRITE;
     // SAFETY: as the caller promises.

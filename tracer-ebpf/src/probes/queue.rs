@@ -17,15 +17,13 @@ use ipcscope_common::{
 use super::{
     call::leave,
     ipc::{self, Ids, Table},
+    payload::{Bytes, emit_with},
 };
 use crate::{
-    emit::{emit, header, reserve},
+    emit::{emit, header},
     kernel::{Ptr, copy_user, current, field, now, offset, peek, peek_user, setting, site},
     task::{Message, PAYLOAD, Task, with_message},
 };
-
-/// More bytes than are kept of any message.
-const LARGE: usize = 4096;
 
 /// The second argument of a tracepoint, a `void *`, which verifiers before 6.13 or so let nobody load directly.
 #[inline(always)]
@@ -142,13 +140,6 @@ fn contents(queue: u64) -> [u64; 3] {
     }
 }
 
-/// A record with room for payload.
-#[repr(C)]
-struct WithPayload<const N: usize> {
-    call: QueueCall,
-    payload: [u8; N],
-}
-
 /// It returned.
 #[inline(always)]
 pub fn finish(me: Ptr, regs: Ptr) {
@@ -169,37 +160,11 @@ fn tell(task: &Task, message: &mut Message, payload: &[u8; PAYLOAD], me: Ptr, re
         _ => 0,
     };
     let keep = if moved < u64::from(limit) { moved as u32 } else { limit };
-    let text = arg1 + 8;
-    if keep == 0 {
-        let Some(mut record) = reserve::<QueueCall>(lost::QUEUE) else { return };
-        // SAFETY: the record's room.
-        unsafe { write(record.as_mut_ptr(), task, message, me, regs, (arg0, arg1, size)) };
-        record.submit();
-    } else if keep <= PAYLOAD as u32 {
-        let Some(mut record) = reserve::<WithPayload<PAYLOAD>>(lost::QUEUE) else { return };
-        // SAFETY: the record's room.
-        unsafe {
-            let room = record.as_mut_ptr();
-            write(&raw mut (*room).call, task, message, me, regs, (arg0, arg1, size));
-            if is_send && keep <= task.payload_len {
-                (*room).payload = *payload;
-                (*room).call.payload_len = keep;
-            } else if copy_user::<PAYLOAD>(&raw mut (*room).payload, text, keep) {
-                (*room).call.payload_len = keep;
-            }
-        }
-        record.submit();
-    } else {
-        let Some(mut record) = reserve::<WithPayload<LARGE>>(lost::QUEUE) else { return };
-        // SAFETY: the record's room.
-        unsafe {
-            let room = record.as_mut_ptr();
-            write(&raw mut (*room).call, task, message, me, regs, (arg0, arg1, size));
-            if copy_user::<LARGE>(&raw mut (*room).payload, text, keep) {
-                (*room).call.payload_len = keep;
-            }
-        }
-        record.submit();
+    let kept = (is_send && keep <= task.payload_len).then_some(payload);
+    let bytes = Bytes { keep, from: arg1 + 8, kept };
+    // SAFETY: every field is written.
+    unsafe {
+        emit_with(lost::QUEUE, &bytes, |room| write(room, task, message, me, regs, (arg0, arg1, size)));
     }
 }
 

@@ -50,26 +50,23 @@ impl Lines {
 
 /// `to 20 ms, then every 10 ms`
 pub(super) fn timer(change: &ChannelEvent, out: &mut Spans) {
-    let Some(first) = change.value.filter(|_| change.mechanism == ChannelType::Timerfd) else { return };
-    if first == 0 {
-        out.plain(", which stops it");
+    if change.mechanism != ChannelType::Timerfd || change.event != ChannelChange::Changed {
         return;
     }
-    // An absolute time is one of some clock: no duration from now.
-    out.plain(" to ").add(Role::Bytes, duration(first.unsigned_abs()));
+    match change.value {
+        Some(0) => {
+            out.plain(", which stops it");
+            return;
+        }
+        Some(first) => out.plain(" to ").add(Role::Bytes, duration(first.unsigned_abs())),
+        None => out.plain(" to a moment of its clock"),
+    };
     if let Some(every) = change.interval_ns {
         out.plain(", then every ").add(Role::Bytes, duration(every));
     }
 }
 
-/// What a process does to such an object, in the imperative; `None`: as to any channel.
+/// What a process does to a timer, in the imperative; `None`: as to any channel.
 pub(super) fn verb(change: &ChannelEvent) -> Option<&'static str> {
-    let maps = change.call.as_ref().is_some_and(|call| matches!(call.syscall, "mmap" | "mremap"));
-    match (change.mechanism, change.event) {
-        (ChannelType::Timerfd, ChannelChange::Changed) => Some("set"),
-        (ChannelType::Shm | ChannelType::Memfd, ChannelChange::Attached) if maps => Some("map"),
-        (ChannelType::Shm | ChannelType::Memfd, ChannelChange::Created) if maps => Some("map and share"),
-        (ChannelType::Shm | ChannelType::Memfd, ChannelChange::Detached) => Some("unmap"),
-        _ => None,
-    }
+    (change.mechanism == ChannelType::Timerfd && change.event == ChannelChange::Changed).then_some("set")
 }

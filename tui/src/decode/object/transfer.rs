@@ -105,7 +105,8 @@ impl Decoder {
         let Some((id, mechanism)) = self.object_id((0, record.ino)) else { return };
         let event = ChannelEvent {
             fd: Some(record.fd),
-            value: i64::try_from(record.value).ok(),
+            // From now; how far off a moment of a clock is cannot be told. 0 stops it either way.
+            value: i64::try_from(record.value).ok().filter(|ns| *ns == 0 || record.state & state::ABSOLUTE == 0),
             interval_ns: (record.after > 0).then_some(record.after),
             error: super::super::sysv::error(record.ret),
             call: Some(call),

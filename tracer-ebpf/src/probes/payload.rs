@@ -1,0 +1,83 @@
+//! Payload behind the record of a call: as much room as it needs, and the bytes.
+
+use ipcscope_common::{mqueue::MqueueCall, object::ObjectCall, queue::QueueCall};
+
+use crate::{emit::reserve, kernel::copy_user, task::PAYLOAD};
+
+/// More bytes than are kept of any message.
+const LARGE: usize = 4096;
+
+/// A record that payload can follow.
+pub trait Carries {
+    /// So many bytes do.
+    fn carry(&mut self, bytes: u32);
+}
+
+macro_rules! carries {
+    ($($record:ty),*) => {
+        $(impl Carries for $record {
+            #[inline(always)]
+            fn carry(&mut self, bytes: u32) {
+                self.payload_len = bytes;
+            }
+        })*
+    };
+}
+carries!(QueueCall, MqueueCall, ObjectCall);
+
+/// Where the bytes are.
+pub struct Bytes<'a> {
+    /// How many to keep.
+    pub keep: u32,
+    /// In the memory of the current process.
+    pub from: u64,
+    /// What was kept at the entry of the call, if that is all of it.
+    pub kept: Option<&'a [u8; PAYLOAD]>,
+}
+
+/// A record with room for payload.
+#[repr(C)]
+struct WithPayload<T, const N: usize> {
+    call: T,
+    payload: [u8; N],
+}
+
+/// Hands over a record and its payload.
+///
+/// # Safety
+///
+/// `write` has to write every field of the record.
+#[inline(always)]
+pub unsafe fn emit_with<T: Carries + 'static>(class: u32, bytes: &Bytes<'_>, mut write: impl FnMut(*mut T)) {
+    let Bytes { keep, from, kept } = *bytes;
+    if keep == 0 {
+        let Some(mut record) = reserve::<T>(class) else { return };
+        write(record.as_mut_ptr());
+        record.submit();
+    } else if keep <= PAYLOAD as u32 {
+        let Some(mut record) = reserve::<WithPayload<T, PAYLOAD>>(class) else { return };
+        // SAFETY: the record's room, which `write` has filled but for the payload.
+        unsafe {
+            let room = record.as_mut_ptr();
+            write(&raw mut (*room).call);
+            if let Some(kept) = kept {
+                (*room).payload = *kept;
+                (*room).call.carry(keep);
+            } else if copy_user::<PAYLOAD>(&raw mut (*room).payload, from, keep) {
+                (*room).call.carry(keep);
+            }
+        }
+        record.submit();
+    } else {
+        let Some(mut record) = reserve::<WithPayload<T, LARGE>>(class) else { return };
+        // SAFETY: as above.
+        unsafe {
+            let room = record.as_mut_ptr();
+            write(&raw mut (*room).call);
+            if copy_user::<LARGE>(&raw mut (*room).payload, from, keep) {
+                (*room).call.carry(keep);
+            }
+        }
+        record.submit();
+    }
+}
