@@ -99,6 +99,7 @@ impl Roots {
             Record::CloseRange(range) => self.tables.close_range(&range),
             Record::ChannelPath(path) => self.tables.path(&path),
             Record::MqueueFacts(facts) => self.tables.facts(&facts),
+            Record::ObjectFacts(facts) => self.tables.object(&facts),
             Record::MqueueRemoved(name) => self.tables.removed(&name),
             Record::PipeUnseen(unseen) => self.tables.unseen(unseen),
             Record::Lost(lost) if lost.over != 0 => {

@@ -8,6 +8,7 @@ use ipcscope_common::{
     Header,
     descriptor::{CHANNEL_PATH, ChannelPath, CloseRange, Descriptor, END_READ, END_WRITE, FOUND_HELD, change, object},
     mqueue::{MQUEUE_FACTS, MqueueFacts, MqueueName},
+    object::{OBJECT_FACTS, ObjectFacts},
     pipe::{PIPE_UNSEEN, PipeUnseen},
     socket::{self, AF_UNIX, SocketChange},
 };
@@ -40,6 +41,7 @@ pub struct Tables {
     sent: HashMap<Key, Descriptor>,
     paths: HashMap<Key, ChannelPath>,
     facts: HashMap<Key, MqueueFacts>,
+    objects: HashMap<Key, ObjectFacts>,
     after_exec: HashMap<u32, Vec<Descriptor>>,
 }
 
@@ -147,6 +149,12 @@ impl Tables {
         self.prune();
     }
 
+    pub fn object(&mut self, facts: &ObjectFacts) {
+        // What an eventfd counted then it need not count by now; whose it is, is not known either way.
+        self.objects.insert((0, facts.ino), *facts);
+        self.prune();
+    }
+
     /// The name may belong to another queue from now on: that of the queue that had it is not told.
     pub fn removed(&mut self, name: &MqueueName) {
         self.facts.retain(|_, facts| facts.dev != name.dev || facts.name != name.name);
@@ -158,12 +166,13 @@ impl Tables {
 
     /// What nobody holds is forgotten.
     fn prune(&mut self) {
-        if self.paths.len() + self.facts.len() + self.sent.len() < KEPT {
+        if self.paths.len() + self.facts.len() + self.objects.len() + self.sent.len() < KEPT {
             return;
         }
         let held: HashSet<Key> = self.by_files.values().flat_map(|table| table.held.values().map(key)).collect();
         self.paths.retain(|key, _| held.contains(key));
         self.facts.retain(|key, _| held.contains(key));
+        self.objects.retain(|key, _| held.contains(key));
         // An end out of sight may come back, so those stay as long as there is room.
         if self.sent.len() > KEPT {
             self.sent.retain(|key, _| held.contains(key));
@@ -213,6 +222,10 @@ impl Tables {
         if let Some(facts) = self.facts.get(&key(held)) {
             let header = Header { time, seq: 0, cpu: 0, kind: MQUEUE_FACTS, ..facts.header };
             rows.push(MqueueFacts { header, ..*facts }.as_bytes().to_vec());
+        }
+        if let Some(facts) = self.objects.get(&key(held)) {
+            let header = Header { time, seq: 0, cpu: 0, kind: OBJECT_FACTS, ..facts.header };
+            rows.push(ObjectFacts { header, ..*facts }.as_bytes().to_vec());
         }
     }
 }
