@@ -467,12 +467,14 @@ impl Decoder {
 
     fn attached(&mut self, time: u64, task: Task, row: &wire::Descriptor, held: Held) {
         if let Some(mut event) = self.channel_event(held, row.fd, ChannelChange::Attached) {
-            if self.describe_object(row, &mut event) {
-            } else if row.object == kind::MQUEUE {
-                self.describe_mqueue(row, &mut event);
-            } else if row.object & OBJECT != kind::SOCKET {
-                event.slots = Some(row.slots);
-                event.capacity = Some(u64::from(row.slots) * PAGE);
+            match row.object & OBJECT {
+                other if kind::is_other(other) => self.describe_object(row, &mut event),
+                kind::MQUEUE => self.describe_mqueue(row, &mut event),
+                kind::SOCKET => {}
+                _ => {
+                    event.slots = Some(row.slots);
+                    event.capacity = Some(u64::from(row.slots) * PAGE);
+                }
             }
             self.push(time, task, Kind::Channel(Box::new(event)));
         }

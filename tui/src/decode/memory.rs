@@ -88,7 +88,8 @@ impl Decoder {
     /// mremap(2): what is mapped is longer, shorter, or elsewhere.
     fn remapped(&mut self, record: &MemoryCall, task: Task, call: &Call) {
         let time = record.header.time;
-        let Some(before) = self.spaces.at(task.pid, record.address).map(|(mapping, _)| mapping.clone()) else { return };
+        let before = self.spaces.at(task.pid, record.address);
+        let Some((before, offset)) = before.map(|(mapping, offset)| (mapping.clone(), offset)) else { return };
         self.unmap(time, task, (record.address, pages(record.length)), Some(call));
         let (address, len) = (record.ret as u64, pages(record.offset));
         let event = ChannelEvent {
@@ -98,7 +99,7 @@ impl Decoder {
             call: Some(call.clone()),
             ..ChannelEvent::new(before.id.clone(), before.mechanism, ChannelChange::Attached)
         };
-        self.map(time, task, address, Mapping { len, ..before });
+        self.map(time, task, address, Mapping { len, offset, ..before });
         self.push(time, task, Kind::Channel(Box::new(event)));
     }
 

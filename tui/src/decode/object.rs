@@ -213,10 +213,10 @@ impl Decoder {
         }
     }
 
-    /// Adds what is known of the object behind a descriptor; false: there is none.
-    pub(super) fn describe_object(&self, record: &Descriptor, event: &mut ChannelEvent) -> bool {
-        let Some(known) = self.channels.objects.get((record.dev, record.ino)) else { return false };
-        let Some(facts) = &known.facts else { return true };
+    /// Adds what is known of the object behind a descriptor.
+    pub(super) fn describe_object(&self, record: &Descriptor, event: &mut ChannelEvent) {
+        let known = self.channels.objects.get((record.dev, record.ino));
+        let Some((known, facts)) = known.and_then(|known| Some((known, known.facts.as_ref()?))) else { return };
         match known.mechanism {
             ChannelType::Pty => {
                 let is_master = record.object & object::MASTER != 0;
@@ -236,7 +236,6 @@ impl Decoder {
             }
             _ => {}
         }
-        true
     }
 
     /// What an object is called, whatever is known of it.

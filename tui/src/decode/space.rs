@@ -94,6 +94,9 @@ impl Spaces {
             return Vec::new();
         };
         let end = address.saturating_add(len);
+        if len == 0 {
+            return Vec::new();
+        }
         let touches =
             |(start, mapping): (&u64, &Mapping)| (start.saturating_add(mapping.len) > address).then_some(*start);
         let touched: Vec<u64> = places.range(..end).rev().map_while(touches).collect();

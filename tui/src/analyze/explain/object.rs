@@ -1,6 +1,6 @@
-//! Counters, timers, processes as descriptors, terminals, mapped memory and futexes.
+//! Counters, timers, processes as descriptors, terminals and futexes.
 
-use super::Story;
+use super::{Story, transfer::waiting};
 use crate::{
     analyze::duration,
     event::{ChannelChange, ChannelEvent, ChannelType, Transfer},
@@ -37,7 +37,7 @@ impl Story<'_> {
         if let Some(count) = transfer.count {
             self.say(format!("It counted {count} right after."));
         }
-        self.say_wait(transfer, "A reader is BLOCKED while there is nothing to read.");
+        self.say_wait(transfer, waiting(transfer.mechanism, is_send));
         true
     }
 
@@ -62,17 +62,16 @@ impl Story<'_> {
             (_, Some(error)) => self.say_error(transfer, error),
         }
         self.say("What is free is taken without any call, so only those who have to wait are seen here.");
-        self.say_wait(transfer, "Whoever waits on a word is BLOCKED until somebody wakes it.");
+        self.say_wait(transfer, waiting(ChannelType::Futex, is_send));
     }
 
     /// Whether the change was one of such an object, and is told.
     pub(super) fn object_change(&mut self, change: &ChannelEvent) -> bool {
         let (actor, id) = (self.actor(), &change.channel);
-        let maps = change.call.as_ref().is_some_and(|call| matches!(call.syscall, "mmap" | "mremap"));
-        let at = change.address.as_deref().map(|address| format!(" at the address {address}")).unwrap_or_default();
         match (change.mechanism, change.event) {
             (ChannelType::Timerfd, ChannelChange::Changed) => self.say(match (change.value, change.interval_ns) {
-                (Some(0) | None, _) => format!("{actor} stopped the timer {id}."),
+                (Some(0), _) => format!("{actor} stopped the timer {id}."),
+                (None, _) => format!("{actor} set the timer {id} to a moment of its clock."),
                 (Some(first), None) => {
                     format!("{actor} set the timer {id} to {} once.", duration(first.unsigned_abs()))
                 }
@@ -85,23 +84,6 @@ impl Story<'_> {
             (ChannelType::Pidfd, ChannelChange::Opened) => {
                 let of = change.peer.map_or_else(|| "a process".to_owned(), |peer| self.name(peer.pid));
                 self.say(format!("{actor} has a descriptor that stands for {of}: readable once that has ended."));
-            }
-            (ChannelType::Memfd | ChannelType::Shm, ChannelChange::Created) if maps => {
-                self.say(format!("{actor} mapped memory{at} that it will share with the children it forks: {id}."));
-                self.say("What is read and written there goes past the kernel: nobody can see it here.");
-            }
-            (ChannelType::Memfd | ChannelType::Shm, ChannelChange::Attached) if maps => {
-                self.say(format!("{actor} mapped {id} into its memory{at}."));
-                self.say("What is read and written there goes past the kernel: nobody can see it here.");
-            }
-            (ChannelType::Memfd | ChannelType::Shm, ChannelChange::Detached) => {
-                self.say(format!("{actor} has {id} in its memory no more{at}."));
-            }
-            (ChannelType::Shm, ChannelChange::Removed) if change.name.is_some() => {
-                self.say(format!("{actor} removed the name of {id}: the memory goes when nobody has it any more."));
-            }
-            (ChannelType::Memfd, ChannelChange::Inherited) if change.fd.is_none() => {
-                self.say(format!("fork copied the mapping: {actor} has the memory {id}{at}, too, not a copy of it."));
             }
             _ => return false,
         }

@@ -42,15 +42,28 @@ impl Story<'_> {
         let (actor, id) = (self.actor(), &change.channel);
         let at = change.address.as_deref().map(|address| format!(" at the address {address}")).unwrap_or_default();
         match (change.mechanism, change.event) {
-            (ChannelType::Shm, ChannelChange::Attached) => {
+            (ChannelType::Shm | ChannelType::Memfd, ChannelChange::Attached | ChannelChange::Created)
+                if change.address.is_some() =>
+            {
                 let how = if change.end == Some(End::R) { ", to read only" } else { "" };
-                self.say(format!("{actor} attached the memory {id}{at}{how}."));
+                self.say(match change.event {
+                    ChannelChange::Created => {
+                        format!("{actor} mapped memory{at} that it will share with the children it forks: {id}.")
+                    }
+                    _ => format!("{actor} has the memory {id}{at} from now on{how}."),
+                });
                 self.say("What it reads and writes there goes past the kernel: nobody can see it here.");
             }
-            (ChannelType::Shm, ChannelChange::Inherited) => {
+            (ChannelType::Shm | ChannelType::Memfd, ChannelChange::Inherited) if change.address.is_some() => {
                 self.say(format!(
                     "fork copied the attachments: {actor} has the memory {id}{at}, too, not a copy of it."
                 ));
+            }
+            (ChannelType::Shm | ChannelType::Memfd, ChannelChange::Detached) => {
+                self.say(format!("{actor} has {id} in its memory no more{at}."));
+            }
+            (ChannelType::Shm, ChannelChange::Removed) if change.name.is_some() => {
+                self.say(format!("{actor} removed the name of {id}: the memory goes when nobody has it any more."));
             }
             (ChannelType::Shm, ChannelChange::Removed) => {
                 self.say(format!("{actor} marked {id} to be removed: it goes when nobody has it attached any more."));

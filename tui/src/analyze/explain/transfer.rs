@@ -12,7 +12,7 @@ use crate::{
 const ATOMIC: u64 = 4096;
 
 /// While what a sender or a receiver is BLOCKED.
-fn waiting(mechanism: ChannelType, sends: bool) -> &'static str {
+pub(super) fn waiting(mechanism: ChannelType, sends: bool) -> &'static str {
     match (mechanism, sends) {
         (ChannelType::Pipe | ChannelType::Fifo, true) => "A writer is BLOCKED while the pipe is full.",
         (ChannelType::Pipe | ChannelType::Fifo, false) => {
@@ -22,6 +22,7 @@ fn waiting(mechanism: ChannelType, sends: bool) -> &'static str {
         (ChannelType::SysvMq | ChannelType::PosixMq, false) => {
             "A receiver is BLOCKED while there is no message that it asks for."
         }
+        (ChannelType::Futex, _) => "Whoever waits on a word is BLOCKED until somebody wakes it.",
         (ChannelType::Udp | ChannelType::UnixDgram, false) => "A receiver is BLOCKED until a datagram is there.",
         (_, true) => "A sender is BLOCKED while there is no room for what it sends.",
         (_, false) => "A receiver is BLOCKED until something is there.",

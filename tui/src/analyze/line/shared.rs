@@ -55,5 +55,16 @@ impl Lines {
 
 /// What a process does to memory, in the imperative; `None`: as to any channel.
 pub(super) fn verb(change: &ChannelEvent) -> Option<&'static str> {
-    (change.mechanism == ChannelType::Shm && change.event == ChannelChange::Attached).then_some("attach")
+    let call = change.call.as_ref().map_or("", |call| call.syscall);
+    match (change.mechanism, change.event) {
+        (ChannelType::Shm, ChannelChange::Attached) if call == "shmat" => Some("attach"),
+        (ChannelType::Shm | ChannelType::Memfd, ChannelChange::Attached) if !call.is_empty() => Some("map"),
+        (ChannelType::Shm | ChannelType::Memfd, ChannelChange::Created) if call == "mmap" => Some("map and share"),
+        (ChannelType::Shm | ChannelType::Memfd, ChannelChange::Detached)
+            if matches!(call, "munmap" | "mmap" | "mremap") =>
+        {
+            Some("unmap")
+        }
+        _ => None,
+    }
 }

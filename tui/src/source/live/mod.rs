@@ -299,7 +299,7 @@ fn exclude_own_terminals(probes: &mut Probes, made: Option<u64>) -> Result<(), P
     let problem = |source| ProbeError::Map { name: "OWN_TERMINALS", source };
     let mut own: Array<_, u64> = Array::try_from(map).map_err(problem)?;
     let ours = [pty::place(std::io::stdin()), pty::place(std::io::stdout()), pty::place(std::io::stderr()), made];
-    for (index, place) in ours.into_iter().flatten().zip(0..).map(|(place, index)| (index, place)) {
+    for (place, index) in ours.into_iter().flatten().zip(0..) {
         own.set(index, place + 1, 0).map_err(problem)?;
     }
     Ok(())

@@ -382,73 +382,89 @@ const ONLY_32_BIT: [usize; 13] = [4, 145, 146, 187, 239, 245, 313, 315, 316, 333
 /// The calls of families that have programs of their own, while they are captured.
 fn own_classes(settings: &Settings) -> impl Iterator<Item = (libc::c_long, u8)> {
     use libc as l;
-    let queues = [
-        (l::SYS_msgsnd, class::MSGSND),
-        (l::SYS_msgrcv, class::MSGRCV),
-        (l::SYS_msgget, class::MSGGET),
-        (l::SYS_msgctl, class::MSGCTL),
+    let families: [(u32, &[(libc::c_long, u8)]); 9] = [
+        (
+            settings.queues,
+            &[
+                (l::SYS_msgsnd, class::MSGSND),
+                (l::SYS_msgrcv, class::MSGRCV),
+                (l::SYS_msgget, class::MSGGET),
+                (l::SYS_msgctl, class::MSGCTL),
+            ],
+        ),
+        (
+            settings.sockets,
+            &[
+                (l::SYS_sendto, class::SENDTO),
+                (l::SYS_recvfrom, class::RECVFROM),
+                (l::SYS_sendmmsg, class::SENDMMSG),
+                (l::SYS_recvmmsg, class::RECVMMSG),
+                (l::SYS_connect, class::CONNECT),
+                (l::SYS_accept, class::ACCEPT),
+                (l::SYS_accept4, class::ACCEPT),
+                (l::SYS_bind, class::BIND),
+                (l::SYS_listen, class::LISTEN),
+                (l::SYS_shutdown, class::SHUTDOWN),
+                (l::SYS_socket, class::SOCKET),
+                (l::SYS_socketpair, class::SOCKETPAIR),
+            ],
+        ),
+        (
+            settings.mqueues,
+            &[
+                (l::SYS_mq_timedsend, class::MQ_SEND),
+                (l::SYS_mq_timedreceive, class::MQ_RECEIVE),
+                (l::SYS_mq_open, class::MQ_OPEN),
+                (l::SYS_mq_unlink, class::MQ_UNLINK),
+                (l::SYS_mq_getsetattr, class::MQ_SETATTR),
+            ],
+        ),
+        (
+            settings.shm,
+            &[
+                (l::SYS_shmget, class::SHMGET),
+                (l::SYS_shmat, class::SHMAT),
+                (l::SYS_shmdt, class::SHMDT),
+                (l::SYS_shmctl, class::SHMCTL),
+            ],
+        ),
+        (
+            settings.sems,
+            &[
+                (l::SYS_semop, class::SEMOP),
+                (l::SYS_semtimedop, class::SEMOP),
+                (l::SYS_semget, class::SEMGET),
+                (l::SYS_semctl, class::SEMCTL),
+            ],
+        ),
+        (
+            settings.events,
+            &[
+                (l::SYS_eventfd, class::OPEN),
+                (l::SYS_eventfd2, class::OPEN),
+                (l::SYS_signalfd, class::OPEN),
+                (l::SYS_signalfd4, class::OPEN),
+                (l::SYS_timerfd_create, class::OPEN),
+                (l::SYS_timerfd_settime, class::TIMER_SET),
+                (l::SYS_pidfd_open, class::OPEN),
+            ],
+        ),
+        (
+            settings.memory,
+            &[
+                (l::SYS_memfd_create, class::OPEN),
+                (l::SYS_mmap, class::MMAP),
+                (l::SYS_munmap, class::MUNMAP),
+                (l::SYS_mremap, class::MUNMAP),
+                (l::SYS_ftruncate, class::TRUNCATE),
+                (l::SYS_unlink, class::UNLINK),
+                (l::SYS_unlinkat, class::UNLINK_AT),
+            ],
+        ),
+        (settings.futexes, &[(l::SYS_futex, class::FUTEX), (FUTEX_WAKE, class::FUTEX), (FUTEX_WAIT, class::FUTEX)]),
+        (settings.terminals, &[(l::SYS_ioctl, class::IOCTL)]),
     ];
-    let sockets = [
-        (l::SYS_sendto, class::SENDTO),
-        (l::SYS_recvfrom, class::RECVFROM),
-        (l::SYS_sendmmsg, class::SENDMMSG),
-        (l::SYS_recvmmsg, class::RECVMMSG),
-        (l::SYS_connect, class::CONNECT),
-        (l::SYS_accept, class::ACCEPT),
-        (l::SYS_accept4, class::ACCEPT),
-        (l::SYS_bind, class::BIND),
-        (l::SYS_listen, class::LISTEN),
-        (l::SYS_shutdown, class::SHUTDOWN),
-        (l::SYS_socket, class::SOCKET),
-        (l::SYS_socketpair, class::SOCKETPAIR),
-    ];
-    let mqueues = [
-        (l::SYS_mq_timedsend, class::MQ_SEND),
-        (l::SYS_mq_timedreceive, class::MQ_RECEIVE),
-        (l::SYS_mq_open, class::MQ_OPEN),
-        (l::SYS_mq_unlink, class::MQ_UNLINK),
-        (l::SYS_mq_getsetattr, class::MQ_SETATTR),
-    ];
-    let shm = [
-        (l::SYS_shmget, class::SHMGET),
-        (l::SYS_shmat, class::SHMAT),
-        (l::SYS_shmdt, class::SHMDT),
-        (l::SYS_shmctl, class::SHMCTL),
-    ];
-    let sems = [
-        (l::SYS_semop, class::SEMOP),
-        (l::SYS_semtimedop, class::SEMOP),
-        (l::SYS_semget, class::SEMGET),
-        (l::SYS_semctl, class::SEMCTL),
-    ];
-    let events = [
-        (l::SYS_eventfd, class::OPEN),
-        (l::SYS_eventfd2, class::OPEN),
-        (l::SYS_signalfd, class::OPEN),
-        (l::SYS_signalfd4, class::OPEN),
-        (l::SYS_timerfd_create, class::OPEN),
-        (l::SYS_timerfd_settime, class::TIMER_SET),
-        (l::SYS_pidfd_open, class::OPEN),
-    ];
-    let memory = [
-        (l::SYS_memfd_create, class::OPEN),
-        (l::SYS_mmap, class::MMAP),
-        (l::SYS_munmap, class::MUNMAP),
-        (l::SYS_mremap, class::MUNMAP),
-        (l::SYS_ftruncate, class::TRUNCATE),
-        (l::SYS_unlink, class::UNLINK),
-        (l::SYS_unlinkat, class::UNLINK_AT),
-    ];
-    let futexes = [(l::SYS_futex, class::FUTEX), (FUTEX_WAKE, class::FUTEX), (FUTEX_WAIT, class::FUTEX)];
-    let queues = queues.into_iter().filter(|_| settings.queues != 0);
-    let queues = queues.chain(events.into_iter().filter(|_| settings.events != 0));
-    let queues = queues.chain(memory.into_iter().filter(|_| settings.memory != 0));
-    let queues = queues.chain(futexes.into_iter().filter(|_| settings.futexes != 0));
-    let queues = queues.chain([(l::SYS_ioctl, class::IOCTL)].into_iter().filter(|_| settings.terminals != 0));
-    let queues = queues.chain(mqueues.into_iter().filter(|_| settings.mqueues != 0));
-    let queues = queues.chain(shm.into_iter().filter(|_| settings.shm != 0));
-    let queues = queues.chain(sems.into_iter().filter(|_| settings.sems != 0));
-    queues.chain(sockets.into_iter().filter(|_| settings.sockets != 0))
+    families.into_iter().filter(|(captured, _)| *captured != 0).flat_map(|(_, calls)| calls.iter().copied())
 }
 
 /// What to do about each system call of x86-64 (arch/x86/entry/syscalls/syscall_64.tbl).
