@@ -10,8 +10,9 @@
 //! lookup ([`task`]); no field's place is built in: all come from the running kernel's BTF ([`kernel`]).
 #![no_std]
 #![no_main]
-// Atomic additions: the target has them, `core`'s atomics for it do not. This crate is built with RUSTC_BOOTSTRAP anyway.
-#![feature(core_intrinsics, asm_experimental_arch)]
+// Atomic additions: the target has them, `core`'s atomics for it do not; and closures that are inlined. This crate is built
+// with RUSTC_BOOTSTRAP anyway.
+#![feature(core_intrinsics, asm_experimental_arch, stmt_expr_attributes)]
 #![expect(internal_features, reason = "atomic_xadd")]
 
 mod emit;

@@ -103,7 +103,14 @@ fn tell(task: &Task, message: &Message, payload: &[u8; PAYLOAD], regs: Ptr) {
     let kept = (task.class == class::MQ_SEND && keep <= task.payload_len).then_some(payload);
     let bytes = Bytes { keep, from: text, kept };
     // SAFETY: every field is written.
-    unsafe { emit_with(lost::QUEUE, &bytes, |room| write(room, task, message, regs)) };
+    unsafe {
+        emit_with(
+            lost::QUEUE,
+            &bytes,
+            #[inline(always)]
+            |room| write(room, task, message, regs),
+        )
+    };
 }
 
 /// Writes the record of a call.

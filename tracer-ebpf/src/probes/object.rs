@@ -390,7 +390,14 @@ fn tell_terminal(task: &Task, payload: &[u8; PAYLOAD], regs: Ptr) {
     let kept = (writes && keep <= task.payload_len).then_some(payload);
     let bytes = Bytes { keep, from, kept };
     // SAFETY: every field is written.
-    unsafe { emit_with(lost::IPC, &bytes, |room| write(room, task, regs)) };
+    unsafe {
+        emit_with(
+            lost::IPC,
+            &bytes,
+            #[inline(always)]
+            |room| write(room, task, regs),
+        )
+    };
 }
 
 /// Writes the record of a call.

@@ -164,7 +164,12 @@ fn tell(task: &Task, message: &mut Message, payload: &[u8; PAYLOAD], me: Ptr, re
     let bytes = Bytes { keep, from: arg1 + 8, kept };
     // SAFETY: every field is written.
     unsafe {
-        emit_with(lost::QUEUE, &bytes, |room| write(room, task, message, me, regs, (arg0, arg1, size)));
+        emit_with(
+            lost::QUEUE,
+            &bytes,
+            #[inline(always)]
+            |room| write(room, task, message, me, regs, (arg0, arg1, size)),
+        );
     }
 }
 
