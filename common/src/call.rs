@@ -154,6 +154,8 @@ pub mod class {
     pub const TIMER_SET: u8 = 120;
     /// ioctl(2): TIOCGPTPEER returns a descriptor.
     pub const IOCTL: u8 = 121;
+    /// mknod(2), mknodat(2).
+    pub const MKNOD: u8 = 122;
 }
 
 /// Mechanisms whose calls have programs of their own, with a stack of their own, that the common ones go on to.
@@ -176,8 +178,10 @@ pub mod family {
     pub const MEMORY: u32 = 7;
     /// Futexes.
     pub const FUTEX: u32 = 8;
+    /// Named pipes as files: exits only, of calls that made one and of open(2) where it was refused.
+    pub const FILE: u32 = 9;
     /// How many there are.
-    pub const COUNT: u32 = 9;
+    pub const COUNT: u32 = 10;
     /// None of them.
     pub const NONE: u32 = COUNT;
 }

@@ -32,6 +32,11 @@ offsets! {
     task_comm: "task_struct"."comm";
     task_real_parent: "task_struct"."real_parent";
     task_files: "task_struct"."files";
+    task_fs: "task_struct"."fs";
+    fs_entry: "fs_struct"."pwd.dentry";
+    fs_mount: "fs_struct"."pwd.mnt";
+    fs_root_entry: "fs_struct"."root.dentry";
+    fs_root_mount: "fs_struct"."root.mnt";
     task_signal: "task_struct"."signal";
     task_sighand: "task_struct"."sighand";
     task_blocked: "task_struct"."blocked";
@@ -103,6 +108,8 @@ offsets! {
     mqueue_fill: "mqueue_inode_info"."qsize";
     task_nsproxy: "task_struct"."nsproxy";
     nsproxy_ipc: "nsproxy"."ipc_ns";
+    nsproxy_mounts: "nsproxy"."mnt_ns";
+    mounts_inum: "mnt_namespace"."ns.inum";
     ipc_ids: "ipc_namespace"."ids";
     ipc_sem_ctls: "ipc_namespace"."sem_ctls";
     ipc_inum: "ipc_namespace"."ns.inum";

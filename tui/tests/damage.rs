@@ -196,7 +196,8 @@ fn fixtures_say_what_they_said() {
 #[test]
 fn the_document_is_up_to_date() {
     use ipcscope_common::{
-        call, descriptor, futex, mark, memory, mqueue, object, pipe, process, queue, sched, sem, shm, signal, socket,
+        call, descriptor, file, futex, mark, memory, mqueue, object, pipe, process, queue, sched, sem, shm, signal,
+        socket,
     };
     let document = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/format.md")).unwrap();
     macro_rules! check {
@@ -214,6 +215,7 @@ fn the_document_is_up_to_date() {
         sched [Switch SWITCH; Block BLOCK; Wait WAIT; Waking WAKING WAKING_NEW;]
         call [CallEnd CALL_END; CallBegin CALL_BEGIN;]
         descriptor [Descriptor DESCRIPTOR HELD FOUND_HELD; ChannelPath CHANNEL_PATH; CloseRange CLOSED_RANGE;]
+        file [FileCall FILE_CALL;]
         pipe [PipeCall PIPE_CALL; PipeUnseen PIPE_UNSEEN; PipeSample PIPE_SAMPLE; PipeLayout PIPE_LAYOUT PIPE_CONTENDED; Position; Buffer;]
         signal [Generate GENERATE; Deliver DELIVER; Sigaction SIGACTION; Mask MASK; Consumed CONSUMED;]
         queue [QueueMessage QUEUE_MESSAGE; QueueCall QUEUE_CALL;]

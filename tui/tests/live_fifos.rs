@@ -66,6 +66,39 @@ fn a_fifo_is_known_by_its_path_and_from_its_first_byte() {
     assert_eq!(ends, ROUNDS, "end of file as often as the last writer left");
 }
 
+/// Who may not open it, or finds nobody to read: by which path, with the owner and the mode.
+#[test]
+#[ignore = "root"]
+fn who_is_refused_a_fifo_is_told() {
+    let (place, path, channel) = fifo("refused");
+    let (directory, name) = (place.0.parent().unwrap().to_str().unwrap(), place.0.file_name().unwrap());
+    let name = name.to_str().unwrap();
+    // What is no FIFO is refused as well, and no business of ours.
+    let script = format!(
+        "cd {directory}; mkfifo -m 600 {name}; setpriv --reuid 65534 cat {name} 2> /dev/null; \
+         setpriv --reuid 65534 cat {path} 2> /dev/null; setpriv --reuid 65534 cat /etc/shadow 2> /dev/null; \
+         dd if=/dev/null of=./{name} oflag=nonblock conv=notrunc 2> /dev/null; \
+         sleep 0.1; echo hello > {path} & cat {name}; wait; rm {name}; mkfifo -m 644 {name}"
+    );
+    let trace = trace(&["sh", "-c", &script]);
+    let owner = fs::metadata(&place.0).unwrap().uid();
+    let made: Vec<&Value> = trace.kind("channel").filter(|e| e["event"] == "created" && e["type"] == "fifo").collect();
+    let made_names: Vec<&str> = made.iter().map(|event| text(event, "channel")).collect();
+    assert_eq!(made_names, [&*channel, &*format!("{channel}#2")]);
+    assert_eq!((text(made[1], "name"), text(made[1], "mode"), number(made[1], "owner")), (&*path, "644", owner.into()));
+    let refused: Vec<&Value> = trace.kind("channel").filter(|event| event["event"] == "refused").collect();
+    let errors: Vec<&str> = refused.iter().map(|event| text(event, "error")).collect();
+    assert_eq!(errors, ["EACCES", "EACCES", "ENXIO"], "{refused:?}");
+    let commands: Vec<&str> = refused.iter().map(|event| text(event, "comm")).collect();
+    assert_eq!(commands, ["cat", "cat", "dd"]);
+    for event in refused {
+        assert_eq!((text(event, "channel"), text(event, "type"), text(event, "mode")), (&*channel, "fifo", "600"));
+    }
+    let opened = trace.on("channel", &channel).filter(|event| event["event"] == "opened").count();
+    assert_eq!(opened, 2, "what was opened is what was made");
+    bytes_agree(&trace, &channel);
+}
+
 #[test]
 #[ignore = "root"]
 fn several_writers_may_open_a_fifo() {

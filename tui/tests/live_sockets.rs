@@ -182,6 +182,23 @@ fn one_side_can_be_closed_and_then_the_other() {
     assert_eq!((text(refused, "error"), text(refused, "remote")), ("ECONNREFUSED", truth["name"].as_str()));
 }
 
+#[test]
+#[ignore = "root"]
+fn a_connection_that_was_reset_is_told_with_who_did_it() {
+    let (trace, truth) = trace_workload(&["reset"]);
+    assert_eq!((&*truth["tcp"], &*truth["again"], &*truth["unix"]), ("ECONNRESET", "0", "ECONNRESET"));
+    let resets: Vec<_> = trace.kind("channel").filter(|event| event["event"] == "reset").collect();
+    assert_eq!(resets.len(), 2, "each once: {resets:?}");
+    let server = trace.one("accepts", |event| event["event"] == "accepted");
+    let tcp = resets[0];
+    assert_eq!((text(tcp, "channel"), text(tcp, "type")), (&*truth["channel"], "tcp"));
+    assert_eq!(number(tcp, "pid").to_string(), truth["child"]);
+    assert_eq!(number(&tcp["peer"], "pid"), number(server, "pid"));
+    assert_eq!((text(resets[1], "type"), text(resets[1], "error")), ("unix-stream", "ECONNRESET"));
+    let failed = trace.kind("recv").filter(|event| event["error"] == "ECONNRESET").count();
+    assert_eq!(failed, 2);
+}
+
 fn all_is_told_but_lost(trace: &Trace) {
     assert_eq!(is_what_was_sent(trace, "unix-stream").0, 0, "{}", trace.text());
 }

@@ -17,10 +17,10 @@ use aya_ebpf::{
 use ipcscope_common::{call::class, descriptor::object};
 
 pub use ipcscope_common::call::family::{
-    COUNT, FUTEX, MEMORY, MQUEUE, NONE, OBJECT, PIPE_AND_SOCKET, QUEUE, SEM, SHM, SOCKET,
+    COUNT, FILE, FUTEX, MEMORY, MQUEUE, NONE, OBJECT, PIPE_AND_SOCKET, QUEUE, SEM, SHM, SOCKET,
 };
 
-use super::{futex, memory, mqueue, object as other, pipe, queue, sem, shm, socket};
+use super::{file, futex, memory, mqueue, object as other, pipe, queue, sem, shm, socket};
 use crate::{
     kernel::{Ptr, current, setting},
     task::{Task, traced},
@@ -48,6 +48,8 @@ pub fn of(task: &Task) -> u32 {
         class::MQ_SEND..=class::LAST_MQUEUE => MQUEUE,
         class::SHMGET..=class::LAST_SHM => SHM,
         class::SEMOP..=class::LAST_SEM => SEM,
+        class::OPEN if file::is_refused(task) => FILE,
+        class::MKNOD => FILE,
         _ => NONE,
     }
 }
@@ -112,6 +114,14 @@ fn sys_exit_shm(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn sys_exit_memory(ctx: BtfTracePointContext) -> i32 {
     memory::finish(current(), ctx.arg::<Ptr>(0));
+    0
+}
+
+/// A call on a named pipe's file returned.
+#[btf_tracepoint(function = "sys_exit")]
+#[inline(always)]
+fn sys_exit_file(ctx: BtfTracePointContext) -> i32 {
+    file::finish(current(), ctx.arg::<Ptr>(0));
     0
 }
 

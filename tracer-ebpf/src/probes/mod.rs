@@ -3,6 +3,7 @@
 pub mod call;
 pub mod descriptor;
 pub mod family;
+pub mod file;
 pub mod futex;
 pub mod ipc;
 pub mod memory;

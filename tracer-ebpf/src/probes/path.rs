@@ -40,33 +40,40 @@ pub extern "C" fn tell_path(fd: u64) -> i32 {
         (*room).owner = peek(inode + offset!(inode_uid) as u64);
         (*room).opened_to_read = peek(end.pipe + offset!(pipe_r_counter) as u64);
         (*room).opened_to_write = peek(end.pipe + offset!(pipe_w_counter) as u64);
-        let mut entry: u64 = peek(end.file + offset!(file_dentry) as u64);
-        let mut mount: u64 = peek(end.file + offset!(file_mount) as u64);
-        let mut count = PATH_PARTS as u32 + 1;
-        for (i, part) in (*room).parts.iter_mut().enumerate() {
-            part[0] = 0;
-            for _ in 0..STACKED {
-                if entry != peek::<u64>(mount + offset!(mount_root) as u64) {
-                    break;
-                }
-                // struct vfsmount is a part of struct mount (fs/mount.h).
-                let whole = mount - offset!(mount_place) as u64;
-                mount = peek::<u64>(whole + offset!(mount_parent) as u64) + offset!(mount_place) as u64;
-                entry = peek(whole + offset!(mount_point) as u64);
-            }
-            let parent: u64 = peek(entry + offset!(dentry_parent) as u64);
-            if parent == entry || parent == 0 {
-                if count > PATH_PARTS as u32 {
-                    count = i as u32;
-                }
-                continue;
-            }
-            let name: u64 = peek(entry + offset!(dentry_name) as u64);
-            bpf_probe_read_kernel_str(part.as_mut_ptr().cast(), PART_LEN as u32, name as *const _);
-            entry = parent;
-        }
-        (*room).count = count;
+        let entry: u64 = peek(end.file + offset!(file_dentry) as u64);
+        let mount: u64 = peek(end.file + offset!(file_mount) as u64);
+        (*room).count = walk(&mut (*room).parts, entry, mount);
     }
     record.submit();
     1
+}
+
+/// The components of a path, the last one first; answers how many, more than there is room for if the root was not reached.
+#[inline(always)]
+pub fn walk(parts: &mut [[u8; PART_LEN]; PATH_PARTS], mut entry: u64, mut mount: u64) -> u32 {
+    let mut count = PATH_PARTS as u32 + 1;
+    for (i, part) in parts.iter_mut().enumerate() {
+        part[0] = 0;
+        for _ in 0..STACKED {
+            if entry != peek::<u64>(mount + offset!(mount_root) as u64) {
+                break;
+            }
+            // struct vfsmount is a part of struct mount (fs/mount.h).
+            let whole = mount - offset!(mount_place) as u64;
+            mount = peek::<u64>(whole + offset!(mount_parent) as u64) + offset!(mount_place) as u64;
+            entry = peek(whole + offset!(mount_point) as u64);
+        }
+        let parent: u64 = peek(entry + offset!(dentry_parent) as u64);
+        if parent == entry || parent == 0 {
+            if count > PATH_PARTS as u32 {
+                count = i as u32;
+            }
+            continue;
+        }
+        let name: u64 = peek(entry + offset!(dentry_name) as u64);
+        // SAFETY: writes into the record alone.
+        unsafe { bpf_probe_read_kernel_str(part.as_mut_ptr().cast(), PART_LEN as u32, name as *const _) };
+        entry = parent;
+    }
+    count
 }

@@ -30,6 +30,7 @@ pub fn run(words: &[&str]) -> bool {
         ["multicast", receivers, messages] => multicast(receivers.parse().unwrap(), messages.parse().unwrap()),
         ["seqpacket"] => packets(),
         ["half"] => half(),
+        ["reset"] => reset(),
         ["large", bytes] => large(bytes.parse().unwrap()),
         ["tcp", messages] => tcp(messages.parse().unwrap()),
         ["moved"] => moved(),
@@ -431,6 +432,28 @@ fn tcp(messages: u32) {
     drop(stream);
     say("child", child);
     reap(child);
+}
+
+/// Connections whose server closes them with bytes unread.
+fn reset() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = listener.local_addr().unwrap();
+    let child = fork(|| {
+        let mut stream = TcpStream::connect(server).unwrap();
+        say("channel", format!("tcp:{}-{server}", stream.local_addr().unwrap()));
+        stream.write_all(b"never read").unwrap();
+        say("tcp", outcome(read(stream.as_raw_fd(), 10).0));
+        say("again", outcome(read(stream.as_raw_fd(), 10).0));
+    });
+    let (stream, _) = listener.accept().unwrap();
+    stream.peek(&mut [0]).unwrap();
+    drop(stream);
+    say("child", child);
+    reap(child);
+    let (one, mut other) = UnixStream::pair().unwrap();
+    other.write_all(b"never read").unwrap();
+    drop(one);
+    say("unix", outcome(read(other.as_raw_fd(), 10).0));
 }
 
 /// An end that moves to another process through a socket, and is used there.

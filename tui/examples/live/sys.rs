@@ -30,6 +30,7 @@ pub fn outcome(result: i64) -> String {
         Some(libc::EPIPE) => "EPIPE",
         Some(libc::EINTR) => "EINTR",
         Some(libc::EBUSY) => "EBUSY",
+        Some(libc::ECONNRESET) => "ECONNRESET",
         _ => "other",
     }
     .to_owned()

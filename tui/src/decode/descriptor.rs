@@ -22,7 +22,7 @@ use super::{
     pipe::{Pipe, Verdict},
     socket::{self, Sockets},
 };
-use path::Named;
+use path::{Made, Named};
 
 /// The part of [`wire::Descriptor::object`] that is one of [`kind`].
 const OBJECT: u16 = 0xff;
@@ -59,6 +59,7 @@ pub struct Channels {
     pipes: HashMap<Key, Pipe>,
     /// Named pipes whose path is known.
     paths: HashMap<Key, Named>,
+    made: Made,
     /// How often named pipes have been opened for reading and for writing, by the kernel's own count.
     opened: HashMap<Key, (u32, u32)>,
     /// Sockets, by their own inodes: two of them are one channel.

@@ -199,6 +199,7 @@ impl Decoder {
             Record::FoundHeld(record) => self.found_held(&record),
             Record::CloseRange(record) => self.close_range(&record),
             Record::ChannelPath(record) => self.channel_path(&record),
+            Record::FileCall(record) => self.file_call(&record),
             Record::PipeCall(record, payload) => self.pipe_call(&record, payload),
             Record::PipeSample(record) => self.pipe_sample(&record),
             Record::PipeContended(record) => self.pipe_contended(&record),

@@ -1,7 +1,7 @@
 //! Bytes → records: the only place that knows how records lie in memory. No BPF handle in sight.
 
 use ipcscope_common::{
-    Header, call, descriptor, futex, mark, memory, mqueue, object, pipe, process, queue, sched, sem, shm, signal,
+    Header, call, descriptor, file, futex, mark, memory, mqueue, object, pipe, process, queue, sched, sem, shm, signal,
     socket,
 };
 use zerocopy::{FromBytes, Immutable, KnownLayout};
@@ -28,6 +28,7 @@ pub enum Record<'a> {
     FoundHeld(descriptor::Descriptor),
     CloseRange(descriptor::CloseRange),
     ChannelPath(Box<descriptor::ChannelPath>),
+    FileCall(Box<file::FileCall>),
     PipeCall(pipe::PipeCall, &'a [u8]),
     PipeSample(pipe::PipeSample),
     PipeContended(Box<pipe::PipeLayout>),
@@ -119,6 +120,7 @@ pub fn parse(bytes: &[u8]) -> Result<Record<'_>, TooShort> {
         descriptor::FOUND_HELD => plain!(FoundHeld),
         descriptor::CLOSED_RANGE => plain!(CloseRange),
         descriptor::CHANNEL_PATH => plain!(boxed ChannelPath),
+        file::FILE_CALL => plain!(boxed FileCall),
         pipe::PIPE_CALL => {
             let (call, rest): (pipe::PipeCall, _) = read(kind, bytes)?;
             let payload = rest.get(..call.payload_len as usize).unwrap_or(rest);

@@ -66,6 +66,8 @@ pub struct Socket {
     born: bool,
     /// The process that made or connected it.
     maker: u32,
+    /// The same of the other end of its connection, which may be gone; 0: unknown.
+    other: u32,
     /// Calls cannot be told apart.
     unsure: bool,
     /// UDP: its network namespace, its address, and since when it has that.
@@ -188,6 +190,7 @@ impl Sockets {
             peer: None,
             born: false,
             maker: 0,
+            other: 0,
             unsure: false,
             bound: None,
             sends: Lane::default(),

@@ -2,7 +2,7 @@
 
 use super::{Story, list, transfer::kind};
 use crate::{
-    event::{ChannelChange, ChannelEvent, ChannelId, End},
+    event::{ChannelChange, ChannelEvent, ChannelId, ChannelType, End},
     model::Side,
 };
 
@@ -80,8 +80,21 @@ impl Story<'_> {
             ChannelChange::Shutdown => {
                 format!("{actor} closed one direction of {id}: the other end sees end-of-file there.")
             }
-            ChannelChange::Refused => format!("{actor} was refused {id}{why}."),
-            ChannelChange::Reset => format!("The connection {id} was reset: what was still on its way is lost."),
+            ChannelChange::Refused => {
+                let reason = match change.error {
+                    Some("ENXIO") if change.mechanism == ChannelType::Fifo => {
+                        " Nobody has it open for reading, and O_NONBLOCK was asked for."
+                    }
+                    Some("EACCES") if change.mechanism == ChannelType::Fifo => {
+                        " The permissions of the file, or of a directory on the way to it, do not allow that."
+                    }
+                    _ => "",
+                };
+                format!("{actor} was refused {id}{why}.{reason}")
+            }
+            ChannelChange::Reset => {
+                format!("{actor} learns that the connection {id}{peer} was reset: what was still on its way is lost.")
+            }
             ChannelChange::Dropped => format!("A message to {id} was dropped: its receiver had no room."),
             ChannelChange::Removed => format!("{actor} removed {id}: nobody can find it any more."),
             _ => return,

@@ -109,8 +109,15 @@ impl Decoder {
             }
             _ => None,
         };
-        if let (Some(id), Some(socket)) = (id, sockets.get_mut(key)) {
-            socket.id = id;
+        let pid = record.header.tgid;
+        let other = sockets.by_name.get(&peer).copied();
+        let other_pid = other.and_then(|other| sockets.get_mut(other)).map(|other| {
+            other.other = pid;
+            other.maker
+        });
+        if let Some(socket) = sockets.get_mut(key) {
+            socket.id = id.unwrap_or_else(|| socket.id.clone());
+            socket.other = other_pid.unwrap_or(0);
         }
     }
 

@@ -11,8 +11,13 @@ use super::{
     flow::{Received, Sent},
     has_messages, mechanism, names,
 };
-use crate::event::{Call, ChannelId, ChannelType, FromUnknown, Kind, OpId, Origin, Task, Transfer, Way};
+use crate::event::{
+    Call, ChannelChange, ChannelEvent, ChannelId, ChannelType, End, FromUnknown, Kind, OpId, Origin, PeerPid, Task,
+    Transfer, Way,
+};
 
+/// `ECONNRESET`.
+const RESET: i64 = -104;
 /// `TCP_CLOSE`.
 const CLOSED: u16 = 7;
 /// ns within which a socket's queue is looked at after the call returned.
@@ -77,6 +82,20 @@ impl Decoder {
         } else {
             self.socket_receive(record, payload, call, (task, key, mechanism), (own, peer), given, last);
         }
+        if record.ret == RESET {
+            self.tell_reset(record, task, key);
+        }
+    }
+
+    /// The other end is gone, and what it had not read with it. The kernel says so once: the next call gets end-of-file
+    /// or EPIPE.
+    fn tell_reset(&mut self, record: &wire::SocketCall, task: Task, key: Key) {
+        let Some(socket) = self.channels.sockets.get(key) else { return };
+        let mut told = ChannelEvent::new(socket.id.clone(), socket.mechanism, ChannelChange::Reset);
+        (told.fd, told.end) = (Some(record.fd), Some(End::Rw));
+        told.peer = Some(socket.other).filter(|pid| *pid != 0).map(|pid| PeerPid { pid });
+        told.error = Some(words::errno(-RESET as i32));
+        self.push(record.header.time, task, Kind::Channel(Box::new(told)));
     }
 
     fn socket_transfer(

@@ -43,6 +43,7 @@ const FAMILIES: &[(u32, &str, &str)] = &[
     (family::OBJECT, "sys_enter_object", "sys_exit_object"),
     (family::MEMORY, "", "sys_exit_memory"),
     (family::FUTEX, "sys_enter_futex", "sys_exit_futex"),
+    (family::FILE, "", "sys_exit_file"),
 ];
 const SCHED: &[(&str, &str)] =
     &[("sched_switch", "sched_switch"), ("sched_waking", "sched_waking"), ("sched_wakeup_new", "sched_wakeup_new")];
@@ -294,6 +295,7 @@ fn family_programs(settings: &Settings) -> Vec<(u32, &'static str, &'static str,
         family::OBJECT => settings.terminals | settings.events != 0,
         family::MEMORY => settings.memory != 0,
         family::FUTEX => settings.futexes != 0,
+        family::FILE => settings.pipes != 0,
         _ => settings.sockets != 0,
     });
     let both = captured.flat_map(|&(family, enter, exit)| {
@@ -382,7 +384,7 @@ const ONLY_32_BIT: [usize; 13] = [4, 145, 146, 187, 239, 245, 313, 315, 316, 333
 /// The calls of families that have programs of their own, while they are captured.
 fn own_classes(settings: &Settings) -> impl Iterator<Item = (libc::c_long, u8)> {
     use libc as l;
-    let families: [(u32, &[(libc::c_long, u8)]); 9] = [
+    let families: [(u32, &[(libc::c_long, u8)]); 10] = [
         (
             settings.queues,
             &[
@@ -463,6 +465,7 @@ fn own_classes(settings: &Settings) -> impl Iterator<Item = (libc::c_long, u8)> 
         ),
         (settings.futexes, &[(l::SYS_futex, class::FUTEX), (FUTEX_WAKE, class::FUTEX), (FUTEX_WAIT, class::FUTEX)]),
         (settings.terminals, &[(l::SYS_ioctl, class::IOCTL)]),
+        (settings.pipes, &[(l::SYS_mknod, class::MKNOD), (l::SYS_mknodat, class::MKNOD)]),
     ];
     families.into_iter().filter(|(captured, _)| *captured != 0).flat_map(|(_, calls)| calls.iter().copied())
 }
