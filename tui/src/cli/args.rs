@@ -142,6 +142,18 @@ Examples:
 
 A diagram that could not be read is refused: choose less of it with --filter.")]
     Export(ExportArgs),
+    /// Put recordings of several hosts or namespaces on one time line, in a recording of its own
+    #[command(after_help = "\
+Examples:
+  sudo ipcscope record -o client.ipcs -- ./client      on one host ...
+  sudo ipcscope record -o server.ipcs -- ./server      ... and at the same time on another
+  ipcscope merge -o both.ipcs client.ipcs server.ipcs
+  ipcscope replay both.ipcs                            or print, stats, diagnose, export …
+
+The clocks are aligned by TCP: what one host received cannot have been received before another sent it. How sure that is \
+is told of each host, and kept in the recording. The first recording's clock is that of the whole. Recordings of one boot \
+(namespaces, containers) have one clock. Where no message was matched, the time of day has to do.")]
+    Merge(MergeArgs),
     /// Lessons that show how processes communicate; without a name, their list
     Demo(DemoArgs),
     /// The program of a lesson, which demo watches
@@ -423,6 +435,17 @@ pub struct ExportArgs {
     /// Take only events that match (see `print`)
     #[arg(long, value_name = "EXPR", value_parser = filter)]
     pub filter: Option<Filter>,
+}
+
+/// `merge`.
+#[derive(Args, Clone, Debug)]
+pub struct MergeArgs {
+    /// The recording to make; - is standard output
+    #[arg(short, long, value_name = "OUT")]
+    pub output: PathBuf,
+    /// The recordings, two or more
+    #[arg(value_name = "FILE", required = true, num_args = 2..)]
+    pub files: Vec<PathBuf>,
 }
 
 /// `diagnose`.

@@ -10,6 +10,7 @@ mod export;
 mod follow;
 mod lines;
 pub mod manual;
+mod merge;
 mod print;
 mod record;
 mod replay;
@@ -42,6 +43,7 @@ pub fn run() -> Outcome {
         Command::Stats(args) => stats::run(args),
         Command::Check(args) => check::run(args),
         Command::Export(args) => export::run(args),
+        Command::Merge(args) => merge::run(args),
         Command::Diagnose(args) => diagnose::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Lesson { name, fast } => crate::lessons::run(name, *fast),

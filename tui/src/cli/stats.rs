@@ -13,7 +13,7 @@ use crate::{
     analyze::{
         ChannelStats, Latency, ProcessStats, Properties, RpcStats, SignalStats, Stats, Tables, duration, properties,
     },
-    event::{ChannelType, Ending, Nanos, ThreadState},
+    event::{ChannelType, Ending, Nanos, ThreadState, number, shown},
     source::recording::Recording,
     sys::outcome::Outcome,
 };
@@ -145,13 +145,13 @@ fn process_row(row: &ProcessStats) -> Vec<String> {
     let all = states.map(of).iter().fold(other, |sum, ns| sum.saturating_add(*ns));
     let waited = row.waited_for.iter().take(NAMED).map(|waited| {
         let who = match (waited.pid, waited.comm) {
-            (Some(pid), Some(comm)) => format!("{comm} {pid}"),
-            (Some(pid), None) => format!("process {pid}"),
+            (Some(pid), Some(comm)) => format!("{comm} {}", number(pid)),
+            (Some(pid), None) => format!("process {}", number(pid)),
             _ => "kernel".to_owned(),
         };
         format!("{who} {}", duration(waited.ns))
     });
-    let mut cells = vec![row.pid.to_string(), row.comm.to_string()];
+    let mut cells = vec![shown(row.pid, row.host.as_ref()), row.comm.to_string()];
     cells.extend(states.map(|state| share(of(state), all)));
     cells.push(share(other, all));
     cells.extend([row.calls, row.failed, row.sent, row.received].map(|n| n.to_string()));

@@ -89,7 +89,7 @@ impl Futexes {
     /// A thread was woken by another.
     pub fn woken(&mut self, tid: u32, waker: u32) {
         let Some(by) = self.open.get(&waker) else { return };
-        let (word, origin) = (by.word, Origin { op: by.op, pid: by.pid, bytes: 0 });
+        let (word, origin) = (by.word, Origin { op: by.op, pid: by.pid, bytes: 0, host: None });
         let moved = self.open.get(&tid).is_some_and(|open| self.moved.get(&open.word) == Some(&word));
         if let Some(open) = self.open.get_mut(&tid).filter(|open| (moved || open.word == word) && tid != waker) {
             open.by = Some(origin);

@@ -9,6 +9,7 @@
 mod call;
 mod descriptor;
 mod futex;
+pub mod hosts;
 mod memory;
 mod mqueue;
 mod names;
@@ -54,6 +55,7 @@ use tasks::Tasks;
 
 pub use names::syscall as syscall_name;
 pub use outbox::PATIENCE;
+pub use socket::connection;
 
 /// What a thread does of its own accord, so that no signal it was stopped for by its tracer can still come.
 fn is_own_doing(record: &Record<'_>) -> bool {
@@ -140,6 +142,16 @@ impl Decoder {
         self.known_from = self.now;
         self.tell_lost(Lost::NOT_KEPT, count, self.start.unwrap_or(self.now), self.now);
         self.outbox.drain(self.nanos(self.now), false, out);
+    }
+
+    /// Nothing more comes for a while: it is already so late in the trace.
+    fn wait_until(&mut self, now: Nanos, out: &mut Vec<Event>) {
+        self.outbox.drain(now, false, out);
+    }
+
+    /// When what is held back happened.
+    fn waits_from(&self) -> Option<Nanos> {
+        self.outbox.waits_from()
     }
 
     /// The trace is over: what still waits goes as it is.
@@ -259,7 +271,15 @@ impl Decoder {
     fn event(&self, time: u64, task: Task, kind: Kind) -> Event {
         let thread = self.tasks.get(task.tid);
         let comm = thread.map(|thread| thread.comm).filter(|comm| *comm != Comm::default());
-        Event { t: self.nanos(time), seq: 0, task: Some(task), comm, ns_pid: thread.and_then(|t| t.ns_pid), kind }
+        Event {
+            t: self.nanos(time),
+            seq: 0,
+            task: Some(task),
+            comm,
+            ns_pid: thread.and_then(|t| t.ns_pid),
+            host: None,
+            kind,
+        }
     }
 
     fn push(&mut self, time: u64, task: Task, kind: Kind) {
@@ -305,6 +325,6 @@ impl Decoder {
         *sum = sum.saturating_add(count);
         let (t_from, t_to) = (self.nanos(from.min(to)), self.nanos(to.max(from)));
         let kind = Kind::Lost(Lost { count, class: class.to_owned(), t_from, t_to });
-        self.outbox.push(Event { t: self.nanos(to), seq: 0, task: None, comm: None, ns_pid: None, kind });
+        self.outbox.push(Event { t: self.nanos(to), seq: 0, task: None, comm: None, ns_pid: None, host: None, kind });
     }
 }

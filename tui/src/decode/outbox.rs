@@ -63,6 +63,11 @@ impl Outbox {
         }
     }
 
+    /// When the first event that waits happened.
+    pub fn waits_from(&self) -> Option<Nanos> {
+        self.slots.front().map(|slot| slot.event.t)
+    }
+
     /// The events that can go. `now`: time of the data; `all`: nothing more will become known.
     pub fn drain(&mut self, now: Nanos, all: bool, out: &mut Vec<Event>) {
         while let Some(slot) = self.slots.front() {

@@ -206,6 +206,7 @@ impl Rpcs {
             task: who,
             comm: event.comm.filter(|_| who.is_some()),
             ns_pid: event.ns_pid.filter(|_| who.is_some()),
+            host: event.host.clone(),
             kind: Kind::Rpc(Box::new(rpc)),
         };
         if role.is_answer() {

@@ -68,7 +68,7 @@ impl Decoder {
     /// A thread was woken by another.
     pub(super) fn sem_woken(&mut self, tid: u32, waker: u32) {
         let Some(by) = self.sems.open.get(&waker) else { return };
-        let (key, origin) = (by.key, Origin { op: by.op, pid: by.pid, bytes: 0 });
+        let (key, origin) = (by.key, Origin { op: by.op, pid: by.pid, host: None, bytes: 0 });
         if let Some(open) = self.sems.open.get_mut(&tid).filter(|open| open.key == key && tid != waker) {
             open.by = Some(origin);
         }

@@ -31,9 +31,12 @@ use crate::event::{ChannelId, ChannelType, FromUnknown, Kind, OpId, Task};
 
 use buffers::{Buffers, Piece};
 use datagrams::Datagrams;
-use flow::{Answer, Flow};
+use flow::Flow;
+
 use lane::Lane;
-use sequence::Sequence;
+
+pub(super) use flow::Answer;
+pub(super) use sequence::Sequence;
 
 /// One end of a flow: the address of a UNIX `sock`, or a network namespace with own and other address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -136,6 +139,13 @@ pub fn mechanism_of(object: u16) -> Option<ChannelType> {
         (true, wire::DGRAM) => Some(ChannelType::Udp),
         _ => None,
     }
+}
+
+/// Own address, other address and network namespace of an end of a TCP connection.
+pub fn connection(end: &Endpoint) -> Option<(SocketAddr, SocketAddr, u32)> {
+    let is_connected = mechanism(end) == Some(ChannelType::Tcp) && end.local_port != 0 && end.remote_port != 0;
+    let (local, remote) = address::of(end);
+    is_connected.then_some((local, remote, end.netns))
 }
 
 fn has_messages(mechanism: ChannelType) -> bool {

@@ -123,6 +123,7 @@ impl ChannelEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct PeerPid {
     /// Its id.
+    #[serde(serialize_with = "super::as_number")]
     pub pid: u32,
 }
 

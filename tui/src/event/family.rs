@@ -82,7 +82,7 @@ impl Family {
     }
 }
 
-/// A set of [`Family`]s, never empty. Text: names with commas between; `!x` leaves x out, `all` is everything; a text
+/// A set of [`Family`]s, never empty where it was typed. Text: names with commas between; `!x` leaves x out, `all` is everything; a text
 /// that begins with `!` begins with everything.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct FamilySet(u32);
@@ -96,6 +96,18 @@ impl FamilySet {
     /// Nothing is left out.
     pub fn is_all(self) -> bool {
         self == Self::all()
+    }
+
+    /// What is in either.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// All but that one.
+    #[must_use]
+    pub fn without(self, family: Family) -> Self {
+        Self(self.0 & !family.bit())
     }
 
     /// It is to be captured.

@@ -34,8 +34,10 @@ pub struct SignalId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Task {
     /// The thread group's id: the process.
+    #[serde(serialize_with = "super::as_number")]
     pub pid: u32,
     /// The thread's own id.
+    #[serde(serialize_with = "super::as_number")]
     pub tid: u32,
 }
 

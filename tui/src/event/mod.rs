@@ -11,6 +11,7 @@ mod channel;
 mod disposition;
 mod family;
 mod header;
+mod host;
 mod id;
 mod json;
 mod rpc;
@@ -24,7 +25,8 @@ pub use call::{Call, Via};
 pub use channel::{ChannelChange, ChannelEvent, End, PeerPid};
 pub use disposition::{Disposition, Dispositions, Mask};
 pub use family::{Family, FamilySet};
-pub use header::{Ending, Header};
+pub use header::{Basis, Ending, Header, HostClock};
+pub use host::{Host, Hosts, MAX_HOSTS, as_number, as_number_if_any, host_place, number, on_host, shown};
 pub use id::{ChannelId, ChannelType, Comm, Nanos, OpId, SignalId, Task};
 pub use rpc::{Protocol, Role, Rpc};
 pub use signal::{
@@ -32,7 +34,7 @@ pub use signal::{
 };
 pub use signo::{SignalSet, signal_name, signal_name_of};
 pub use state::{Blocked, Cause, Lock, StateChange, ThreadState, WokenBy};
-pub use transfer::{FromUnknown, Origin, SemOperation, Transfer, Way};
+pub use transfer::{FromUnknown, Origin, SemOperation, Stream, Transfer, Way};
 
 use serde::Serialize;
 
@@ -52,6 +54,9 @@ pub struct Event {
     /// The process id that the process sees for itself, where it differs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ns_pid: Option<u32>,
+    /// On which host, in a merged trace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<Host>,
     /// What.
     #[serde(flatten)]
     pub kind: Kind,

@@ -164,7 +164,7 @@ pub struct Sender {
     /// What it is.
     pub kind: SenderKind,
     /// Its process, where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::as_number_if_any")]
     pub pid: Option<u32>,
     /// The terminal's name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -191,9 +191,10 @@ pub enum SenderKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Destination {
     /// The process.
+    #[serde(serialize_with = "super::as_number")]
     pub pid: u32,
     /// The thread, if directed to one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::as_number_if_any")]
     pub tid: Option<u32>,
     /// Outside the trace: what becomes of it is not seen.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use super::{ChannelId, OpId, PeerPid, Task};
+use super::{ChannelId, OpId, PeerPid, Task, number};
 
 /// The state of a thread in the words of the lecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -96,7 +96,7 @@ pub struct Blocked {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<PeerPid>,
     /// The child it waits for, if a certain one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::as_number_if_any")]
     pub waits_for: Option<u32>,
     /// It waits for somebody to let a lock go.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -184,8 +184,8 @@ impl Serialize for WokenBy {
             Self::Kernel => s.serialize_str("kernel"),
             Self::Task(task) => {
                 let mut map = s.serialize_map(Some(2))?;
-                map.serialize_entry("pid", &task.pid)?;
-                map.serialize_entry("tid", &task.tid)?;
+                map.serialize_entry("pid", &number(task.pid))?;
+                map.serialize_entry("tid", &number(task.tid))?;
                 map.end()
             }
         }

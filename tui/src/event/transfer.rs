@@ -1,8 +1,10 @@
 //! Sends and receives: bytes through a channel, and whose they are.
 
+use std::net::SocketAddr;
+
 use serde::{Serialize, Serializer};
 
-use super::{Call, ChannelId, ChannelType, OpId, text};
+use super::{Call, ChannelId, ChannelType, Host, OpId, text};
 
 /// A send or a receive.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -81,6 +83,9 @@ pub struct Transfer {
     /// Between which ends of a socket's channel; not told, for what follows whole conversations.
     #[serde(skip)]
     pub way: Option<Way>,
+    /// Which bytes of a TCP connection these are; not told, for those who join the ends of one on two hosts.
+    #[serde(skip)]
+    pub stream: Option<Stream>,
     /// Bytes of a packet that were cut off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub discarded: Option<u64>,
@@ -115,6 +120,7 @@ impl Transfer {
             eof: false,
             peek: false,
             way: None,
+            stream: None,
             discarded: None,
         }
     }
@@ -153,13 +159,28 @@ pub struct Way {
     pub other: u64,
 }
 
+/// Bytes of one direction of a TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// The sending end's address.
+    pub from: SocketAddr,
+    /// The receiving end's.
+    pub to: SocketAddr,
+    /// TCP's count of bytes when a send began and when it was over; of a receive, at its first byte (in the first).
+    pub seq: [u32; 2],
+}
+
 /// One send that a receive got bytes of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Origin {
     /// The sending call.
     pub op: OpId,
     /// Its process.
+    #[serde(serialize_with = "super::as_number")]
     pub pid: u32,
+    /// Its host, if that is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<Host>,
     /// How many of its bytes.
     pub bytes: u64,
 }

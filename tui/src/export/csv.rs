@@ -5,11 +5,11 @@ use std::io::Write;
 use super::{Export, ExportError};
 use crate::{
     analyze::Lines,
-    event::{ChannelType, Event, Kind, Nanos},
+    event::{ChannelType, Event, Kind, Nanos, number},
 };
 
 /// The columns.
-const HEAD: [&str; 21] = [
+const HEAD: [&str; 22] = [
     "t_ns",
     "seq",
     "pid",
@@ -31,6 +31,7 @@ const HEAD: [&str; 21] = [
     "blocked_ns",
     "took_ns",
     "text",
+    "host",
 ];
 
 /// The table.
@@ -102,8 +103,8 @@ impl<W: Write> Export for Csv<W> {
         let row = [
             event.t.0.to_string(),
             event.seq.to_string(),
-            or_empty(event.task.map(|task| task.pid)),
-            or_empty(event.task.map(|task| task.tid)),
+            or_empty(event.task.map(|task| number(task.pid))),
+            or_empty(event.task.map(|task| number(task.tid))),
             or_empty(event.comm),
             kind.to_owned(),
             what,
@@ -117,10 +118,11 @@ impl<W: Write> Export for Csv<W> {
             or_empty(transfer.and_then(|transfer| transfer.error)),
             or_empty(from),
             or_empty(signal.map(|signal| &signal.signal)),
-            or_empty(to),
+            or_empty(to.map(number)),
             or_empty(call.and_then(|call| call.blocked_ns)),
             or_empty(call.map(|call| call.took_ns)),
             text,
+            or_empty(event.host.as_ref()),
         ];
         self.out.write_record(&row).map_err(|error| ExportError::Encode(error.to_string()))
     }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     analyze::Lines,
-    event::{Event, Header, Nanos, Task, ThreadState},
+    event::{Event, Header, Nanos, Task, ThreadState, number},
 };
 
 /// Rows of events, and spans of states, in one page.
@@ -95,7 +95,7 @@ impl<W: Write> Export for Html<W> {
         let sequence = svg::sequence(&self.story, &self.title, lost, "html")?;
         let names = |task: Task| {
             let name = self.story.name(Party::Process(task.pid));
-            if task.pid == task.tid { name } else { format!("{name}/{}", task.tid) }
+            if task.pid == task.tid { name } else { format!("{name}/{}", number(task.tid)) }
         };
         let timeline = svg::timeline(&self.spans, names, until);
         let key = ThreadState::ALL

@@ -18,7 +18,7 @@ use std::{
 use super::{Export, ExportError};
 use crate::{
     analyze::Lines,
-    event::{ChannelChange, ChannelEvent, ChannelId, ChannelType, Event, Header, Kind, Nanos, Transfer},
+    event::{ChannelChange, ChannelEvent, ChannelId, ChannelType, Event, Header, Kind, Nanos, Transfer, shown},
 };
 use ip::{Connection, Segment};
 
@@ -222,8 +222,8 @@ impl<W: Write> Export for Pcapng<W> {
         let line = self.lines.line(event);
         // A comment stands alone: it says who.
         let line = match (event.task, event.comm) {
-            (Some(task), Some(comm)) => format!("{} {comm}: {line}", task.pid),
-            (Some(task), None) => format!("{}: {line}", task.pid),
+            (Some(task), Some(comm)) => format!("{} {comm}: {line}", shown(task.pid, event.host.as_ref())),
+            (Some(task), None) => format!("{}: {line}", shown(task.pid, event.host.as_ref())),
             (None, _) => line,
         };
         if let Kind::Channel(change) = &event.kind {

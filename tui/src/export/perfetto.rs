@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     analyze::Lines,
-    event::{Event, Kind, Nanos, OpId, Phase, Role, Rpc, SignalId, Task},
+    event::{Event, Kind, Nanos, OpId, Phase, Role, Rpc, SignalId, Task, shown},
 };
 
 /// Sends whose arrow may still come.
@@ -140,7 +140,12 @@ impl<W: Write> Perfetto<W> {
 impl<W: Write> Export for Perfetto<W> {
     fn event(&mut self, event: &Event, wanted: bool) -> Result<(), ExportError> {
         if let (Some(task), Some(comm)) = (event.task, event.comm) {
-            self.name(task, &comm.to_string())?;
+            // Its ids must differ, so in a merged trace they are not the processes' own: these are in the name.
+            let name = match &event.host {
+                Some(host) => format!("{comm} {}", shown(task.tid, Some(host))),
+                None => comm.to_string(),
+            };
+            self.name(task, &name)?;
         }
         if let Some((task, span)) = self.lanes.event(event)
             && wanted

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::{
     analyze::duration,
-    event::{Action, Event, Kind, Nanos, OpId, Phase, Rpc, SenderKind, SignalEvent, SignalId, Transfer, Verdict, text},
+    event::{
+        Action, Event, Hosts, Kind, Nanos, OpId, Phase, Rpc, SenderKind, SignalEvent, SignalId, Transfer, Verdict, text,
+    },
 };
 
 /// Sends remembered: bytes of an older one still give an arrow, without payload and time.
@@ -65,6 +67,7 @@ struct Sent {
 pub(super) struct Story {
     pub(super) arrows: Vec<Arrow>,
     names: HashMap<u32, String>,
+    hosts: Hosts,
     sends: BTreeMap<OpId, Sent>,
     signals: HashMap<SignalId, usize>,
 }
@@ -72,6 +75,7 @@ pub(super) struct Story {
 impl Story {
     /// Learns from an event; it becomes arrows if it is wanted.
     pub(super) fn event(&mut self, event: &Event, wanted: bool) {
+        self.hosts.learn(event);
         if let (Some(task), Some(comm)) = (event.task, event.comm)
             && (task.pid == task.tid || !self.names.contains_key(&task.pid))
         {
@@ -198,8 +202,8 @@ impl Story {
     pub(super) fn name(&self, party: Party) -> String {
         match party {
             Party::Process(pid) => match self.names.get(&pid) {
-                Some(name) => format!("{name} {pid}"),
-                None => format!("process {pid}"),
+                Some(name) => format!("{name} {}", self.hosts.shown(pid)),
+                None => format!("process {}", self.hosts.shown(pid)),
             },
             Party::Kernel => "kernel".to_owned(),
             Party::Terminal => "terminal".to_owned(),

@@ -24,7 +24,15 @@ pub(crate) fn events() -> impl Strategy<Value = Vec<Event>> {
 
 fn event() -> impl Strategy<Value = Event> {
     (number(), option::weighted(0.95, task()), option::of(any::<[u8; 16]>()), option::of(0..9_u32), kind()).prop_map(
-        |(t, task, comm, ns_pid, kind)| Event { t: Nanos(t), seq: 0, task, comm: comm.map(Comm), ns_pid, kind },
+        |(t, task, comm, ns_pid, kind)| Event {
+            t: Nanos(t),
+            seq: 0,
+            task,
+            comm: comm.map(Comm),
+            ns_pid,
+            host: None,
+            kind,
+        },
     )
 }
 
@@ -203,7 +211,8 @@ fn end_change() -> impl Strategy<Value = ChannelEvent> {
 }
 
 fn transfer() -> impl Strategy<Value = Transfer> {
-    let origin = (0..20_u64, 0..6_u32, number()).prop_map(|(op, pid, bytes)| Origin { op: OpId(op), pid, bytes });
+    let origin =
+        (0..20_u64, 0..6_u32, number()).prop_map(|(op, pid, bytes)| Origin { op: OpId(op), pid, host: None, bytes });
     let unknown = prop::sample::select(vec![FromUnknown::Overlap, FromUnknown::External, FromUnknown::Lost]);
     let sizes = (option::of(number()), option::of(number()), option::of(number()), option::of(number()));
     let slots = (option::of(0..20_u32), option::of(0..20_u32));

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::channel::Side;
 use crate::event::{
-    Blocked, ChannelId, Comm, Disposition, End, Exit, Nanos, OpId, SignalSet, StateChange, ThreadState, Transfer,
-    WokenBy,
+    self, Blocked, ChannelId, Comm, Disposition, End, Exit, Host, Nanos, OpId, SignalSet, StateChange, ThreadState,
+    Transfer, WokenBy,
 };
 
 /// A process in the trace. The kernel reuses process ids, so the key is our own: the order of appearance.
@@ -19,6 +19,8 @@ pub struct Process {
     pub key: ProcessKey,
     /// Its process id.
     pub pid: u32,
+    /// On which host, in a merged trace.
+    pub host: Option<Host>,
     /// Its number in its own namespace, where that differs.
     pub ns_pid: Option<u32>,
     /// Who created it, if that is in the trace.
@@ -111,6 +113,7 @@ impl Process {
         Self {
             key,
             pid,
+            host: None,
             ns_pid: None,
             parent: None,
             comm: Comm::default(),
@@ -126,6 +129,11 @@ impl Process {
             bytes_received: 0,
             channels: BTreeSet::new(),
         }
+    }
+
+    /// Its process id for people: `4711`, in a merged trace `4711@beta`.
+    pub fn number(&self) -> String {
+        event::shown(self.pid, self.host.as_ref())
     }
 
     /// The thread that says most about the process: a RUNNING one, else READY, BLOCKED, and so on.

@@ -6,7 +6,7 @@ use foldhash::HashMap;
 
 use super::{Channel, Process, ProcessKey, SignalRow, Thread};
 use crate::event::{
-    ChannelId, Comm, Event, Exit, Kind, Nanos, Phase, SignalEvent, SignalId, StateChange, Task, ThreadState,
+    ChannelId, Comm, Event, Exit, Hosts, Kind, Nanos, Phase, SignalEvent, SignalId, StateChange, Task, ThreadState,
 };
 
 /// Ended processes, and channels nobody holds, that are kept for display.
@@ -25,6 +25,8 @@ pub struct World {
     pub events: u64,
     /// Records lost so far.
     pub lost: u64,
+    /// The hosts of a merged trace.
+    pub hosts: Hosts,
     /// All processes, living and ended, by key: in order of appearance. The oldest ended ones are dropped beyond 4096.
     pub processes: BTreeMap<ProcessKey, Process>,
     /// The latest process with that id: the living one, or the last that ended.
@@ -55,6 +57,7 @@ impl World {
     /// What `event` changes.
     pub fn apply(&mut self, event: &Event) {
         self.now = self.now.max(event.t);
+        self.hosts.learn(event);
         self.events = self.events.saturating_add(u64::from(!event.kind.is_quiet()));
         // Who sends a signal from outside the trace does not come into it by that.
         let outside = |task: &Task| {
@@ -142,6 +145,9 @@ impl World {
         let t = self.now;
         if let Some(process) = self.processes.get_mut(&key) {
             process.ns_pid = event.ns_pid.or(process.ns_pid);
+            if process.host.is_none() {
+                process.host.clone_from(&event.host);
+            }
             let thread = process.threads.entry(task.tid).or_insert_with(|| Thread::new(task.tid, t));
             if let Some(comm) = event.comm {
                 thread.comm = comm;
@@ -174,6 +180,7 @@ impl World {
             return;
         }
         let (exe, argv) = creator.map(|p| (p.exe.clone(), p.argv.clone())).unwrap_or_default();
+        let host = self.hosts.of(child.pid).cloned();
         if let Some(key) = self.by_pid.get(&child.pid).copied()
             && self.processes.get(&key).is_some_and(|p| p.ended.is_none())
         {
@@ -184,6 +191,7 @@ impl World {
         if let Some(process) = self.processes.get_mut(&key) {
             process.parent = parent;
             process.comm = comm;
+            process.host.clone_from(&host);
             (process.exe, process.argv) = (exe, argv);
             process.dispositions = dispositions;
             process.add_thread(child.tid, comm, blocked, t);

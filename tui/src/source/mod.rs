@@ -1,6 +1,7 @@
 //! Where events come from: live, from a recording, from a script.
 
 pub mod live;
+pub mod merge;
 pub mod recording;
 pub mod replay;
 

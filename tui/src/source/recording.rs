@@ -1,5 +1,7 @@
 //! From a recording: its frames, decoded again.
 
+mod decoding;
+
 use std::{
     fs::File,
     io::{self, BufReader, Read, Seek as _, SeekFrom},
@@ -9,10 +11,11 @@ use std::{
 use ipcscope_common::WIRE_VERSION;
 
 use crate::{
-    decode::Decoder,
-    event::{Ending, Event, FamilySet, Header},
-    trace::{FrameKind, Outline, Place, ReadError, Reader, Screen},
+    event::{Ending, Event, Header, text},
+    trace::{Outline, Place, ReadError, Reader, RecordingHeader, Screen},
 };
+
+use decoding::{Decoding, terminal};
 
 /// Frames decoded before their events are handed out.
 const FRAMES: usize = 256;
@@ -21,8 +24,8 @@ const FRAMES: usize = 256;
 pub struct Recording {
     path: PathBuf,
     reader: Reader<Box<dyn Read + Send>>,
-    decoder: Decoder,
-    families: FamilySet,
+    decoding: Decoding,
+    tells_states: bool,
     until: u64,
     finished: bool,
     waiting: Option<(u64, Vec<u8>)>,
@@ -32,7 +35,7 @@ pub struct Recording {
 #[derive(Clone, Debug)]
 pub struct Standing {
     place: Place,
-    decoder: Decoder,
+    decoding: Decoding,
     until: u64,
 }
 
@@ -86,31 +89,27 @@ impl Recording {
             Box::new(BufReader::with_capacity(1 << 20, file))
         };
         let reader = Reader::new(input).map_err(|error| RecordingError::Read { path: path.to_owned(), error })?;
-        let major = reader.header().wire >> 16;
+        let header = reader.header();
+        let major = header.recordings().map(|recording| recording.wire >> 16).max().unwrap_or(0);
         if major > u32::from(WIRE_VERSION.0) {
             return Err(RecordingError::Wire { path: path.to_owned(), major });
         }
-        let families = reader
-            .header()
-            .facts
-            .get("events")
-            .and_then(|set| set.as_str()?.parse().ok())
-            .unwrap_or_else(FamilySet::all);
-        let decoder = Decoder::new(families, reader.header().header.payload_limit);
-        Ok(Self { path: path.to_owned(), reader, decoder, families, until: 0, finished: false, waiting: None })
+        let tells_states = header.recordings().any(|recording| !recording.families().is_all());
+        let decoding = Decoding::new(header);
+        Ok(Self { path: path.to_owned(), reader, decoding, tells_states, until: 0, finished: false, waiting: None })
     }
 
     /// How reading stands, where that can be kept: at the beginning of a block.
     pub fn standing(&self) -> Option<Standing> {
         let place = self.reader.place().filter(|_| self.waiting.is_none() && !self.finished)?;
-        Some(Standing { place, decoder: self.decoder.clone(), until: self.until })
+        Some(Standing { place, decoding: self.decoding.clone(), until: self.until })
     }
 
     /// Goes on from there.
     pub fn go(&mut self, standing: &Standing) -> Result<(), RecordingError> {
         let input = self.file(standing.place.offset).map_err(|error| self.unreadable(error.into()))?;
         self.reader.go(Box::new(BufReader::with_capacity(1 << 18, input)), standing.place);
-        self.decoder = standing.decoder.clone();
+        self.decoding = standing.decoding.clone();
         (self.until, self.finished, self.waiting) = (standing.until, false, None);
         Ok(())
     }
@@ -143,12 +142,15 @@ impl Recording {
 
     /// The command's terminal, if it had one of its own.
     pub fn screen(&self) -> Option<Screen> {
-        self.reader.header().screen
+        self.reader.header().screen.or_else(|| {
+            let parts = &self.reader.header().parts;
+            parts.get(terminal(parts)?)?.recording.screen
+        })
     }
 
     /// Children of those traced were traced too.
     pub fn follows(&self) -> bool {
-        self.reader.header().facts.get("follow").and_then(serde_json::Value::as_bool).unwrap_or(true)
+        self.reader.header().recordings().all(RecordingHeader::follows)
     }
 
     /// When tracing was still going on, ns, as far as it has been read: events may have ended before.
@@ -158,7 +160,7 @@ impl Recording {
 
     /// It was asked to capture certain families only.
     pub fn tells_states(&self) -> bool {
-        !self.families.is_all()
+        self.tells_states
     }
 
     /// Reads on, at most to the end of a block; events are added to `events`. `None`: that was all.
@@ -171,30 +173,26 @@ impl Recording {
                 break;
             }
             match self.reader.next() {
-                Some(Ok(frame)) => match frame.kind {
-                    FrameKind::Wire => {
+                Some(Ok(frame)) => {
+                    if frame.is_record() {
                         self.until = self.until.max(frame.time);
-                        self.decoder.record(&frame.bytes, events);
                     }
-                    FrameKind::Output if events.is_empty() => {
-                        return Ok(Some(Item::Output(frame.time, frame.bytes)));
+                    let time = frame.time;
+                    match self.decoding.frame(frame, events) {
+                        None => {}
+                        Some(output) if events.is_empty() => return Ok(Some(Item::Output(time, output))),
+                        Some(output) => {
+                            self.waiting = Some((time, output));
+                            return Ok(Some(Item::Events));
+                        }
                     }
-                    FrameKind::Output => {
-                        self.waiting = Some((frame.time, frame.bytes));
-                        return Ok(Some(Item::Events));
-                    }
-                    FrameKind::NotKept => {
-                        let count = frame.bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-                        self.decoder.not_kept(count, events);
-                    }
-                    FrameKind::Other(_) => {}
-                },
+                }
                 Some(Err(error)) => return Err(RecordingError::Read { path: self.path.clone(), error }),
                 None if self.finished => return Ok(None),
                 None => {
                     self.finished = true;
-                    self.decoder.lost_elsewhere(self.lost_in_recording());
-                    self.decoder.finish(events);
+                    let lost = self.lost_in_recording();
+                    self.decoding.finish(lost, events);
                     return Ok(Some(Item::Events));
                 }
             }
@@ -204,11 +202,13 @@ impl Recording {
 
     /// The last line, but for the number of events. What the recording itself lost is in its own ending.
     pub fn ending(&self) -> Ending {
-        let mut ending = Ending { events: 0, lost: self.decoder.lost(), lost_by: self.decoder.lost_by().clone() };
+        let (lost, lost_by) = self.decoding.lost();
+        let mut ending = Ending { events: 0, lost, lost_by };
         let count = self.lost_in_recording();
         if count > 0 {
             ending.lost = ending.lost.saturating_add(count);
-            ending.lost_by.insert("recording".to_owned(), count);
+            let sum = ending.lost_by.entry("recording".to_owned()).or_default();
+            *sum = sum.saturating_add(count);
         }
         ending
     }
@@ -220,11 +220,10 @@ impl Recording {
 
     /// What could not be read, or is missing at the end.
     pub fn note(&self) -> Option<String> {
-        let salvage = self.reader.salvage();
-        match (salvage.is_complete(), self.reader.ending()) {
-            (true, Some(_)) => None,
-            (true, None) => Some("the recording was cut off; what was written until then is shown".to_owned()),
-            (false, _) => Some(salvage.to_string()),
-        }
+        let header = self.reader.header();
+        let parts = header.header.hosts.iter().zip(&header.parts);
+        let of_parts = parts.filter_map(|(clock, part)| Some(format!("{}: {}", clock.host, part.note.as_ref()?)));
+        let notes: Vec<String> = self.reader.damage().into_iter().chain(of_parts).collect();
+        (!notes.is_empty()).then(|| text::escape(notes.join("; ").as_bytes()))
     }
 }

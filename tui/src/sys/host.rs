@@ -3,7 +3,7 @@
 use std::{
     io,
     os::unix::fs::MetadataExt as _,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use nix::sys::utsname::uname;
@@ -100,6 +100,17 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (era * 400 + year + next, month, of_month)
 }
 
+/// A moment (RFC 3339) as ns since 1970; `None` if it is none.
+pub fn nanos_of(moment: &str) -> Option<i128> {
+    moment.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_nanosecond)
+}
+
+/// And back; `None` if it is before 1970, or too late to be written down.
+pub fn rfc3339_of(nanos: i128) -> Option<String> {
+    let since = Duration::from_nanos(u64::try_from(nanos).ok()?);
+    UNIX_EPOCH.checked_add(since).map(rfc3339)
+}
+
 /// A moment (RFC 3339) as ns since midnight, local time; 0 if it is none.
 pub fn since_midnight(moment: &str) -> u64 {
     let Ok(moment) = moment.parse::<jiff::Timestamp>() else { return 0 };
@@ -110,8 +121,6 @@ pub fn since_midnight(moment: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -127,6 +136,8 @@ mod tests {
             (4_107_542_400, "2100-03-01T00:00:00.000000007Z"),
         ] {
             assert_eq!(rfc3339(UNIX_EPOCH + Duration::new(seconds, 7)), text);
+            let nanos = i128::from(seconds) * 1_000_000_000 + 7;
+            assert_eq!((nanos_of(text), rfc3339_of(nanos).as_deref()), (Some(nanos), Some(text)));
         }
     }
 

@@ -7,8 +7,10 @@ use zerocopy::{
 
 pub(super) const MAGIC: [u8; 8] = *b"\x89ipcs\r\n\x1a";
 pub(super) const MARKER: [u8; 8] = *b"\xf5ipcblk\x9e";
-pub(super) const MAJOR: u16 = 1;
-pub(super) const MINOR: u16 = 2;
+/// What a trace is recorded as: major, minor.
+pub(super) const PLAIN: (u16, u16) = (1, 2);
+/// What recordings of several hosts are merged as: a reader that knows only the other would find nothing in it.
+pub(super) const MERGED: (u16, u16) = (2, 0);
 
 /// Frames.
 pub(super) const KIND_FRAMES: u32 = 0;
@@ -46,15 +48,15 @@ pub(super) struct Prologue {
 impl Prologue {
     pub(super) const SIZE: usize = size_of::<Self>();
 
-    pub(super) fn new(id: u64, header: &[u8]) -> Self {
+    pub(super) fn new(id: u64, header: &[u8], (major, minor): (u16, u16)) -> Self {
         let mut version = [0; 16];
         for (to, from) in version.iter_mut().zip(env!("CARGO_PKG_VERSION").bytes()) {
             *to = from;
         }
         let mut prologue = Self {
             magic: MAGIC,
-            major: MAJOR.into(),
-            minor: MINOR.into(),
+            major: major.into(),
+            minor: minor.into(),
             version,
             id: id.into(),
             header_len: (header.len() as u32).into(),

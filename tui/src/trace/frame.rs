@@ -9,6 +9,8 @@ pub enum FrameKind {
     Output,
     /// What was before is not kept: how many records, 8 bytes. The records before it in the file stand for them.
     NotKept,
+    /// In a merged recording: a frame of one of its parts, see [`Frame::of_part`].
+    Part,
     /// Of a later version: to be passed over. 16 to 31 are reserved for notes.
     Other(u8),
 }
@@ -19,6 +21,7 @@ impl FrameKind {
             Self::Wire => 1,
             Self::Output => 2,
             Self::NotKept => 3,
+            Self::Part => 4,
             Self::Other(code) => code,
         }
     }
@@ -30,6 +33,7 @@ impl From<u8> for FrameKind {
             1 => Self::Wire,
             2 => Self::Output,
             3 => Self::NotKept,
+            4 => Self::Part,
             code => Self::Other(code),
         }
     }
@@ -44,6 +48,44 @@ pub struct Frame {
     pub time: u64,
     /// What it holds, opaque here.
     pub bytes: Vec<u8>,
+}
+
+/// What a frame of a merged recording holds of one of its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OfPart<'a> {
+    /// The part's place in the header.
+    pub part: usize,
+    /// The frame's kind in the part's own recording; `None`: the part ends here, the bytes say how (JSON, as at the end
+    /// of a recording).
+    pub kind: Option<FrameKind>,
+    /// As in the part's own recording.
+    pub bytes: &'a [u8],
+}
+
+impl OfPart<'_> {
+    /// As a frame of kind [`FrameKind::Part`] holds it: place, kind (0 at the end), bytes.
+    pub fn encode(&self, to: &mut Vec<u8>) {
+        to.clear();
+        to.extend([self.part as u8, self.kind.map_or(0, FrameKind::code)]);
+        to.extend_from_slice(self.bytes);
+    }
+}
+
+impl Frame {
+    /// A record of the kernel side, or the end of a part, which is as late as its last.
+    pub fn is_record(&self) -> bool {
+        match self.of_part() {
+            Some(of) => matches!(of.kind, None | Some(FrameKind::Wire)),
+            None => self.kind == FrameKind::Wire,
+        }
+    }
+
+    /// What it holds of a part, if it is of a merged recording.
+    pub fn of_part(&self) -> Option<OfPart<'_>> {
+        let [part, kind, bytes @ ..] = self.bytes.as_slice() else { return None };
+        let kind = (*kind != 0).then(|| FrameKind::from(*kind));
+        (self.kind == FrameKind::Part).then_some(OfPart { part: usize::from(*part), kind, bytes })
+    }
 }
 
 /// Appends a frame to a block's contents; `previous` is the time of the frame before.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::event::{Ending, Header};
+use crate::event::{Ending, FamilySet, Header, HostClock};
 
 /// How a recording was made. Of it all, the decoder needs `wire`; the rest is for people.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,41 @@ pub struct RecordingHeader {
     /// Anything else worth keeping, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub facts: BTreeMap<String, Value>,
+    /// Of a merged recording: what it was made of, in the order of `header.hosts`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+}
+
+impl RecordingHeader {
+    /// Those that are decoded: of a merged recording its parts', else this one.
+    pub fn recordings(&self) -> impl Iterator<Item = &Self> {
+        let own = self.parts.is_empty().then_some(self);
+        own.into_iter().chain(self.parts.iter().map(|part| &part.recording))
+    }
+
+    /// What was captured.
+    pub fn families(&self) -> FamilySet {
+        self.facts.get("events").and_then(|set| set.as_str()?.parse().ok()).unwrap_or_else(FamilySet::all)
+    }
+
+    /// Children of those traced were traced too.
+    pub fn follows(&self) -> bool {
+        self.facts.get("follow").and_then(Value::as_bool).unwrap_or(true)
+    }
+}
+
+/// A recording that became part of a merged one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Part {
+    /// Its own header.
+    pub recording: RecordingHeader,
+    /// What could not be read of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// TCP connections that are called otherwise in the whole.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub renamed: BTreeMap<String, String>,
 }
 
 /// The size of a terminal.
@@ -66,6 +101,8 @@ struct StoredHeader {
     hooks: Vec<String>,
     #[serde(default)]
     payload_limit: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    hosts: Vec<HostClock>,
 }
 
 /// [`Ending`] as stored.
@@ -83,11 +120,13 @@ struct StoredEnding {
 #[derive(Serialize, Deserialize)]
 struct Wrapped(#[serde(with = "StoredEnding")] Ending);
 
-pub(super) fn encode_ending(ending: &Ending) -> serde_json::Result<Vec<u8>> {
+/// As it is stored.
+pub fn encode_ending(ending: &Ending) -> serde_json::Result<Vec<u8>> {
     serde_json::to_vec(&Wrapped(ending.clone()))
 }
 
-pub(super) fn decode_ending(json: &[u8]) -> serde_json::Result<Ending> {
+/// From how it is stored.
+pub fn decode_ending(json: &[u8]) -> serde_json::Result<Ending> {
     serde_json::from_slice(json).map(|Wrapped(ending)| ending)
 }
 

@@ -42,6 +42,11 @@
 //! A frame of kind 3 (since 1.1) holds a number of 8 bytes: so many records from before are not in this file; the kernel
 //! records in front of it were made to stand for them ([`crate::decode::roots`]).
 //!
+//! # Merged recordings, version 2.0
+//!
+//! The same, with `parts` in the header and nothing but frames of kind 4: the frames of each part, untouched but for their
+//! time, which is that of the whole ([`OfPart`]).
+//!
 //! # Invariants
 //!
 //! A block is closed after a second or a MiB, so a crash costs no more than that. A reader believes nothing without its
@@ -62,8 +67,8 @@ mod read;
 mod recorder;
 mod write;
 
-pub use frame::{Frame, FrameKind};
-pub use header::{RecordingHeader, Screen};
+pub use frame::{Frame, FrameKind, OfPart};
+pub use header::{Part, RecordingHeader, Screen, decode_ending, encode_ending};
 pub use keep::Open;
 pub use notes::{MAX_NOTES, Note, NotesError, read as read_notes, write as write_notes};
 pub use outline::{Outline, Stretch};

@@ -71,6 +71,13 @@ fn clean(note: &mut Note) {
     note.text = note.text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect();
 }
 
+/// As they are stored.
+pub(super) fn encode(notes: &[Note]) -> Result<Vec<u8>, WriteError> {
+    let mut notes = notes.to_vec();
+    notes.iter_mut().for_each(clean);
+    Ok(serde_json::to_vec(&notes)?)
+}
+
 /// Keeps these notes and no others.
 pub fn write(path: &Path, notes: &[Note]) -> Result<(), NotesError> {
     let mut file = OpenOptions::new().read(true).write(true).open(path)?;
@@ -82,11 +89,8 @@ pub fn write(path: &Path, notes: &[Note]) -> Result<(), NotesError> {
         Ok(())
     })?;
     let last = last.filter(|_| has_end).ok_or(NotesError::NoEnd)?;
-    let mut notes = notes.to_vec();
-    notes.iter_mut().for_each(clean);
-    let json = serde_json::to_vec(&notes).map_err(WriteError::from)?;
     let mut packer = Packer::new()?;
-    let packed = packer.pack_other(KIND_NOTES, &json)?;
+    let packed = packer.pack_other(KIND_NOTES, &encode(notes)?)?;
     file.seek(SeekFrom::End(0))?;
     let mut out = BlockFile::behind(file, last.id, last.number.saturating_add(1));
     out.block(packed)?;

@@ -8,7 +8,7 @@ use std::{
 use zerocopy::FromBytes as _;
 
 use super::{
-    format::{BlockHeader, KIND_END, KIND_FRAMES, MAGIC, MAJOR, MARKER, MAX_HEADER, Prologue},
+    format::{BlockHeader, KIND_END, KIND_FRAMES, MAGIC, MARKER, MAX_HEADER, MERGED, PLAIN, Prologue},
     frame::{self, Frame},
     header::{self, RecordingHeader},
 };
@@ -36,7 +36,7 @@ pub enum ReadError {
     #[error("the recording's header is damaged: its checksum is wrong")]
     DamagedHeader,
     /// Made by a later program, whose files this one does not know.
-    #[error("the recording has format {major}, this ipcscope reads {MAJOR}: it needs ipcscope {version} or newer")]
+    #[error("the recording has format {major}, this ipcscope reads {} and older: it needs ipcscope {version} or newer", MERGED.0)]
     TooNew {
         /// Its format.
         major: u16,
@@ -120,8 +120,8 @@ impl<R: Read> Reader<R> {
         }
         let prologue = Prologue::read_from_bytes(&start).map_err(|_| ReadError::CutOff)?;
         match prologue.major.get() {
-            MAJOR => {}
-            major if major > MAJOR => return Err(ReadError::TooNew { major, version: prologue.version() }),
+            major if major == PLAIN.0 || major == MERGED.0 => {}
+            major if major > MERGED.0 => return Err(ReadError::TooNew { major, version: prologue.version() }),
             major => return Err(ReadError::TooOld(major)),
         }
         let len = prologue.header_len.get() as usize;
@@ -157,6 +157,11 @@ impl<R: Read> Reader<R> {
         })
     }
 
+    /// A random number that no other recording has.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     /// How it was made.
     pub fn header(&self) -> &RecordingHeader {
         &self.header
@@ -165,6 +170,15 @@ impl<R: Read> Reader<R> {
     /// How the trace ended: known after the last frame; `None` if the recording was cut off.
     pub fn ending(&self) -> Option<&Ending> {
         self.ending.as_ref()
+    }
+
+    /// What could not be read so far, or is missing at the end, in words.
+    pub fn damage(&self) -> Option<String> {
+        match (self.salvage.is_complete(), &self.ending) {
+            (true, Some(_)) => None,
+            (true, None) => Some("the recording was cut off; what was written until then is shown".to_owned()),
+            (false, _) => Some(self.salvage.to_string()),
+        }
     }
 
     /// What could not be read so far.

@@ -8,9 +8,10 @@ use std::{
 use zerocopy::IntoBytes as _;
 
 use super::{
-    format::{BlockHeader, KIND_END, MARKER, MAX_HEADER, Prologue},
+    format::{BlockHeader, KIND_END, KIND_NOTES, MARKER, MAX_HEADER, MERGED, PLAIN, Prologue},
     frame::FrameKind,
     header::{self, RecordingHeader},
+    notes::{self, Note},
     pack::{Packed, Packer},
 };
 use crate::event::Ending;
@@ -70,6 +71,16 @@ impl<W: Write> Writer<W> {
         Ok(self.file.out)
     }
 
+    /// The same, with notes behind the end.
+    pub fn finish_noted(mut self, ending: &Ending, notes: &[Note]) -> Result<W, WriteError> {
+        self.end(ending)?;
+        if !notes.is_empty() {
+            self.file.block(self.packer.pack_other(KIND_NOTES, &notes::encode(notes)?)?)?;
+            self.file.out.flush()?;
+        }
+        Ok(self.file.out)
+    }
+
     pub(super) fn end(&mut self, ending: &Ending) -> Result<(), WriteError> {
         self.close()?;
         self.file.end(&mut self.packer, ending)
@@ -98,7 +109,8 @@ impl<W: Write> BlockFile<W> {
         }
         // Random, so that nothing a traced program says can look like a block of this recording.
         let id = RandomState::new().build_hasher().finish();
-        let mut packet = Prologue::new(id, &json).as_bytes().to_vec();
+        let format = if header.parts.is_empty() { PLAIN } else { MERGED };
+        let mut packet = Prologue::new(id, &json, format).as_bytes().to_vec();
         packet.extend_from_slice(&json);
         out.write_all(&packet)?;
         out.flush()?;

@@ -10,6 +10,8 @@ use ratatui::{
     widgets::Paragraph,
 };
 
+use crate::event::shown;
+
 use super::{
     App, keys,
     message::Mode,
@@ -117,7 +119,10 @@ pub(super) fn filter(app: &App, frame: &mut Frame, area: Rect) {
 /// While paused: the event that has just happened.
 pub(super) fn moment(app: &App, frame: &mut Frame, area: Rect) {
     let Some(event) = app.moment().filter(|_| !area.is_empty()) else { return };
-    let who = event.comm.map_or_else(String::new, |comm| format!("{comm} {}  ", event.task.map_or(0, |t| t.pid)));
+    let who = event.comm.map_or_else(String::new, |comm| {
+        let pid = event.task.map_or(0, |task| task.pid);
+        format!("{comm} {}  ", shown(pid, event.host.as_ref()))
+    });
     let mut spans = vec![
         Span::styled(" ‖ ", app.theme.signal()),
         Span::styled(format!("{:.6} ", event.t.seconds()), app.theme.dim()),

@@ -143,8 +143,11 @@ impl Check {
             };
             if !(end.reads() && used(Side::Receive) || end.writes() && used(Side::Send)) {
                 let end = if end.writes() { "write" } else { "read" };
-                let told =
-                    format!("{} {pid} ended with the {end} end of {id} (fd {fd}) and never used it", process.comm);
+                let told = format!(
+                    "{} {} ended with the {end} end of {id} (fd {fd}) and never used it",
+                    process.comm,
+                    process.number()
+                );
                 self.leaks.push((super::span::harmless(told), seq));
             }
         }

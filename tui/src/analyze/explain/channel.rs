@@ -161,7 +161,7 @@ impl Story<'_> {
         let names: Vec<_> = (self.world.holders_of(channel, side).into_iter())
             .filter_map(|(key, fd)| {
                 let process = self.world.processes.get(&key)?;
-                Some(format!("{} ({}, fd {fd})", process.comm, process.pid))
+                Some(format!("{} ({}, fd {fd})", process.comm, process.number()))
             })
             .collect();
         (!names.is_empty()).then(|| list(names))

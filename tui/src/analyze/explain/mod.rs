@@ -15,7 +15,7 @@ mod transfer;
 
 use super::span::harmless;
 use crate::{
-    event::{Call, Event, Kind, Lost, SenderKind, SignalId},
+    event::{self, Call, Event, Kind, Lost, SenderKind, SignalId},
     model::World,
 };
 
@@ -70,8 +70,10 @@ impl Story<'_> {
     fn actor(&self) -> String {
         match (self.event.task, self.event.comm) {
             (None, _) => "nobody".to_owned(),
-            (Some(task), Some(comm)) if task.pid == task.tid => format!("{comm} ({})", task.pid),
-            (Some(task), Some(comm)) => format!("{comm} ({}, thread {})", task.pid, task.tid),
+            (Some(task), Some(comm)) if task.pid == task.tid => format!("{comm} ({})", self.number(task.pid)),
+            (Some(task), Some(comm)) => {
+                format!("{comm} ({}, thread {})", self.number(task.pid), event::number(task.tid))
+            }
             (Some(task), None) => self.name(task.pid),
         }
     }
@@ -79,9 +81,14 @@ impl Story<'_> {
     /// Another process: `wc (4712)`.
     fn name(&self, pid: u32) -> String {
         match self.world.process(pid) {
-            Some(process) if !process.comm.bytes().is_empty() => format!("{} ({pid})", process.comm),
-            _ => format!("process {pid}"),
+            Some(process) if !process.comm.bytes().is_empty() => format!("{} ({})", process.comm, process.number()),
+            _ => format!("process {}", self.number(pid)),
         }
+    }
+
+    /// A process id: `4712`, in a merged trace `4712@beta`.
+    fn number(&self, pid: u32) -> String {
+        self.world.hosts.shown(pid)
     }
 
     /// `SIGUSR1 from sh (4710)`

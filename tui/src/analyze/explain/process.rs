@@ -4,6 +4,7 @@ use super::{Story, list};
 use crate::{
     event::{
         Action, Blocked, Cause, ChannelId, Exit, Lock, Phase, SignalEvent, StateChange, Task, ThreadState, WokenBy,
+        number,
     },
     model::Side,
 };
@@ -88,7 +89,10 @@ impl Story<'_> {
         (self.event.task)
             .and_then(|task| self.world.process(task.pid))
             .and_then(|process| self.world.processes.get(&process.parent?))
-            .map_or_else(|| "its parent".to_owned(), |parent| format!("its parent {} ({})", parent.comm, parent.pid))
+            .map_or_else(
+                || "its parent".to_owned(),
+                |parent| format!("its parent {} ({})", parent.comm, parent.number()),
+            )
     }
 
     /// The signal that stops it, if that is the last thing that happened to it.
@@ -126,7 +130,7 @@ impl Story<'_> {
         // A wake-up does not say that what was waited for is there: a signal wakes as well.
         match change.woken_by {
             Some(WokenBy::Task(task)) if self.event.task.map(|t| t.pid) == Some(task.pid) => {
-                self.say(format!("Thread {} of its own process made {actor} READY.", task.tid));
+                self.say(format!("Thread {} of its own process made {actor} READY.", number(task.tid)));
             }
             Some(WokenBy::Task(task)) => self.say(format!("{} made {actor} READY.", self.name(task.pid))),
             Some(WokenBy::Kernel) => self.say(format!("The kernel (an interrupt or a timer) made {actor} READY.")),

@@ -5,7 +5,7 @@ use super::{
     parse::{Letter, wrong},
     text::{contains, is_channel, kind_name, texts},
 };
-use crate::event::{ChannelType, Event, Kind, Nanos, ThreadState, signal_name};
+use crate::event::{ChannelType, Event, Kind, Nanos, ThreadState, number as pid_of, signal_name};
 
 /// What a word asks of an event.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,7 +14,9 @@ pub(super) enum Test {
     Text(String),
     Kind(&'static str),
     Type(ChannelType),
-    Pid(u32),
+    /// With that number, on that host if one is named (in lower case).
+    Pid(u32, Option<String>),
+    Host(String),
     Comm(String),
     Channel(String),
     Signal(String),
@@ -44,8 +46,9 @@ pub(super) enum Comparison {
     Greater,
 }
 
-const FIELDS: [&str; 13] = [
-    "kind", "type", "pid", "comm", "channel", "signal", "state", "syscall", "error", "t", "bytes", "blocked", "latency",
+const FIELDS: [&str; 14] = [
+    "kind", "type", "pid", "comm", "channel", "signal", "state", "syscall", "error", "t", "bytes", "blocked",
+    "latency", "host",
 ];
 const KINDS: [&str; 10] = ["fork", "exec", "exit", "state", "channel", "send", "recv", "signal", "rpc", "lost"];
 /// The longest first: `>=` begins with `>`.
@@ -113,7 +116,13 @@ fn named(field: &str, value: &str) -> Result<Test, String> {
         "kind" => Test::Kind(one_of(field, value, KINDS.into_iter(), |kind| kind)?),
         "type" => Test::Type(one_of(field, value, ChannelType::ALL.iter().copied(), ChannelType::name)?),
         "state" => Test::State(one_of(field, value, ThreadState::ALL.into_iter(), ThreadState::name)?),
-        "pid" => Test::Pid(value.parse().map_err(|_| format!("`{value}` is not a process id, as in `pid:4711`"))?),
+        "pid" => {
+            let (pid, host) =
+                value.split_once('@').map_or((value, None), |(pid, host)| (pid, Some(host.to_lowercase())));
+            let pid = pid.parse().map_err(|_| format!("`{value}` is not a process id, as in `pid:4711`"))?;
+            Test::Pid(pid, host)
+        }
+        "host" => Test::Host(value.to_lowercase()),
         "comm" => Test::Comm(value.to_lowercase()),
         "channel" => Test::Channel(value.to_owned()),
         "signal" => {
@@ -229,16 +238,22 @@ fn range(value: &str) -> Result<Test, String> {
     Ok(Test::Time(from, to))
 }
 
+fn is_host(event: &Event, name: &str) -> bool {
+    event.host.as_ref().is_some_and(|host| host.0.to_lowercase() == name)
+}
+
 impl Test {
     pub(super) fn holds(&self, event: &Event) -> bool {
         match self {
             Self::Text(needle) => texts(event, &mut |text| contains(text, needle)),
             Self::Kind(name) => kind_name(&event.kind) == *name,
             Self::Type(mechanism) => mechanism_of(event) == Some(*mechanism),
-            Self::Pid(pid) => {
+            Self::Pid(pid, host) => {
                 let target = if let Kind::Signal(step) = &event.kind { Some(step.to.pid) } else { None };
-                event.task.map(|task| task.pid) == Some(*pid) || target == Some(*pid)
+                let mut concerned = event.task.map(|task| task.pid).into_iter().chain(target);
+                concerned.any(|id| pid_of(id) == *pid) && host.as_ref().is_none_or(|host| is_host(event, host))
             }
+            Self::Host(name) => is_host(event, name),
             Self::Comm(name) => event.comm.is_some_and(|comm| comm.to_string().to_lowercase() == *name),
             Self::Channel(name) => is_channel(event, name),
             Self::Signal(name) => match &event.kind {

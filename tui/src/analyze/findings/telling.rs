@@ -15,9 +15,9 @@ pub(super) const HARMLESS: &[&str] =
 /// `wc 4712`
 pub(super) fn name(process: &Process) -> String {
     if process.comm.bytes().is_empty() {
-        format!("process {}", process.pid)
+        format!("process {}", process.number())
     } else {
-        format!("{} {}", process.comm, process.pid)
+        format!("{} {}", process.comm, process.number())
     }
 }
 
@@ -28,7 +28,7 @@ pub(super) fn name_of(world: &World, key: ProcessKey) -> String {
 
 /// `wc 4712`, by process id.
 pub(super) fn name_pid(world: &World, pid: u32) -> String {
-    world.process(pid).map_or_else(|| format!("process {pid}"), name)
+    world.process(pid).map_or_else(|| format!("process {}", world.hosts.shown(pid)), name)
 }
 
 /// `SIGUSR1 from sh 4710`

@@ -11,7 +11,7 @@ mod words;
 use foldhash::HashMap;
 
 use super::span::{Role, Span, Spans, coloured, harmless, plain};
-use crate::event::{Blocked, ChannelId, Comm, Event, Kind, Nanos};
+use crate::event::{Blocked, ChannelId, Comm, Event, Hosts, Kind, Nanos, Origin, number, shown};
 
 /// Names remembered; more than processes live at a time. Beyond, all are forgotten: a line then says `pid 4711`.
 const REMEMBERED: usize = 1 << 16;
@@ -39,6 +39,7 @@ pub struct Lines {
     times: TimeStyle,
     payload: bool,
     names: HashMap<u32, Comm>,
+    hosts: Hosts,
     capacities: HashMap<ChannelId, u64>,
     /// What a thread is BLOCKED on, by thread id.
     waits: HashMap<u32, Box<Blocked>>,
@@ -87,8 +88,8 @@ impl Lines {
         self.learn(event);
         let pid = match event.task {
             None => "-".to_owned(),
-            Some(task) if task.pid == task.tid => task.pid.to_string(),
-            Some(task) => format!("{}/{}", task.pid, task.tid),
+            Some(task) if task.pid == task.tid => shown(task.pid, event.host.as_ref()),
+            Some(task) => format!("{}/{}", number(task.pid), shown(task.tid, event.host.as_ref())),
         };
         let comm = event.comm.map_or_else(|| "-".to_owned(), |comm| comm.to_string());
         // Columns grow and never shrink; an escaped name may be long, and is then alone in being so.
@@ -111,6 +112,7 @@ impl Lines {
 
     /// Takes note of names, sizes and waits.
     pub fn learn(&mut self, event: &Event) {
+        self.hosts.learn(event);
         if let (Some(task), Some(comm)) = (event.task, event.comm) {
             // A thread may be called other than its process.
             if task.pid == task.tid || !self.names.contains_key(&task.pid) {
@@ -147,7 +149,16 @@ impl Lines {
 
     /// What to call a process.
     fn name(&self, pid: u32) -> String {
-        self.names.get(&pid).map_or_else(|| format!("pid {pid}"), |comm| harmless(comm.to_string()))
+        self.names.get(&pid).map_or_else(|| format!("pid {}", self.hosts.shown(pid)), |comm| harmless(comm.to_string()))
+    }
+
+    /// The same of a sender, which may be on another host.
+    fn sender(&self, origin: &Origin) -> String {
+        let name = self.name(origin.pid);
+        match &origin.host {
+            Some(host) if self.names.contains_key(&origin.pid) => format!("{name}@{host}"),
+            _ => name,
+        }
     }
 
     fn time(&mut self, t: Nanos) -> String {

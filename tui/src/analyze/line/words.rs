@@ -5,7 +5,8 @@ use crate::{
     analyze::span::{Role, Spans, duration},
     event::{
         Action, Blocked, Cause, ChannelChange, ChannelEvent, ChannelId, ChannelType, End, Event, Exit, FromUnknown,
-        Kind, Lost, Phase, SenderKind, SignalEvent, StateChange, ThreadState, Transfer, Verdict, WokenBy, text,
+        Kind, Lost, Origin, Phase, SenderKind, SignalEvent, StateChange, ThreadState, Transfer, Verdict, WokenBy,
+        number, text,
     },
 };
 
@@ -21,10 +22,10 @@ impl Lines {
     pub(super) fn write(&self, event: &Event, out: &mut Spans) {
         match &event.kind {
             Kind::Fork { child, thread: false } => {
-                out.add(Role::Call, "fork").plain(" → ").add(Role::Pid, child.pid.to_string());
+                out.add(Role::Call, "fork").plain(" → ").add(Role::Pid, number(child.pid).to_string());
             }
             Kind::Fork { child, thread: true } => {
-                out.add(Role::Call, "new thread").plain(" → ").add(Role::Pid, child.tid.to_string());
+                out.add(Role::Call, "new thread").plain(" → ").add(Role::Pid, number(child.tid).to_string());
             }
             Kind::Exec { exe, argv, cut } => exec(exe, argv, *cut, out),
             Kind::Exit(how) => exit(how, out),
@@ -118,20 +119,20 @@ impl Lines {
             out.plain(" from ").add(Role::Peer, "?").dim(format!(" ({})", unknown(why)));
             return;
         }
-        let mut senders: Vec<(u32, u64)> = Vec::new();
+        let mut senders: Vec<(&Origin, u64)> = Vec::new();
         for origin in transfer.from.iter().flatten() {
-            match senders.iter_mut().find(|(pid, _)| *pid == origin.pid) {
+            match senders.iter_mut().find(|(first, _)| first.pid == origin.pid) {
                 Some((_, bytes)) => *bytes = bytes.saturating_add(origin.bytes),
-                None => senders.push((origin.pid, origin.bytes)),
+                None => senders.push((origin, origin.bytes)),
             }
         }
-        if let [(pid, _)] = *senders {
-            out.plain(" from ").add(Role::Peer, self.name(pid));
+        if let [(origin, _)] = *senders {
+            out.plain(" from ").add(Role::Peer, self.sender(origin));
             return;
         }
-        for (index, (pid, bytes)) in senders.iter().take(NAMED).enumerate() {
+        for (index, (origin, bytes)) in senders.iter().take(NAMED).enumerate() {
             out.plain(if index == 0 { " from " } else { ", " });
-            out.add(Role::Peer, self.name(*pid)).add(Role::Bytes, format!(" {bytes} B"));
+            out.add(Role::Peer, self.sender(origin)).add(Role::Bytes, format!(" {bytes} B"));
         }
         if senders.len() > NAMED {
             out.plain(format!(" and {} more", senders.len() - NAMED));
@@ -320,7 +321,7 @@ impl Lines {
     }
 
     fn generated(&self, step: &SignalEvent, out: &mut Spans) {
-        out.plain(" → ").add(Role::Pid, step.to.tid.unwrap_or(step.to.pid).to_string());
+        out.plain(" → ").add(Role::Pid, number(step.to.tid.unwrap_or(step.to.pid)).to_string());
         if step.to.external {
             out.dim(" (not traced)");
         } else if let Some(state) = step.target_state {

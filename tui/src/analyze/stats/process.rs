@@ -6,13 +6,17 @@ use foldhash::HashMap;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use crate::event::{Comm, Event, Kind, Nanos, StateChange, ThreadState, WokenBy};
+use crate::event::{Comm, Event, Host, Kind, Nanos, StateChange, ThreadState, WokenBy, as_number, as_number_if_any};
 
 /// A row.
 #[derive(Clone, Debug, Serialize)]
 pub struct ProcessStats {
     /// Its id.
+    #[serde(serialize_with = "as_number")]
     pub pid: u32,
+    /// Its host, in a merged trace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<Host>,
     /// What it was called last.
     pub comm: Comm,
     /// ns its threads were in each state: those seen.
@@ -34,7 +38,7 @@ pub struct ProcessStats {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Waited {
     /// The process; absent for the kernel (a timer, a device).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_number_if_any")]
     pub pid: Option<u32>,
     /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,6 +100,9 @@ impl Processes {
         }
         let Some(row) = self.rows.get_mut(index).filter(|_| counted) else { return };
         row.used = true;
+        if row.stats.host.is_none() {
+            row.stats.host.clone_from(&event.host);
+        }
         let stats = &mut row.stats;
         let (transfer, total) = match &event.kind {
             Kind::Send(send) => (send, &mut stats.sent),
@@ -115,6 +122,7 @@ impl Processes {
         if index == next {
             let stats = ProcessStats {
                 pid,
+                host: None,
                 comm: Comm::default(),
                 spent: [0; 7],
                 calls: 0,

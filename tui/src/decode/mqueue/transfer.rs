@@ -56,7 +56,7 @@ impl Decoder {
             return;
         }
         match self.queues.sender_of(record.message, record.freed) {
-            Ok((op, pid)) => transfer.from = Some(vec![Origin { op, pid, bytes: record.ret as u64 }]),
+            Ok((op, pid)) => transfer.from = Some(vec![Origin { op, pid, host: None, bytes: record.ret as u64 }]),
             Err(why) => transfer.from_unknown = Some(why),
         }
     }

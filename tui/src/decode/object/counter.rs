@@ -126,7 +126,7 @@ impl Counter {
         }
         // The bytes of a read are a sum, and so none of a single write's: they stand with the last.
         let last = got.len().saturating_sub(1);
-        let origin = |(at, (op, pid))| Origin { op, pid, bytes: if at == last { BYTES } else { 0 } };
+        let origin = |(at, (op, pid))| Origin { op, pid, bytes: if at == last { BYTES } else { 0 }, host: None };
         Ok(got.into_iter().flatten().enumerate().map(origin).collect())
     }
 
@@ -171,7 +171,7 @@ impl Counter {
                 self.writes.clear();
             }
             let (op, pid) = by.ok_or(FromUnknown::BeforeStart)?;
-            return Ok(vec![Origin { op, pid, bytes: BYTES }]);
+            return Ok(vec![Origin { op, pid, bytes: BYTES, host: None }]);
         }
         self.mix(sum.saturating_sub(1));
         Err(FromUnknown::Overlap)

@@ -14,7 +14,7 @@ pub(super) fn call_id(op: OpId, pid: u32) -> CallId {
 }
 
 pub(super) fn origin(call: CallId, bytes: u64) -> Origin {
-    Origin { op: OpId(call >> PID_BITS), pid: (call & ((1 << PID_BITS) - 1)) as u32, bytes }
+    Origin { op: OpId(call >> PID_BITS), pid: (call & ((1 << PID_BITS) - 1)) as u32, host: None, bytes }
 }
 
 pub(super) fn position(wire: &wire::Position) -> Position {

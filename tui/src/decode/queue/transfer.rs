@@ -52,7 +52,7 @@ impl Decoder {
             return;
         }
         match self.queues.messages.freed(record.message, record.freed) {
-            Ok((op, pid)) => transfer.from = Some(vec![Origin { op, pid, bytes: record.ret as u64 }]),
+            Ok((op, pid)) => transfer.from = Some(vec![Origin { op, pid, host: None, bytes: record.ret as u64 }]),
             Err(why) => transfer.from_unknown = Some(why),
         }
         let cut = u64::from(record.message_len).saturating_sub(record.ret as u64);

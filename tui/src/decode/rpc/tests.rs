@@ -39,7 +39,15 @@ impl Run {
         transfer.way = Some(Way { own: side, other: 3 - side });
         let task = Some(Task { pid: side as u32, tid: side as u32 });
         let comm = Some(Comm::new(b"x"));
-        let event = Event { t: Nanos(self.t), seq: 0, task, comm, ns_pid: None, kind: Kind::Send(Box::new(transfer)) };
+        let event = Event {
+            t: Nanos(self.t),
+            seq: 0,
+            task,
+            comm,
+            ns_pid: None,
+            host: None,
+            kind: Kind::Send(Box::new(transfer)),
+        };
         for told in self.rpcs.take(&event, self.next) {
             self.note(told);
         }
@@ -220,7 +228,8 @@ fn a_sender_outside_the_trace_is_read_where_it_is_received() {
     (transfer.bytes, transfer.payload) = (Some(18), Some(b"GET / HTTP/1.1\r\n\r\n".to_vec()));
     (transfer.way, transfer.from_unknown) = (Some(Way { own: 5, other: 0 }), Some(FromUnknown::External));
     let task = Some(Task { pid: 5, tid: 5 });
-    let event = Event { t: Nanos(9), seq: 0, task, comm: None, ns_pid: None, kind: Kind::Recv(Box::new(transfer)) };
+    let event =
+        Event { t: Nanos(9), seq: 0, task, comm: None, ns_pid: None, host: None, kind: Kind::Recv(Box::new(transfer)) };
     let told = run.rpcs.take(&event, 0);
     assert!(
         matches!(told.as_slice(), [Event { task: None, kind: Kind::Rpc(rpc), .. }] if rpc.of.is_none()),

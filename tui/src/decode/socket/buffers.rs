@@ -63,7 +63,7 @@ impl Buffers {
             let made = list.first().filter(|made| made.time < piece.time && made.sock == sock)?;
             match origins.last_mut().filter(|last| last.op == made.op) {
                 Some(last) => last.bytes = last.bytes.saturating_add(piece.bytes),
-                None => origins.push(Origin { op: made.op, pid: made.pid, bytes: piece.bytes }),
+                None => origins.push(Origin { op: made.op, pid: made.pid, host: None, bytes: piece.bytes }),
             }
         }
         (!origins.is_empty()).then_some(origins)

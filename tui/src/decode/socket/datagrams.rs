@@ -256,7 +256,7 @@ impl Datagrams {
         };
         let log = self.logs.get(&sender)?;
         let sent = log.sent.get(usize::try_from(number - log.first).ok()?)?;
-        let origin = Origin { op: sent.op, pid: sent.pid, bytes: received.bytes };
+        let origin = Origin { op: sent.op, pid: sent.pid, host: None, bytes: received.bytes };
         let cut = sent.bytes.saturating_sub(received.bytes);
         if !received.peek
             && let Some(pair) = self.pairs.get_mut(&(sender, receiver))
@@ -298,7 +298,8 @@ mod tests {
 
     fn place() -> Place {
         let lost = Lost { count: 0, class: String::new(), t_from: Nanos(0), t_to: Nanos(0) };
-        let event = Event { t: Nanos(0), seq: 0, task: None, comm: None, ns_pid: None, kind: Kind::Lost(lost) };
+        let event =
+            Event { t: Nanos(0), seq: 0, task: None, comm: None, ns_pid: None, host: None, kind: Kind::Lost(lost) };
         Outbox::default().hold(event)
     }
 

@@ -188,7 +188,7 @@ impl Flow {
             let of = match (sender, segment) {
                 (Some((op, pid)), Some(segment)) => {
                     let cut = segment.bytes.saturating_sub(receive.bytes);
-                    Ok((vec![Origin { op, pid, bytes: receive.bytes }], None, cut))
+                    Ok((vec![Origin { op, pid, host: None, bytes: receive.bytes }], None, cut))
                 }
                 _ => Err(FromUnknown::Overlap),
             };
@@ -256,7 +256,7 @@ fn origins(
         let (op, pid) = part.sender.ok_or(FromUnknown::Overlap)?;
         match origins.last_mut().filter(|last| last.op == op) {
             Some(last) => last.bytes += part.bytes,
-            None => origins.push(Origin { op, pid, bytes: part.bytes }),
+            None => origins.push(Origin { op, pid, host: None, bytes: part.bytes }),
         }
     }
     match origins.as_mut_slice() {
@@ -279,7 +279,15 @@ mod tests {
     fn places(count: usize) -> Vec<Place> {
         let mut outbox = Outbox::default();
         let lost = || Lost { count: 0, class: String::new(), t_from: Nanos(0), t_to: Nanos(0) };
-        let event = || Event { t: Nanos(0), seq: 0, task: None, comm: None, ns_pid: None, kind: Kind::Lost(lost()) };
+        let event = || Event {
+            t: Nanos(0),
+            seq: 0,
+            task: None,
+            comm: None,
+            ns_pid: None,
+            host: None,
+            kind: Kind::Lost(lost()),
+        };
         (0..count).map(|_| outbox.hold(event())).collect()
     }
 

@@ -89,6 +89,31 @@ impl Sequence {
         place
     }
 
+    /// The place in the stream of a byte, if that was seen to begin.
+    fn offset(&self, place: i64) -> Option<u64> {
+        u64::try_from(place).ok().filter(|_| self.fresh)
+    }
+
+    /// It becomes known where in the stream the byte with that count is.
+    pub fn begins(&mut self, seq: u32, offset: u64) {
+        if self.fresh {
+            return;
+        }
+        let by = i64::try_from(offset).unwrap_or(i64::MAX).saturating_sub(self.place(seq));
+        let shift = |place: i64| place.saturating_add(by);
+        self.fresh = true;
+        self.reference = self.reference.map(|(count, place)| (count, shift(place)));
+        self.span = self.span.map(|(from, to)| (shift(from), shift(to)));
+        let known = std::mem::take(&mut self.known);
+        self.known = known.into_iter().map(|(from, (to, sender))| (shift(from), (shift(to), sender))).collect();
+        for (from, to) in self.pending.iter_mut().flat_map(|window| &mut window.free) {
+            (*from, *to) = (shift(*from), shift(*to));
+        }
+        for receive in &mut self.waiting {
+            (receive.from, receive.to) = (shift(receive.from), shift(receive.to));
+        }
+    }
+
     /// A send is over, between two counts. Gives the place of its first byte.
     pub fn sent(&mut self, sender: Sender, seq: [u32; 2], bytes: u64) -> Option<u64> {
         let (from, to) = (self.place(seq[0]), self.place(seq[1]));
@@ -136,8 +161,7 @@ impl Sequence {
     /// A receive got bytes from that count on.
     pub fn offer(&mut self, seq: u32, bytes: u64) -> Ticket {
         let from = self.place(seq);
-        let offset = u64::try_from(from).ok().filter(|_| self.fresh);
-        Ticket { offset, from, to: from.saturating_add_unsigned(bytes) }
+        Ticket { offset: self.offset(from), from, to: from.saturating_add_unsigned(bytes) }
     }
 
     /// It waits for who sent them.
@@ -153,7 +177,8 @@ impl Sequence {
         let waiting = std::mem::take(&mut self.waiting);
         for receive in waiting {
             match self.origins(receive, in_flight, obstacle) {
-                Some(of) => answers.push(Answer { place: receive.place, of: of.map(|from| (from, None, 0)) }),
+                Some(of) => answers
+                    .push(Answer { place: receive.place, of: of.map(|from| (from, self.offset(receive.from), 0)) }),
                 None => self.waiting.push(receive),
             }
         }
@@ -188,7 +213,7 @@ impl Sequence {
             let bytes = end.min(receive.to).abs_diff(at);
             match origins.last_mut().filter(|last| last.op == op) {
                 Some(last) => last.bytes = last.bytes.saturating_add(bytes),
-                None => origins.push(Origin { op, pid, bytes }),
+                None => origins.push(Origin { op, pid, host: None, bytes }),
             }
             at = end;
         }
@@ -210,7 +235,8 @@ mod tests {
 
     fn place() -> Place {
         let lost = Lost { count: 0, class: String::new(), t_from: Nanos(0), t_to: Nanos(0) };
-        let event = Event { t: Nanos(0), seq: 0, task: None, comm: None, ns_pid: None, kind: Kind::Lost(lost) };
+        let event =
+            Event { t: Nanos(0), seq: 0, task: None, comm: None, ns_pid: None, host: None, kind: Kind::Lost(lost) };
         Outbox::default().hold(event)
     }
 
@@ -270,6 +296,18 @@ mod tests {
         assert_eq!(sequence.sent((OpId(2), 1), [110, 200], 90), Some(10));
         receive(&mut sequence, 125, 75);
         assert_eq!(told(&mut sequence, None, None), ["2:75"]);
+    }
+
+    #[test]
+    fn a_beginning_that_becomes_known_late_counts_for_what_was_before() {
+        let mut sequence = Sequence::default();
+        assert_eq!(receive(&mut sequence, 95, 10), None);
+        sequence.begins(100, 10);
+        assert_eq!(sequence.sent((OpId(1), 1), [90, 110], 20), Some(0));
+        assert_eq!(told(&mut sequence, None, None), ["1:10"]);
+        assert_eq!(receive(&mut sequence, 100, 5), Some(10));
+        sequence.begins(100, 99);
+        assert_eq!(receive(&mut sequence, 105, 5), Some(15), "it is known once");
     }
 
     #[test]

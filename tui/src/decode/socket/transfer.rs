@@ -12,8 +12,8 @@ use super::{
     has_messages, mechanism, names,
 };
 use crate::event::{
-    Call, ChannelChange, ChannelEvent, ChannelId, ChannelType, End, FromUnknown, Kind, OpId, Origin, PeerPid, Task,
-    Transfer, Way,
+    Call, ChannelChange, ChannelEvent, ChannelId, ChannelType, End, FromUnknown, Kind, OpId, Origin, PeerPid, Stream,
+    Task, Transfer, Way,
 };
 
 /// `ECONNRESET`.
@@ -188,6 +188,7 @@ impl Decoder {
             let (flow, sender) = ((own, peer), (op, task.pid));
             let sequence = sockets.sequences.entry(flow).or_default();
             transfer.offset = sequence.sent(sender, record.seq, record.ret as u64);
+            transfer.stream = stream(own, record);
             touched.push(flow);
         }
         if !is_restart(record.ret) {
@@ -211,6 +212,7 @@ impl Decoder {
             // Bytes that were not copied: discarded (MSG_TRUNC), or moved on (splice).
             transfer.from_unknown = Some(FromUnknown::Overlap);
         }
+        transfer.stream = stream(peer, record).filter(|_| is_counted);
         let bytes = transfer.bytes.unwrap_or(0);
         let mut event = self.event(time, task, Kind::Recv(Box::new(transfer)));
         if !is_counted {
@@ -371,6 +373,12 @@ fn way(record: &wire::SocketCall, mechanism: ChannelType, given: Option<&str>) -
     }
     let given = given.and_then(|address| address.parse::<SocketAddr>().ok()).map(|address| address.port());
     Way { own: record.end.local_port.into(), other: given.unwrap_or(record.end.remote_port).into() }
+}
+
+/// Which bytes of a TCP connection a call is about; `sender`: the end that sends them.
+fn stream(sender: Name, record: &wire::SocketCall) -> Option<Stream> {
+    let Name::Inet(_, from, to) = sender else { return None };
+    Some(Stream { from, to, seq: record.seq })
 }
 
 /// The call will go on or fail: it is told then.

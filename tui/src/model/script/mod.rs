@@ -106,7 +106,7 @@ impl Reader {
         let verb = words.word("a verb")?;
         let kind = self.kind(verb, task, words)?;
         words.end()?;
-        Ok(Event { t: self.t, seq: 0, task, comm, ns_pid: None, kind })
+        Ok(Event { t: self.t, seq: 0, task, comm, ns_pid: None, host: None, kind })
     }
 
     fn kind(&mut self, verb: &str, task: Option<Task>, words: &mut Words<'_>) -> Result<Kind, Problem> {

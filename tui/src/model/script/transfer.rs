@@ -32,7 +32,12 @@ impl Reader {
         if send && transfer.error.is_none() {
             let op = transfer.call.op;
             self.sends.insert((transfer.channel.clone(), task.pid), op);
-            self.inside.entry(transfer.channel.clone()).or_default().push_back(Origin { op, pid: task.pid, bytes });
+            self.inside.entry(transfer.channel.clone()).or_default().push_back(Origin {
+                op,
+                pid: task.pid,
+                host: None,
+                bytes,
+            });
         } else if bytes > 0 {
             let first = self.take(&transfer.channel, bytes, transfer.peek);
             if transfer.from_unknown.is_none() {
@@ -117,7 +122,7 @@ impl Reader {
         let op = op
             .or_else(|| self.sends.get(&(channel.clone(), pid)).copied())
             .ok_or_else(|| format!("{pid} has sent nothing to {channel} so far; name the op: `{text}@OP`"))?;
-        Ok(Origin { op, pid, bytes: bytes.parse().map_err(|_| problem())? })
+        Ok(Origin { op, pid, host: None, bytes: bytes.parse().map_err(|_| problem())? })
     }
 }
 

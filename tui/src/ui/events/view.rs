@@ -11,7 +11,7 @@ use ratatui::{
 use super::{fields, hexdump, links::Link};
 use crate::{
     analyze,
-    event::{Event, Kind, Role},
+    event::{Event, Kind, Role, shown},
     ui::{
         App,
         screen::{Areas, draw_border},
@@ -56,7 +56,7 @@ fn line(app: &App, event: &Event, found: bool, room: usize, cursor: bool) -> Lin
     let theme = app.theme;
     let (mark, style) = mark(theme, event);
     let who = event.comm.map_or_else(String::new, |comm| comm.to_string());
-    let pid = event.task.map_or_else(String::new, |task| task.pid.to_string());
+    let pid = event.task.map_or_else(String::new, |task| shown(task.pid, event.host.as_ref()));
     let mut spans = vec![
         Span::styled(if found { "▸" } else { " " }, theme.signal()),
         Span::styled(format!("{:>10.6} ", event.t.seconds()), theme.dim()),

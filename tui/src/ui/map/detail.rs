@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     analyze::properties,
-    event::{End, Nanos, Phase, SignalEvent, ThreadState, Verdict},
+    event::{End, Nanos, Phase, SignalEvent, ThreadState, Verdict, number},
     model::{Channel, Hold, Process, ProcessKey, Side, SignalRow},
     ui::{
         App,
@@ -43,7 +43,7 @@ pub(super) fn draw(app: &App, teller: &Teller, frame: &mut Frame, areas: &Areas)
             None => (format!(" {id} "), vec![Line::raw("not there at this time")]),
         },
         Selection::Process(key) => match teller.world.processes.get(key) {
-            Some(process) => (format!(" {} {} ", process.comm, process.pid), teller.process(process, room)),
+            Some(process) => (format!(" {} {} ", process.comm, process.number()), teller.process(process, room)),
             None => (" process ".to_owned(), vec![Line::raw("not there at this time")]),
         },
         Selection::Nothing => (" all together ".to_owned(), teller.all(room)),
@@ -71,7 +71,7 @@ impl Teller<'_> {
     }
 
     fn who(&self, key: ProcessKey) -> String {
-        self.world.processes.get(&key).map_or_else(|| "?".to_owned(), |p| format!("{} {}", p.comm, p.pid))
+        self.world.processes.get(&key).map_or_else(|| "?".to_owned(), |p| format!("{} {}", p.comm, p.number()))
     }
 
     fn channel(&self, channel: &Channel, room: usize) -> Vec<Line<'static>> {
@@ -278,7 +278,7 @@ impl Teller<'_> {
     }
 
     fn name_of(&self, pid: u32) -> String {
-        self.world.process(pid).map_or_else(|| pid.to_string(), |process| process.comm.to_string())
+        self.world.process(pid).map_or_else(|| number(pid).to_string(), |process| process.comm.to_string())
     }
 }
 

@@ -93,7 +93,7 @@ impl App {
         let filter = match &self.selection {
             Selection::Nothing => return self.view = View::Events,
             Selection::Process(key) => match self.world().processes.get(key) {
-                Some(process) => format!("pid:{}", process.pid),
+                Some(process) => format!("pid:{}", process.number()),
                 None => return,
             },
             Selection::Channel(id) => {

@@ -6,7 +6,7 @@ use ratatui::style::Style;
 
 use super::graph::{Link, Node};
 use crate::{
-    event::{Cause, ChannelType, Exit, Nanos, Phase, ThreadState, WokenBy},
+    event::{Cause, ChannelType, Exit, Nanos, Phase, ThreadState, WokenBy, number},
     model::{Channel, Process, Thread, World},
     ui::{
         theme::{Theme, glyph},
@@ -90,9 +90,9 @@ impl<'a> Teller<'a> {
         let members: Vec<&Process> = node.members.iter().filter_map(|key| self.world.processes.get(key)).collect();
         let [process] = *members else { return self.several(&members, room) };
         let state = state_of(process);
-        let comm = process.comm.to_string();
+        let (comm, number) = (process.comm.to_string(), process.number());
         let told = Told {
-            title: first_fit(room, &[format!(" {comm} {} ", process.pid), format!("{comm} {}", process.pid), comm]),
+            title: first_fit(room, &[format!(" {comm} {number} "), format!("{comm} {number}"), comm]),
             style: self.theme.state(state),
             flash: self.flashes.get(&process.pid).cloned(),
             more: words::fit(&moved(process), room),
@@ -165,7 +165,10 @@ impl<'a> Teller<'a> {
             }];
         };
         if let Some(pid) = on.waits_for {
-            return vec![format!("{syscall}: {} {pid}", self.name(pid)), format!("{syscall}: {pid}")];
+            return {
+                let number = number(pid);
+                vec![format!("{syscall}: {} {number}", self.name(pid)), format!("{syscall}: {number}")]
+            };
         }
         let Some(channel) = on.channel.as_ref() else {
             return match syscall {
@@ -186,7 +189,7 @@ impl<'a> Teller<'a> {
     }
 
     fn name(&self, pid: u32) -> String {
-        self.world.process(pid).map_or_else(|| pid.to_string(), |process| process.comm.to_string())
+        self.world.process(pid).map_or_else(|| number(pid).to_string(), |process| process.comm.to_string())
     }
 
     fn several(&self, members: &[&Process], room: usize) -> Told {

@@ -203,7 +203,7 @@ impl App {
         let selected = self.selection.key().and_then(|key| self.world().processes.get(&key)).map(|p| p.pid);
         let under = || self.list.cursor(&self.log).and_then(|index| self.log.get(index)?.task).map(|task| task.pid);
         let Some(pid) = selected.or_else(under) else { return self.say("select a process first") };
-        let filter = Filter::parse(&format!("kind:state pid:{pid}")).unwrap_or_default();
+        let filter = Filter::parse(&format!("kind:state pid:{}", self.world().hosts.shown(pid))).unwrap_or_default();
         self.seek(
             &filter,
             forward,

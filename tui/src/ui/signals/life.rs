@@ -6,7 +6,7 @@ use super::{
     table::{named, sender, state},
 };
 use crate::{
-    event::{Event, Kind, Nanos, Phase, SignalEvent, SignalSet, ThreadState, Verdict, WokenBy},
+    event::{Event, Kind, Nanos, Phase, SignalEvent, SignalSet, ThreadState, Verdict, WokenBy, number},
     ui::{
         App,
         tracks::{Stay, Track},
@@ -56,10 +56,10 @@ pub(super) fn steps(app: &App, life: &Life) -> Vec<Step> {
 }
 
 fn what(app: &App, event: &Event, step: &SignalEvent) -> String {
-    let target = step.to.tid.unwrap_or(step.to.pid);
+    let target = number(step.to.tid.unwrap_or(step.to.pid));
     match step.phase {
         Phase::Generated => match step.syscall {
-            Some("tgkill") => format!("tgkill({}, {target}, {})", step.to.pid, step.signal),
+            Some("tgkill") => format!("tgkill({}, {target}, {})", number(step.to.pid), step.signal),
             Some(call) if step.broadcast => format!("{call}(−1, {})", step.signal),
             Some(call) => match step.process_group {
                 Some(group) => format!("{call}(−{group}, {})", step.signal),

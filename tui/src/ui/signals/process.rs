@@ -4,7 +4,7 @@ use ratatui::text::{Line, Span};
 
 use super::life::{flags, set};
 use crate::{
-    event::{Action, Disposition, signal_name_of},
+    event::{Action, Disposition, number, signal_name_of},
     model::Process,
     ui::{App, words},
 };
@@ -32,12 +32,12 @@ pub(super) fn lines(app: &App, process: &Process, room: usize) -> Vec<Line<'stat
     let living: Vec<_> = process.threads.values().filter(|thread| thread.is_alive()).collect();
     let single = living.len() == 1;
     for thread in living.iter().take(THREADS) {
-        let label = if single { "blocked".to_owned() } else { format!("blocked {}", thread.tid) };
+        let label = if single { "blocked".to_owned() } else { format!("blocked {}", number(thread.tid)) };
         let text = thread.blocked.map_or_else(|| "not known".to_owned(), set);
         tell(label, &text, theme.text());
         let own = world.pending(process.pid, Some(thread.tid));
         if !own.is_empty() {
-            tell(format!("pending {}", thread.tid), &set(own), theme.signal());
+            tell(format!("pending {}", number(thread.tid)), &set(own), theme.signal());
         }
     }
     if living.len() > THREADS {

@@ -10,7 +10,7 @@ use super::{
     latency::{Latencies, latencies},
 };
 use crate::{
-    event::{Nanos, Phase, SenderKind, SignalEvent, ThreadState, Verdict},
+    event::{Nanos, Phase, SenderKind, SignalEvent, ThreadState, Verdict, number},
     ui::{App, theme::glyph, words},
 };
 
@@ -179,9 +179,10 @@ pub(super) fn sender(app: &App, step: &SignalEvent, t: Nanos) -> String {
 
 /// `wc 4712`.
 pub(super) fn named(app: &App, pid: u32, t: Nanos) -> String {
+    let number = app.world().hosts.shown(pid);
     match app.tracks.of_at(pid, t).map(|track| track.name(t).to_string()) {
-        Some(name) if !name.is_empty() => format!("{name} {pid}"),
-        _ => pid.to_string(),
+        Some(name) if !name.is_empty() => format!("{name} {number}"),
+        _ => number,
     }
 }
 
@@ -191,7 +192,7 @@ fn route(app: &App, life: &Life, width: usize) -> String {
     let from = life.generated().map_or_else(|| "?".to_owned(), |(t, step)| sender(app, step, t));
     let mut to = named(app, last.to.pid, t);
     if let Some(tid) = last.to.tid.filter(|tid| *tid != last.to.pid) {
-        to = format!("{to}/{tid}");
+        to = format!("{to}/{}", number(tid));
     }
     let many = life.generated().is_some_and(|(_, step)| step.multicast.is_some());
     let arrow = if many { "⇉" } else { "→" };

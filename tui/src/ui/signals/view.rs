@@ -131,7 +131,7 @@ fn draw_process(app: &App, frame: &mut Frame, area: Rect, wide: bool, selected: 
         life.last().map(|(_, step)| step.to.pid)
     });
     let process = pid.and_then(|pid| app.world().process(pid));
-    let title = process.map_or_else(|| " target ".to_owned(), |p| format!(" {} {} and signals ", p.comm, p.pid));
+    let title = process.map_or_else(|| " target ".to_owned(), |p| format!(" {} {} and signals ", p.comm, p.number()));
     draw_border(frame, area, wide, Line::styled(title, theme.strong()), false, theme);
     if area.is_empty() {
         return;

@@ -29,7 +29,10 @@ pub(super) fn draw(app: &App, frame: &mut Frame, areas: &Areas, axis: &Axis) {
     let room = usize::from(area.width);
     let (name, mut lines) = match app.lane(axis) {
         Some(Lane::Thread(number)) => match app.tracks.threads.get(&number) {
-            Some(track) => (format!("{} {}", track.name(at), track.task.tid), thread(app, track, at, axis)),
+            Some(track) => (
+                format!("{} {}", track.name(at), app.world().hosts.shown(track.task.tid)),
+                thread(app, track, at, axis),
+            ),
             None => (String::new(), Vec::new()),
         },
         Some(Lane::Channel(id)) => {
@@ -114,7 +117,8 @@ fn shares(app: &App, shares: &[(Option<ThreadState>, u64)]) -> Vec<Span<'static>
 fn because(app: &App, change: &StateChange, at: Nanos) -> String {
     let name = |pid: u32| {
         let comm = app.tracks.of_at(pid, at).map(|track| track.name(at).to_string());
-        comm.map_or_else(|| pid.to_string(), |comm| format!("{comm} {pid}"))
+        let pid = app.world().hosts.shown(pid);
+        comm.map_or_else(|| pid.clone(), |comm| format!("{comm} {pid}"))
     };
     match (&change.on, change.woken_by) {
         (Some(on), _) => blocked(app, on, at),

@@ -7,6 +7,7 @@ use super::{axis::Axis, lanes::Lane};
 use crate::{
     event::{
         Event, Exit, Kind, Nanos, Phase, Protocol, Role, Rpc, SenderKind, StateChange, Transfer, Verdict, WokenBy,
+        number,
     },
     ui::{
         App,
@@ -149,7 +150,7 @@ fn told(app: &App, event: &Event) -> (String, bool) {
             _ => moved(transfer, words::short(&transfer.channel)),
         },
         Kind::Fork { child, thread } => {
-            (if *thread { format!("thread {}", child.tid) } else { child.pid.to_string() }, false)
+            (if *thread { format!("thread {}", number(child.tid)) } else { number(child.pid).to_string() }, false)
         }
         Kind::Exec { exe, .. } => (exe.rsplit('/').next().unwrap_or(exe).to_owned(), false),
         Kind::Exit(Exit { signal: Some(signal), .. }) => (format!("by {signal}"), true),
@@ -218,7 +219,7 @@ fn why(app: &App, track: &Track, change: &StateChange) -> String {
 }
 
 fn process_name(app: &App, pid: u32, t: Nanos) -> String {
-    app.tracks.of_at(pid, t).map_or_else(|| pid.to_string(), |track| track.name(t).to_string())
+    app.tracks.of_at(pid, t).map_or_else(|| number(pid).to_string(), |track| track.name(t).to_string())
 }
 
 /// Arrows between the lanes shown, those that matter most first: signals, then calls with their answers, and wake-ups if

@@ -135,7 +135,7 @@ impl Canvas<'_> {
         let theme = self.theme();
         let comm = track.name(self.axis.right()).to_string();
         let comm = if comm.is_empty() { "?".to_owned() } else { comm };
-        self.name(place.y, &comm, &track.task.tid.to_string(), theme.strong(), selected);
+        self.name(place.y, &comm, &self.app.world().hosts.shown(track.task.tid), theme.strong(), selected);
         for (column, cell) in cells::states(track, &self.axis, now).iter().enumerate() {
             let shares = cell.shares();
             let Some(&(most, _)) = shares.first() else { continue };
