@@ -33,6 +33,8 @@ pub fn run(words: &[&str]) -> bool {
         ["reset"] => reset(),
         ["large", bytes] => large(bytes.parse().unwrap()),
         ["tcp", messages] => tcp(messages.parse().unwrap()),
+        ["tcp-serve", address] => tcp_serve(address),
+        ["tcp-ask", address, messages] => tcp_ask(address, messages.parse().unwrap()),
         ["moved"] => moved(),
         _ => return false,
     }
@@ -454,6 +456,26 @@ fn reset() {
     other.write_all(b"never read").unwrap();
     drop(one);
     say("unix", outcome(read(other.as_raw_fd(), 10).0));
+}
+
+/// One end of a connection: answers one who asks.
+fn tcp_serve(address: &str) {
+    let (mut stream, _) = TcpListener::bind(address).unwrap().accept().unwrap();
+    answer(&mut stream);
+}
+
+/// The other one, which waits for the first to be there.
+fn tcp_ask(address: &str, messages: u32) {
+    let connected = (0..1_200).find_map(|_| {
+        let stream = TcpStream::connect(address).ok();
+        if stream.is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        stream
+    });
+    let mut stream = connected.unwrap();
+    say("channel", format!("tcp:{}-{address}", stream.local_addr().unwrap()));
+    say("bytes", ask(&mut stream, messages));
 }
 
 /// An end that moves to another process through a socket, and is used there.

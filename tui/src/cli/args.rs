@@ -142,7 +142,7 @@ Examples:
 
 A diagram that could not be read is refused: choose less of it with --filter.")]
     Export(ExportArgs),
-    /// Put recordings of several hosts or namespaces on one time line, in a recording of its own
+    /// Put recordings of several hosts or namespaces on one time line
     #[command(after_help = "\
 Examples:
   sudo ipcscope record -o client.ipcs -- ./client      on one host ...

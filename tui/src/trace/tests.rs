@@ -28,6 +28,7 @@ fn header() -> RecordingHeader {
         clock_start: 12_345,
         screen: Some(Screen { rows: 24, columns: 80 }),
         facts: [("cpus".to_owned(), 2.into())].into(),
+        ..RecordingHeader::default()
     }
 }
 
@@ -178,10 +179,10 @@ fn a_missing_block_is_counted_by_its_number() {
 #[test]
 fn newer_minors_open_newer_majors_name_what_they_need() {
     let mut bytes = recording(&some_frames(3), 5);
-    bytes[8] = 2;
+    bytes[8] = 3;
     bytes[12..28].copy_from_slice(b"7.1.0\0\0\0\0\0\0\0\0\0\0\0");
     let error = read(&bytes).unwrap_err().to_string();
-    assert_eq!(error, "the recording has format 2, this ipcscope reads 1: it needs ipcscope 7.1.0 or newer");
+    assert_eq!(error, "the recording has format 3, this ipcscope reads 2 and older: it needs ipcscope 7.1.0 or newer");
     bytes[8] = 0;
     assert!(matches!(read(&bytes), Err(ReadError::TooOld(0))));
     bytes[8] = 1;

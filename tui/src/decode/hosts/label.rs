@@ -62,7 +62,8 @@ impl Names {
         self.taken.get(channel).is_some_and(|(_, shared)| *shared)
     }
 
-    fn put(&mut self, channel: &mut ChannelId, place: usize) {
+    /// Gives a channel of a part the name that it has in the whole.
+    pub(super) fn put(&mut self, channel: &mut ChannelId, place: usize) {
         let Some(part) = self.parts.get(place) else { return };
         let known = part.names.get(channel);
         if let Some(known) = known.filter(|known| self.taken.contains_key(*known)) {

@@ -11,6 +11,8 @@
 mod join;
 mod label;
 #[cfg(test)]
+pub mod made;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};

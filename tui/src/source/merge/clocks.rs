@@ -213,11 +213,11 @@ mod tests {
             // Symmetric delays hit it.
             (&[(0, 1, 5, 40), (1, 0, 90, 40)][..], placed(1000, Some(40), Basis::Messages, 0)),
             // Half of what the delays differ by is what it is off.
-            (&[(0, 1, 5, 40), (1, 0, 90, 10)], placed(1015, Some(25), Basis::Messages, 0)),
+            (&[(0, 1, 5, 40), (1, 0, 90, 10)], placed(985, Some(25), Basis::Messages, 0)),
             // The fastest of each direction count.
             (
                 &[(0, 1, 5, 90), (0, 1, 6, 40), (1, 0, 90, 70), (1, 0, 95, 41)],
-                placed(999, Some(41), Basis::Messages, 0),
+                placed(1000, Some(41), Basis::Messages, 0),
             ),
             // One way: the guess (700), kept from receiving before sending.
             (&[(0, 1, 5, 40)], placed(960, None, Basis::OneWay, 0)),

@@ -14,7 +14,7 @@ mod player;
 mod walk;
 
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 pub use index::Scene;
 pub use player::play;

@@ -26,14 +26,22 @@ fn lesson() -> PathBuf {
 }
 
 fn everything() -> Vec<Event> {
-    let mut walk = Walk::new(Recording::open(&lesson()).unwrap());
+    all_of(&lesson())
+}
+
+fn all_of(path: &Path) -> Vec<Event> {
+    let mut walk = Walk::new(Recording::open(path).unwrap());
     std::iter::from_fn(|| walk.event().unwrap()).collect()
 }
 
 fn indexed() -> (Walk, Index) {
-    let recording = Recording::open(&lesson()).unwrap();
+    index_of(&lesson())
+}
+
+fn index_of(path: &Path) -> (Walk, Index) {
+    let recording = Recording::open(path).unwrap();
     let index = Index::default();
-    index.build(Recording::open(&lesson()).unwrap(), 1);
+    index.build(Recording::open(path).unwrap(), 1);
     (Walk::new(recording), index)
 }
 
@@ -46,9 +54,14 @@ fn at_cursor(moved: &Moved) -> Scene {
 
 #[test]
 fn every_place_is_the_fold_from_the_start_however_it_was_come_by() {
-    let all = everything();
-    let (mut walk, index) = indexed();
-    assert!(index.until(u64::MAX).len() > 3, "the lesson must have several blocks");
+    every_place_of(&lesson());
+}
+
+/// The same of any recording of several blocks.
+pub fn every_place_of(path: &Path) {
+    let all = all_of(path);
+    let (mut walk, index) = index_of(path);
+    assert!(index.until(u64::MAX).len() > 3, "it must have several blocks");
     // Ends, neighbours, and places all over; not in order.
     let last = all.len() as u64 - 1;
     let mut places: Vec<u64> = (0..40).map(|n| n * 7919 % (last + 1)).chain([last, 0, 1, last - 1]).collect();
