@@ -9,6 +9,7 @@ use std::{
     mem::offset_of,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use common::{Scratch, Trace, Value, ipcscope, number, text, truths, workload};
@@ -28,12 +29,11 @@ fn ip(words: &[&str]) -> bool {
 
 impl Namespaces {
     /// `None`: there is no ip(8), or it may not.
-    fn new() -> Option<Self> {
-        let id = std::process::id();
-        let names = ["client", "server"].map(|side| format!("ipcscope-{side}-{id}"));
+    fn new(id: u32) -> Option<Self> {
+        let names = ["client", "server"].map(|side| format!("ipcscope-{side}-{}-{id}", std::process::id()));
         let made = Self(names);
         let [client, server] = &made.0;
-        let cables = [format!("ipcs{}c", id % 100_000), format!("ipcs{}s", id % 100_000)];
+        let cables = ["c", "s"].map(|side| format!("ipcs{side}{}.{id}", std::process::id() % 1_000_000));
         let done = ip(&["netns", "add", client])
             && ip(&["netns", "add", server])
             && ip(&[
@@ -69,15 +69,17 @@ fn record(file: &Scratch, namespace: Option<&str>, words: &[&str]) -> Child {
 
 /// Recordings of both ends, and what the client says.
 fn recorded(messages: &str) -> ([Scratch; 2], String) {
-    let spaces = Namespaces::new();
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let id = NEXT.fetch_add(1, Ordering::Relaxed);
+    let spaces = Namespaces::new(id);
     if spaces.is_none() {
         println!("no network namespaces here: both ends are in one");
     }
-    let address = if spaces.is_some() { "10.77.0.2:7070" } else { "127.0.0.1:7070" };
+    let address = format!("{}:{}", if spaces.is_some() { "10.77.0.2" } else { "127.0.0.1" }, 7070 + id);
     let [client, server] = spaces.as_ref().map_or([None; 2], |spaces| [Some(&*spaces.0[0]), Some(&*spaces.0[1])]);
     let files = [Scratch::new("client.ipcs"), Scratch::new("server.ipcs")];
-    let serves = record(&files[1], server, &["tcp-serve", address]);
-    let asks = record(&files[0], client, &["tcp-ask", address, messages]);
+    let serves = record(&files[1], server, &["tcp-serve", &address]);
+    let asks = record(&files[0], client, &["tcp-ask", &address, messages]);
     let mut said = String::new();
     for child in [asks, serves] {
         let output = child.wait_with_output().unwrap();

@@ -460,6 +460,9 @@ fn reset() {
 
 /// One end of a connection: answers one who asks.
 fn tcp_serve(address: &str) {
+    // Who never gets asked does not stay.
+    // SAFETY: alarm(2) takes no pointers.
+    unsafe { libc::alarm(600) };
     let (mut stream, _) = TcpListener::bind(address).unwrap().accept().unwrap();
     answer(&mut stream);
 }

@@ -7,7 +7,7 @@ use crate::{
         Decoder,
         hosts::{Hosts, Part as Decoded},
     },
-    event::{Event, MAX_HOSTS},
+    event::{Event, MAX_HOSTS, text},
     trace::{self, Frame, FrameKind, Part, RecordingHeader},
 };
 
@@ -44,12 +44,12 @@ impl Decoding {
             machines.push(&own.boot_id);
             let clock = clocks.next();
             Decoded {
-                host: clock.map_or_else(String::new, |clock| clock.host.clone()),
+                host: clock.map_or_else(String::new, |clock| harmless(&clock.host)),
                 offset: clock.map_or(0, |clock| clock.offset_ns),
                 machine,
                 families: part.recording.families(),
                 payload: own.payload_limit,
-                renamed: part.renamed.clone(),
+                renamed: part.renamed.iter().map(|(own, whole)| (own.clone(), harmless(whole))).collect(),
             }
         });
         let hosts = Hosts::new(parts.collect());
@@ -101,6 +101,11 @@ impl Decoding {
             Self::Several { hosts, .. } => (hosts.lost(), hosts.lost_by()),
         }
     }
+}
+
+/// A name out of a file, which anybody may have written.
+fn harmless(name: &str) -> String {
+    text::escape(name.as_bytes())
 }
 
 fn count(bytes: &[u8]) -> u64 {
