@@ -136,9 +136,9 @@ fn elsewhere(file: &Scratch, ahead: u64) -> Scratch {
     let read = fs::read(&file.0).unwrap();
     let reader = Reader::new(read.as_slice()).unwrap();
     let mut header = reader.header().clone();
-    header.header.boot_id = "another".to_owned();
-    header.header.host = "elsewhere".to_owned();
-    header.header.start = "2020-02-02T02:02:02.000000000Z".to_owned();
+    "another".clone_into(&mut header.header.boot_id);
+    "elsewhere".clone_into(&mut header.header.host);
+    "2020-02-02T02:02:02.000000000Z".clone_into(&mut header.header.start);
     header.clock_start += ahead;
     let mut writer = Writer::new(Vec::new(), &header).unwrap();
     for frame in reader {

@@ -365,7 +365,7 @@ pub struct LineArgs {
     /// Print only events that match
     ///
     /// Words must all match: kind:signal, type:pipe, pid:42, comm:wc, channel:8124, signal:USR1, state:BLOCKED,
-    /// syscall:read, bytes>100, blocked>10ms, t:1.5..2.0, error:EPIPE; a bare word matches any text. `|` between words is
+    /// syscall:read, bytes>100, blocked>10ms, t:1.5..2.0, error:EPIPE, host:NAME (merged); a bare word matches any text. `|` between words is
     /// or, `!` before one is not, brackets group, quotes keep blanks.
     #[arg(long, value_name = "EXPR", value_parser = filter, help_heading = "Lines")]
     pub filter: Option<Filter>,

@@ -82,13 +82,11 @@ pub fn shown(id: u32, host: Option<&Host>) -> String {
 }
 
 /// A process or thread id in JSON.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
 pub fn as_number<S: Serializer>(id: &u32, s: S) -> Result<S::Ok, S::Error> {
     s.serialize_u32(number(*id))
 }
 
 /// The same, where there may be none.
-#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
 pub fn as_number_if_any<S: Serializer>(id: &Option<u32>, s: S) -> Result<S::Ok, S::Error> {
     id.map(number).serialize(s)
 }

@@ -164,10 +164,15 @@ impl Label {
         }
         let Some(on) = change.on.as_deref_mut() else { return };
         let Blocked { op, channel, channels, peer, waits_for, .. } = on;
-        op.iter_mut().for_each(|op| self.op(op));
-        channel.iter_mut().chain(channels).for_each(|channel| names.put(channel, self.place));
-        peer.iter_mut().for_each(|peer| peer.pid = self.id(peer.pid));
-        waits_for.iter_mut().for_each(|pid| *pid = self.id(*pid));
+        if let Some(op) = op {
+            self.op(op);
+        }
+        for channel in channel.iter_mut().chain(channels) {
+            names.put(channel, self.place);
+        }
+        for pid in peer.iter_mut().map(|peer| &mut peer.pid).chain(waits_for) {
+            *pid = self.id(*pid);
+        }
     }
 
     fn transfer(&self, transfer: &mut Transfer, names: &mut Names) {
@@ -193,8 +198,12 @@ impl Label {
         step.op.iter_mut().for_each(|op| self.op(op));
         step.multicast.iter_mut().for_each(|number| *number = self.unique(*number));
         for Interrupted { op, channel, .. } in step.delivery.interrupted.iter_mut().chain(&mut step.consumed_by) {
-            op.iter_mut().for_each(|op| self.op(op));
-            channel.iter_mut().for_each(|channel| names.put(channel, self.place));
+            if let Some(op) = op {
+                self.op(op);
+            }
+            if let Some(channel) = channel {
+                names.put(channel, self.place);
+            }
         }
     }
 }

@@ -106,7 +106,8 @@ impl Machine {
             end: self.end(),
             seq: [count, if sends { count.wrapping_add(bytes) } else { 0 }],
             fd: 3,
-            nr: if sends { 1 } else { 0 },
+            // read(2) is 0, write(2) is 1.
+            nr: i32::from(sends),
             flags: flag::SEQ | if sends { flag::SEND } else { 0 },
             index: 1 << 16,
             payload_len: bytes,

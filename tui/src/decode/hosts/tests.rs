@@ -75,7 +75,9 @@ fn a_connection_between_two_hosts_is_one_channel_and_receives_name_their_sends()
 fn the_model_keeps_processes_of_one_number_apart() {
     let events = decode(right(), &conversation([0, 0], 3, [400, 900]));
     let mut world = World::new();
-    events.iter().for_each(|event| world.apply(event));
+    for event in &events {
+        world.apply(event);
+    }
     let named: Vec<(String, String)> =
         world.processes.values().map(|process| (process.comm.to_string(), process.number())).collect();
     let told = |name: &str, number: &str| (name.to_owned(), number.to_owned());
@@ -206,6 +208,8 @@ proptest! {
         }
         hosts.finish(&mut events);
         prop_assert!(events.windows(2).all(|pair| pair[0].t <= pair[1].t && pair[0].seq <= pair[1].seq));
-        events.iter().for_each(|event| drop(event.to_json()));
+        for event in &events {
+            drop(event.to_json());
+        }
     }
 }

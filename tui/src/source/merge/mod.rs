@@ -116,9 +116,12 @@ impl Merge {
             .map(|((facts, host), clock)| Member { facts, host, clock: *clock })
             .collect();
         let aligned = align(&members, paths);
-        let mut header = RecordingHeader { header: header(&facts, aligned), ..RecordingHeader::default() };
-        header.wire = facts.iter().map(|facts| facts.header.wire).max().unwrap_or(0);
-        header.clock = "CLOCK_MONOTONIC".to_owned();
+        let mut header = RecordingHeader {
+            header: header(&facts, aligned),
+            wire: facts.iter().map(|facts| facts.header.wire).max().unwrap_or(0),
+            clock: "CLOCK_MONOTONIC".to_owned(),
+            ..RecordingHeader::default()
+        };
         let names: Vec<BTreeMap<String, String>> = connections::renamed(&members);
         header.parts = facts
             .iter()

@@ -58,6 +58,10 @@ fn every_place_is_the_fold_from_the_start_however_it_was_come_by() {
 }
 
 /// The same of any recording of several blocks.
+///
+/// # Panics
+///
+/// If it is not so.
 pub fn every_place_of(path: &Path) {
     let all = all_of(path);
     let (mut walk, index) = index_of(path);
