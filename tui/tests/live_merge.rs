@@ -16,6 +16,7 @@ use common::{Scratch, Trace, Value, ipcscope, number, text, truths, workload};
 use ipcscope::trace::{FrameKind, Reader, Writer};
 use ipcscope_common::{
     Header,
+    descriptor::{DESCRIPTOR, Descriptor},
     socket::{SOCKET_CALL, SOCKET_CHANGE, SocketCall, SocketChange},
 };
 
@@ -149,6 +150,7 @@ fn elsewhere(file: &Scratch, ahead: u64) -> Scratch {
             match kind {
                 SOCKET_CALL => later.extend([offset_of!(SocketCall, entered), offset_of!(SocketCall, copied)]),
                 SOCKET_CHANGE => later.push(offset_of!(SocketChange, entered)),
+                DESCRIPTOR => later.push(offset_of!(Descriptor, entered)),
                 _ => {}
             }
             for at in later {

@@ -1,6 +1,7 @@
 //! What events and worlds mean: filters, lines for people, explanations, findings.
 
 mod check;
+mod clock;
 mod explain;
 mod filter;
 mod findings;
@@ -10,6 +11,7 @@ mod span;
 mod stats;
 
 pub use check::{Check, RuleError, Rules, Verdict};
+pub use clock::{doubt as clocks_doubt, told as clock_told, whose as clock_whose};
 pub use explain::explain;
 pub use filter::{Filter, FilterError, time};
 pub use findings::{Finding, Findings};

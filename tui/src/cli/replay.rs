@@ -10,6 +10,7 @@ use super::{
     lines::colours,
 };
 use crate::{
+    analyze::clocks_doubt,
     app,
     source::{recording::Recording, replay},
     sys::outcome::Outcome,
@@ -26,6 +27,8 @@ pub fn show(file: &Path, title: &str, color: Color, speed: f64) -> anyhow::Resul
     need_terminal("ipcscope print")?;
     let recording = Recording::open(file)?;
     let has_screen = recording.screen().is_some();
+    // Of a merged recording: how far its clocks may be off.
+    let doubt = clocks_doubt(&recording.header().hosts).map_or_else(String::new, |doubt| format!("{doubt} "));
     let (updates_in, updates) = bounded(8);
     let (requests, asked) = unbounded();
     let player = thread::Builder::new().name("replay".to_owned());
@@ -34,7 +37,7 @@ pub fn show(file: &Path, title: &str, color: Color, speed: f64) -> anyhow::Resul
         &updates,
         &requests,
         Options {
-            title: title.to_owned(),
+            title: format!("{doubt}{title}"),
             mode: Mode::Replay,
             terminal_pane: has_screen,
             color: colours(color, true),

@@ -11,9 +11,10 @@ use super::{
 };
 use crate::{
     analyze::{
-        ChannelStats, Latency, ProcessStats, Properties, RpcStats, SignalStats, Stats, Tables, duration, properties,
+        ChannelStats, Latency, ProcessStats, Properties, RpcStats, SignalStats, Stats, Tables, clock_told, clock_whose,
+        duration, properties,
     },
-    event::{ChannelType, Ending, Nanos, ThreadState, number, shown},
+    event::{ChannelType, Ending, HostClock, Nanos, ThreadState, number, shown},
     source::recording::Recording,
     sys::outcome::Outcome,
 };
@@ -47,6 +48,7 @@ pub fn run(args: &StatsArgs) -> anyhow::Result<Outcome> {
     } else {
         let strong = colours(args.color, io::stdout().is_terminal());
         text(&mut out, &tables, strong)?;
+        clocks(&mut out, &recording.header().hosts, strong)?;
         if ending.lost > 0 {
             writeln!(out, "{} records lost: numbers are too small where they are missing", ending.lost)?;
         }
@@ -129,6 +131,12 @@ fn text(out: &mut impl Write, tables: &Tables, strong: bool) -> io::Result<()> {
     let rpcs = tables.rpcs.iter().map(rpc_row).collect();
     let head = &["METHOD", "protocol", "calls", "replies", "errors", "signals", "p50", "p90", "p99", "max"];
     table(out, strong, head, rpcs)
+}
+
+/// Of a merged recording: whose clock is how sure.
+fn clocks(out: &mut impl Write, hosts: &[HostClock], strong: bool) -> io::Result<()> {
+    let row = |clock: &HostClock| vec![clock_whose(clock), clock_told(clock)];
+    table(out, strong, &["HOST", "clock"], hosts.iter().map(row).collect())
 }
 
 /// ` 52 % 1.2 s`, of all the time in any state.

@@ -11,7 +11,7 @@ use super::{
     svg, xml,
 };
 use crate::{
-    analyze::Lines,
+    analyze::{Lines, clock_told, clock_whose},
     event::{Event, Header, Nanos, Task, ThreadState, number},
 };
 
@@ -43,12 +43,23 @@ pub(super) struct Html<W> {
     drawn: usize,
 }
 
+/// Where and when; of a merged trace, how sure each clock is.
+fn about(header: &Header) -> String {
+    // The kernels of a merged trace may differ.
+    let kernel = if header.kernel.is_empty() { String::new() } else { format!("Linux {}, ", header.kernel) };
+    let mut about = format!("{}, {kernel}{}", header.host, header.start);
+    for clock in &header.hosts {
+        let _ = write!(about, "; {}: {}", clock_whose(clock), clock_told(clock));
+    }
+    about
+}
+
 impl<W: Write> Html<W> {
     pub(super) fn new(out: W, header: &Header) -> Self {
         Self {
             out,
-            title: header.command.join(" "),
-            about: format!("{}, Linux {}, {}", header.host, header.kernel, header.start),
+            title: if header.command.is_empty() { header.host.clone() } else { header.command.join(" ") },
+            about: about(header),
             story: Story::default(),
             lines: Lines::new(),
             lanes: Lanes::default(),

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     analyze::Lines,
-    event::{Event, Kind, Nanos, OpId, Phase, Role, Rpc, SignalId, Task, shown},
+    event::{Event, Kind, Nanos, OpId, Phase, Role, Rpc, SignalId, Task, number, shown},
 };
 
 /// Sends whose arrow may still come.
@@ -126,7 +126,7 @@ impl<W: Write> Perfetto<W> {
         self.instant(task, event.t, "rpc", &format!("{} {what}", rpc.role.name()), event)?;
         let Some((caller, called)) = call else { return Ok(()) };
         let began = rpc.latency_ns.map_or(called, |ns| Nanos(event.t.0.saturating_sub(ns)));
-        let args = json!({"protocol": rpc.protocol.name(), "status": rpc.status, "server": task.pid});
+        let args = json!({"protocol": rpc.protocol.name(), "status": rpc.status, "server": number(task.pid)});
         for (phase, t) in [("b", began), ("e", event.t)] {
             self.write(&json!({
                 "ph": phase, "cat": "rpc", "name": method, "id": event.seq, "pid": caller.pid, "tid": caller.tid,

@@ -25,7 +25,7 @@ use std::{
 use ipcscope_common::WIRE_VERSION;
 
 use crate::{
-    analyze::duration,
+    analyze::{clock_told, clock_whose},
     event::{Basis, Ending, Header, HostClock, MAX_HOSTS, Nanos, text},
     source::recording::RecordingError,
     sys::host,
@@ -135,7 +135,7 @@ impl Merge {
     /// What is worth a word about each part, and how sure its clock is.
     pub fn summary(&self) -> Vec<String> {
         let hosts = &self.header.header.hosts;
-        let lines = hosts.iter().map(|clock| format!("{} ({}): {}", clock.host, clock.file, told(clock)));
+        let lines = hosts.iter().map(|clock| format!("{}: {}", clock_whose(clock), clock_told(clock)));
         lines.chain(self.warnings.iter().cloned()).collect()
     }
 
@@ -284,26 +284,6 @@ fn header(facts: &[Facts], hosts: Vec<HostClock>) -> Header {
         hooks,
         payload_limit: all.iter().map(|one| one.payload_limit).max().unwrap_or(0),
         hosts,
-    }
-}
-
-/// How a part's clock was aligned, in words.
-fn told(clock: &HostClock) -> String {
-    let begins = format!("begins at {:.6} s", Nanos(clock.offset_ns).seconds());
-    let n = clock.matched;
-    let messages = if n == 1 { "1 message".to_owned() } else { format!("{n} messages") };
-    let sure =
-        clock.uncertainty_ns.map_or_else(|| "how exactly is unknown".to_owned(), |ns| format!("±{}", duration(ns)));
-    if let Some(by) = clock.violation_ns {
-        let by = duration(by);
-        return format!("{begins}, {sure}: its clock drifts, {messages} contradict each other by up to {by}");
-    }
-    match clock.basis {
-        Basis::Reference => format!("{begins}; its clock is the trace's"),
-        Basis::SameBoot => format!("{begins}, {sure}: on a clock of those before"),
-        Basis::Messages => format!("{begins} {sure}, by {messages}, both ways"),
-        Basis::OneWay => format!("{begins} by the time of day, {sure}: {messages}, all one way"),
-        Basis::TimeOfDay => format!("{begins} by the time of day, {sure}: no message was matched"),
     }
 }
 
