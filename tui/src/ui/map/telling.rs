@@ -91,8 +91,12 @@ impl<'a> Teller<'a> {
         let [process] = *members else { return self.several(&members, room) };
         let state = state_of(process);
         let (comm, number) = (process.comm.to_string(), process.number());
+        let mut titles = vec![format!(" {comm} {number} "), format!("{comm} {number}")];
+        // Of several hosts, which one it is matters more than its name.
+        titles.extend(process.host.is_some().then_some(number));
+        titles.push(comm);
         let told = Told {
-            title: first_fit(room, &[format!(" {comm} {number} "), format!("{comm} {number}"), comm]),
+            title: first_fit(room, &titles),
             style: self.theme.state(state),
             flash: self.flashes.get(&process.pid).cloned(),
             more: words::fit(&moved(process), room),
