@@ -199,6 +199,18 @@ fn a_connection_that_was_reset_is_told_with_who_did_it() {
     assert_eq!(failed, 2);
 }
 
+#[test]
+#[ignore = "root"]
+fn what_is_in_a_connection_is_told() {
+    let (trace, _) = trace_workload(&["filled"]);
+    for mechanism in ["tcp", "unix-stream"] {
+        let moved = trace.events.iter().filter(|event| is(event, "send") || is(event, "recv"));
+        let fills: Vec<u64> =
+            moved.filter(|event| event["type"] == mechanism).map(|event| number(event, "fill")).collect();
+        assert_eq!(fills, [1_000, 1_500, 70, 800, 0, 0], "{mechanism}");
+    }
+}
+
 fn all_is_told_but_lost(trace: &Trace) {
     assert_eq!(is_what_was_sent(trace, "unix-stream").0, 0, "{}", trace.text());
 }

@@ -31,6 +31,7 @@ pub fn run(words: &[&str]) -> bool {
         ["seqpacket"] => packets(),
         ["half"] => half(),
         ["reset"] => reset(),
+        ["filled"] => filled(),
         ["large", bytes] => large(bytes.parse().unwrap()),
         ["tcp", messages] => tcp(messages.parse().unwrap()),
         ["tcp-serve", address] => tcp_serve(address),
@@ -479,6 +480,22 @@ fn tcp_ask(address: &str, messages: u32) {
     let mut stream = connected.unwrap();
     say("channel", format!("tcp:{}-{address}", stream.local_addr().unwrap()));
     say("bytes", ask(&mut stream, messages));
+}
+
+/// Connections with both ends in one process, so that it is known what is in them.
+fn filled() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    let (one, other) = UnixStream::pair().unwrap();
+    for (one, other) in [(client.as_raw_fd(), server.as_raw_fd()), (one.as_raw_fd(), other.as_raw_fd())] {
+        write(one, &[b'x'; 1_000]);
+        write(one, &[b'x'; 500]);
+        write(other, &[b'y'; 70]);
+        assert_eq!(read(other, 700).0, 700);
+        assert_eq!(read(one, 100).0, 70);
+        assert_eq!(read(other, 800).0, 800);
+    }
 }
 
 /// An end that moves to another process through a socket, and is used there.

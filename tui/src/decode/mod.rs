@@ -8,6 +8,7 @@
 
 mod call;
 mod descriptor;
+mod fill;
 mod futex;
 pub mod hosts;
 mod memory;

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::rpc::Rpcs;
+use super::{fill::Fills, rpc::Rpcs};
 use crate::event::{Event, Family, FamilySet, FromUnknown, Kind, Nanos};
 
 /// How long, in time of the data, an event may wait for a fact.
@@ -26,6 +26,8 @@ pub struct Outbox {
     wanted: FamilySet,
     /// Calls of remote procedures, if they are to be told.
     rpcs: Option<Rpcs>,
+    /// What is in the connections of sockets.
+    fills: Fills,
     /// Bytes kept of each payload; `None`: all that there are.
     payload: Option<usize>,
 }
@@ -79,6 +81,7 @@ impl Outbox {
                 go_without(&mut event);
             }
             self.first += 1;
+            self.fills.take(&mut event);
             if let Some(rpcs) = &mut self.rpcs {
                 let overdue = rpcs.overdue(event.t, self.seq);
                 self.tell(overdue, out);

@@ -7,6 +7,7 @@
 //! Invariants: an origin is exact or absent; a socket that somebody outside the trace may use gives none. Tested by the
 //! tables of [`flow`] and [`lane`], and by tui/tests/live_sockets.rs.
 
+mod across;
 mod address;
 mod buffers;
 mod datagrams;
@@ -29,6 +30,7 @@ use syscalls::Sysno;
 use super::{Decoder, descriptor::Key, outbox::Place};
 use crate::event::{ChannelId, ChannelType, FromUnknown, Kind, OpId, Task};
 
+use across::Across;
 use buffers::{Buffers, Piece};
 use datagrams::Datagrams;
 use flow::Flow;
@@ -98,6 +100,8 @@ pub struct Sockets {
     by_key: HashMap<Key, Socket>,
     by_name: HashMap<Name, Key>,
     flows: HashMap<FlowKey, Flow>,
+    /// TCP connections whose ends are in two network namespaces.
+    across: Across,
     /// TCP.
     sequences: HashMap<FlowKey, Sequence>,
     /// UNIX sockets that datagrams can be sent to, by name.
@@ -217,6 +221,7 @@ impl Sockets {
                 self.by_name.remove(&before);
             }
             self.by_name.insert(name, key);
+            self.across.saw(name);
         }
     }
 
@@ -295,6 +300,7 @@ impl Sockets {
                 flow.end(answers);
             }
         }
+        self.across.forget(name);
         self.by_key.remove(&key);
         if self.by_name.get(&name) == Some(&key) {
             self.by_name.remove(&name);

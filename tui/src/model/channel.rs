@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::ProcessKey;
-use crate::event::{ChannelId, ChannelType, End, Nanos};
+use crate::event::{ChannelId, ChannelType, End, Nanos, Transfer};
 
 /// A channel.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,8 +22,10 @@ pub struct Channel {
     pub capacity: Option<u64>,
     /// Buffers it can hold.
     pub slots: Option<u32>,
-    /// Bytes in it, as last sampled.
+    /// Bytes in it, as last sampled; of a connection, in both directions.
     pub fill: Option<u64>,
+    /// Of a connection: the same for each direction.
+    pub(super) directions: Directions,
     /// Buffers in use, as last sampled.
     pub slots_used: Option<u32>,
     /// Fill samples, newest last: (time, bytes); a few hundred at most, thinned out evenly.
@@ -60,6 +62,25 @@ pub enum Side {
     Receive,
 }
 
+/// What is in a connection, for each direction, by the inode of the end that sends.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Directions(BTreeMap<u64, u64>);
+
+impl Directions {
+    /// Bytes in the channel after a transfer that left `fill` in its direction: of a connection, in both.
+    pub fn after(&mut self, side: Side, transfer: &Transfer, fill: u64) -> u64 {
+        let Some(way) = transfer.way.filter(|_| transfer.mechanism.is_socket()) else { return fill };
+        let sender = match side {
+            Side::Send => Some(way.own),
+            Side::Receive => self.0.keys().copied().find(|sender| *sender != way.own),
+        };
+        if let Some(sender) = sender {
+            self.0.insert(sender, fill);
+        }
+        self.0.values().fold(0, |sum, fill| sum.saturating_add(*fill))
+    }
+}
+
 /// Fill samples kept; beyond, every other one is dropped.
 const HISTORY: usize = 512;
 
@@ -74,6 +95,7 @@ impl Channel {
             capacity: None,
             slots: None,
             fill: None,
+            directions: Directions::default(),
             slots_used: None,
             history: VecDeque::new(),
             holders: BTreeMap::new(),

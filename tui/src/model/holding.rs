@@ -121,6 +121,7 @@ impl World {
         channel.slots = transfer.slots.or(channel.slots);
         channel.slots_used = transfer.slots_used.or(channel.slots_used);
         if let Some(fill) = transfer.fill {
+            let fill = channel.directions.after(side, transfer, fill);
             channel.sample(t, fill);
         }
         if transfer.bytes.is_some() && transfer.error.is_none() {

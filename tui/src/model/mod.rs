@@ -14,7 +14,7 @@ pub mod script;
 mod signal;
 mod world;
 
-pub use channel::{Channel, Hold, Side};
+pub use channel::{Channel, Directions, Hold, Side};
 pub use flow::Edge;
 pub use process::{Process, ProcessKey, Thread};
 pub use signal::{SignalRow, Stir};

@@ -41,6 +41,7 @@ impl Decoder {
         let outside = !self.follows() || self.channels.is_outside(key);
         let (own, peer) = names(&record.end);
         let sockets = &mut self.channels.sockets;
+        let peer = sockets.across.real(peer);
         let socket = sockets.ensure(key, mechanism, record.end.peer_ino, outside);
         socket.maker = task.pid;
         let joined = matches!(record.change, change::PAIRED | change::ACCEPTED)

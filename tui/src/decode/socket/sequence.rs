@@ -81,6 +81,13 @@ impl Sequence {
         self.span.is_some()
     }
 
+    /// Whether the byte with that count was sent in the trace, or is the first of all.
+    pub fn has_place(&self, seq: u32) -> bool {
+        let Some((count, place)) = self.reference else { return false };
+        let place = place.saturating_add(i64::from(seq.wrapping_sub(count).cast_signed()));
+        self.fresh && place == 0 || self.span.is_some_and(|(first, last)| (first..last).contains(&place))
+    }
+
     fn place(&mut self, seq: u32) -> i64 {
         let (count, place) = *self.reference.get_or_insert((seq, 0));
         // Counts wrap around.
@@ -308,6 +315,18 @@ mod tests {
         assert_eq!(receive(&mut sequence, 100, 5), Some(10));
         sequence.begins(100, 99);
         assert_eq!(receive(&mut sequence, 105, 5), Some(15), "it is known once");
+    }
+
+    #[test]
+    fn a_byte_that_was_sent_has_a_place() {
+        let mut begun = Sequence::begun(u32::MAX);
+        assert_eq!([u32::MAX, 0, 5].map(|seq| begun.has_place(seq)), [true, false, false]);
+        begun.sent((OpId(1), 1), [u32::MAX, 5], 6);
+        assert_eq!([u32::MAX - 1, u32::MAX, 0, 4, 5].map(|seq| begun.has_place(seq)), [false, true, true, true, false]);
+        let mut later = Sequence::default();
+        assert!(!later.has_place(0));
+        later.sent((OpId(1), 1), [100, 110], 10);
+        assert_eq!([99, 100, 109, 110].map(|seq| later.has_place(seq)), [false, true, true, false]);
     }
 
     #[test]

@@ -68,6 +68,10 @@ impl Decoder {
             // What is received last comes from a connection that is over and has lost its port.
             (own, peer) = (name, other);
         } else if record.end.sock != 0 {
+            peer = sockets.across.real(peer);
+            if record.flags & (flag::SEND | flag::SEQ) == flag::SEQ && record.ret > 0 {
+                peer = sockets.look_across(own, peer, record.seq[0]);
+            }
             sockets.call(key, own, Some(peer));
         }
         let count = record.index >> 16;

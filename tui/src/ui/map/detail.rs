@@ -87,7 +87,8 @@ impl Teller<'_> {
             _ => "?".to_owned(),
         };
         let slots = of(channel.slots_used.map(u64::from), channel.slots.map(u64::from));
-        lines.push(self.label("fill", format!("{} B  {slots} slots", of(channel.fill, channel.capacity))));
+        let slots = if channel.mechanism.is_socket() { String::new() } else { format!("  {slots} slots") };
+        lines.push(self.label("fill", format!("{} B{slots}", of(channel.fill, channel.capacity))));
         let spark = self.spark(channel, room.saturating_sub(9).min(40));
         lines.push(Line::from(vec![Span::styled(format!("{:<9}", ""), self.theme.dim()), spark]));
         lines.extend(self.throughput(channel, room));

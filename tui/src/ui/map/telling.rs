@@ -279,7 +279,12 @@ impl<'a> Teller<'a> {
             Some(0) => "empty".to_owned(),
             Some(100..) => return (level, "full".to_owned(), self.theme.alarm()),
             Some(percent) => format!("{percent} %"),
-            None => "?".to_owned(),
+            // How much there is room for is not known.
+            None => match channels().map(|channel| channel.fill).sum::<Option<u64>>() {
+                Some(0) => return (Some(0.0), "empty".to_owned(), style),
+                Some(fill) => words::bytes(fill),
+                None => "?".to_owned(),
+            },
         };
         (level, word, style)
     }

@@ -132,7 +132,9 @@ fn draw_link(
         // Nothing is ever inside.
         "═".repeat(cells)
     } else if level.is_none() {
-        "?".repeat(cells)
+        // Something is in it, of how much there is room for nobody knows.
+        let is_known = link.members.iter().all(|id| app.world().channels.get(id).is_some_and(|c| c.fill.is_some()));
+        if is_known { "▒".repeat(cells) } else { "?".repeat(cells) }
     } else if gauge.reversed {
         "░".repeat(cells - full) + &"█".repeat(full)
     } else {

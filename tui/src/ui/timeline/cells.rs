@@ -78,7 +78,7 @@ pub(super) fn fills(gauge: &Gauge, axis: &Axis, now: Nanos) -> Vec<Fill> {
         for column in first..=last.unwrap_or(first) {
             let ns = axis.time(column + 1).min(to).since(axis.time(column).max(from));
             if let Some((sum, time, unknown)) = sums.get_mut(column) {
-                match sample.level {
+                match gauge.level(sample) {
                     Some(level) => {
                         *sum += u128::from(level) * u128::from(ns);
                         *time += ns;

@@ -2,7 +2,10 @@
 
 use std::collections::VecDeque;
 
-use crate::event::{ChannelEvent, ChannelId, Nanos, Transfer};
+use crate::{
+    event::{ChannelEvent, ChannelId, Nanos, Transfer},
+    model::{Directions, Side},
+};
 
 /// The fill of a channel over time, as sampled by the calls on it.
 #[derive(Debug)]
@@ -12,6 +15,9 @@ pub(in crate::ui) struct Gauge {
     /// Bytes it can hold.
     pub capacity: Option<u64>,
     slots: Option<u32>,
+    directions: Directions,
+    /// The most bytes seen in it.
+    most: u64,
 }
 
 /// Its fill from a moment on.
@@ -27,7 +33,7 @@ pub(in crate::ui) struct Sample {
 
 impl Gauge {
     pub(super) fn new(id: ChannelId) -> Self {
-        Self { id, samples: VecDeque::new(), capacity: None, slots: None }
+        Self { id, samples: VecDeque::new(), capacity: None, slots: None, directions: Directions::default(), most: 0 }
     }
 
     /// The sample in force at `t`.
@@ -52,8 +58,19 @@ impl Gauge {
         self.slots = change.slots.or(self.slots);
     }
 
-    pub(super) fn sample(&mut self, t: Nanos, index: u64, transfer: &Transfer) {
-        let Some(bytes) = transfer.fill else { return };
+    /// How full it was, in thousandths; where nobody knows how much there is room for, of the most that was ever in it.
+    pub(in crate::ui) fn level(&self, sample: &Sample) -> Option<u16> {
+        let relative = || {
+            let bytes = sample.bytes.filter(|_| self.capacity.is_none() && self.slots.is_none())?;
+            Some((u128::from(bytes) * 999 / u128::from(self.most.max(1))).min(999) as u16)
+        };
+        sample.level.or_else(relative)
+    }
+
+    pub(super) fn sample(&mut self, t: Nanos, index: u64, side: Side, transfer: &Transfer) {
+        let Some(fill) = transfer.fill else { return };
+        let bytes = self.directions.after(side, transfer, fill);
+        self.most = self.most.max(bytes);
         let part = |used: u64, all: u64| (used.saturating_mul(1000) / all.max(1)).min(1000) as u16;
         let slots = transfer.slots.or(self.slots);
         let by_bytes = self.capacity.map(|all| part(bytes, all));

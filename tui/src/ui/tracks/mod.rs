@@ -20,7 +20,7 @@ pub(super) use self::{
 };
 use crate::{
     event::{ChannelId, Comm, Event, Kind, Nanos, Phase, Task, ThreadState},
-    model::World,
+    model::{Side, World},
 };
 
 /// Channels whose fill is kept; the oldest go first.
@@ -99,7 +99,8 @@ impl Tracks {
                     gauge.push(Sample { t, index, bytes: Some(0), level: Some(0) });
                 }
             }
-            Kind::Send(transfer) | Kind::Recv(transfer) => self.gauge_mut(&transfer.channel).sample(t, index, transfer),
+            Kind::Send(transfer) => self.gauge_mut(&transfer.channel).sample(t, index, Side::Send, transfer),
+            Kind::Recv(transfer) => self.gauge_mut(&transfer.channel).sample(t, index, Side::Receive, transfer),
             Kind::Lost(lost) => {
                 for track in self.threads.values_mut() {
                     track.doubt(lost.t_from, index);
