@@ -18,6 +18,10 @@ pub struct Channel {
     pub born: Nanos,
     /// When its last holder in the trace let go.
     pub gone: Option<Nanos>,
+    /// Of a connection of which only one end was seen so far: the address of the other one.
+    pub far: Option<String>,
+    /// Both ends were seen.
+    joined: bool,
     /// Bytes it can hold.
     pub capacity: Option<u64>,
     /// Buffers it can hold.
@@ -92,6 +96,8 @@ impl Channel {
             index,
             born: t,
             gone: None,
+            far: None,
+            joined: false,
             capacity: None,
             slots: None,
             fill: None,
@@ -121,6 +127,12 @@ impl Channel {
             (Some(bytes), Some(slots)) => Some(bytes.max(slots)),
             (one, other) => one.or(other),
         }
+    }
+
+    /// One end was joined with another one, which is at that address.
+    pub(super) fn join(&mut self, address: Option<&str>) {
+        self.joined |= self.far.is_some();
+        self.far = address.filter(|_| !self.joined).map(str::to_owned);
     }
 
     pub(super) fn sample(&mut self, t: Nanos, fill: u64) {

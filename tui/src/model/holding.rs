@@ -35,6 +35,9 @@ impl World {
         let channel = self.channel_mut(&change.channel, change.mechanism);
         channel.capacity = change.capacity.or(channel.capacity);
         channel.slots = change.slots.or(channel.slots);
+        if matches!(change.event, ChannelChange::Connected | ChannelChange::Accepted) {
+            channel.join(change.remote.as_deref());
+        }
         if change.event == ChannelChange::Removed && channel.holders.is_empty() && channel.gone.is_none() {
             // What has no descriptors, a System V queue, goes with its removal.
             let born = channel.gone.replace(now).unwrap_or(channel.born);

@@ -66,8 +66,15 @@ impl Theatre {
         }
     }
 
+    /// What is asked for may take longer than it is quiet, on a machine that has other things to do.
     #[track_caller]
     fn shows(&mut self, text: &str) -> &mut Self {
+        for _ in 0..40 {
+            if self.stage.screen().contains(text) {
+                break;
+            }
+            self.settle();
+        }
         self.stage.shows(text);
         self
     }

@@ -3,7 +3,7 @@
 use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus};
 
 use ipcscope::{
-    event::{Ending, Event, Header, Kind, Lost, Nanos},
+    event::{ChannelChange, ChannelEvent, ChannelId, ChannelType, End, Ending, Event, Header, Kind, Lost, Nanos, Task},
     model::script,
     source::{Update, recording::Recording},
     ui::{Mode, Options},
@@ -151,6 +151,31 @@ fn timeline_with_calls() {
 #[test]
 fn map_of_a_connection() {
     check("map_connection", |size| recorded(size, "http", Mode::Live, 6.5));
+}
+
+/// Who is at the other end of a connection is elsewhere, or on its way into the trace.
+#[test]
+fn map_of_another_host() {
+    const TWO: &str = "0.1 100 client exec client\n+1us 101 other exec other\n+1us 101 other state READY";
+    let connect = |pid: u32, event: ChannelChange, id: &str, remote: &str| {
+        let mut change = ChannelEvent::new(ChannelId(id.into()), ChannelType::Tcp, event);
+        (change.fd, change.end, change.remote) = (Some(3), Some(End::Rw), Some(remote.to_owned()));
+        let task = Some(Task { pid, tid: pid });
+        let kind = Kind::Channel(Box::new(change));
+        Event { t: Nanos(200_000_000), seq: 9, task, comm: None, ns_pid: None, host: None, kind }
+    };
+    check("map_host", |size| {
+        let mut stage = Stage::new(options(), size);
+        stage.update(Update::Started(Header::default()));
+        stage.update(Update::Events(events(TWO, 1.0)));
+        let (here, there) = ("tcp:10.0.0.1:40000-10.0.0.2:80", "tcp:10.0.0.1:40001-10.0.0.3:80");
+        stage.update(Update::Events(vec![
+            connect(100, ChannelChange::Connected, here, "10.0.0.2:80"),
+            connect(101, ChannelChange::Accepted, here, "10.0.0.1:40000"),
+            connect(100, ChannelChange::Connected, there, "10.0.0.3:80"),
+        ]));
+        stage
+    });
 }
 
 /// Channels that no descriptor belongs to are not broken.

@@ -3,7 +3,10 @@
 //! Living processes are all shown; ended ones while they are few, or for a while. Where there is much, processes of one
 //! parent and one name fold into one node, and channels between the same nodes into one link. What is left out is counted.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
 
 use crate::{
     event::{Blocked, ChannelId, ChannelType, Comm, End, Nanos},
@@ -31,10 +34,11 @@ pub(super) struct Graph {
     pub omitted: usize,
 }
 
-/// A process, or several alike.
+/// A process, several alike, or a host whose processes are not traced.
 #[derive(Debug)]
 pub(super) struct Node {
     pub members: Vec<ProcessKey>,
+    pub host: Option<IpAddr>,
     /// Place of its parent among the nodes.
     pub parent: Option<usize>,
 }
@@ -79,7 +83,7 @@ impl Graph {
                     continue;
                 }
                 None => {
-                    graph.nodes.push(Node { members: Vec::new(), parent: None });
+                    graph.nodes.push(Node { members: Vec::new(), host: None, parent: None });
                     kinds.insert(kind, graph.nodes.len() - 1);
                     graph.nodes.len() - 1
                 }
@@ -96,6 +100,7 @@ impl Graph {
 
     fn connect(&mut self, world: &World, now: Nanos, node_of: &HashMap<ProcessKey, usize>) {
         let mut same: HashMap<(Vec<Tie>, Vec<Tie>), usize> = HashMap::new();
+        let mut hosts: HashMap<IpAddr, usize> = HashMap::new();
         let mut channels: Vec<&Channel> = world.channels.values().collect();
         channels.sort_by_key(|channel| channel.index);
         for channel in channels {
@@ -112,6 +117,18 @@ impl Graph {
             }
             // A word that the threads of one process wait on is no way to another.
             if channel.mechanism == ChannelType::Futex && is_of_one(channel) {
+                continue;
+            }
+            if let Some(host) = far_host(channel)
+                && let Some(node) = self.host(host, &mut hosts)
+            {
+                let used = channel.senders.len() + channel.receivers.len() > 0;
+                writers.extend(readers);
+                writers.sort_unstable();
+                writers.dedup_by_key(|tie| tie.node);
+                let both_ways = channel.mechanism == ChannelType::Tcp;
+                let readers = vec![Tie { node, used }];
+                self.links.push(Link { members: vec![channel.id.clone()], writers, readers, both_ways });
                 continue;
             }
             let is_socket = channel.mechanism.is_socket();
@@ -137,6 +154,19 @@ impl Graph {
                 self.links.push(Link { members: vec![channel.id.clone()], writers, readers, both_ways });
             }
         }
+    }
+
+    /// The box of another host; `None`: there are too many boxes.
+    fn host(&mut self, host: IpAddr, hosts: &mut HashMap<IpAddr, usize>) -> Option<usize> {
+        if let Some(node) = hosts.get(&host) {
+            return Some(*node);
+        }
+        if self.nodes.len() >= NODES {
+            return None;
+        }
+        self.nodes.push(Node { members: Vec::new(), host: Some(host), parent: None });
+        hosts.insert(host, self.nodes.len() - 1);
+        Some(self.nodes.len() - 1)
     }
 
     /// Nobody holds it any more, and those who used it do other things since.
@@ -219,6 +249,18 @@ fn meet(writers: &mut Vec<Tie>, readers: &mut Vec<Tie>, calls: impl Fn(usize) ->
     *writers = vec![all.remove(most)];
     *readers = all;
     true
+}
+
+/// The host at the other end, if nobody in the trace is: what a connection was made to, or where datagrams are sent.
+fn far_host(channel: &Channel) -> Option<IpAddr> {
+    let address = match channel.mechanism {
+        ChannelType::Tcp => channel.far.as_deref()?,
+        ChannelType::Udp if channel.receivers.is_empty() => channel.id.0.strip_prefix("udp:")?,
+        _ => return None,
+    };
+    let host = address.parse::<SocketAddr>().ok()?.ip().to_canonical();
+    let is_broadcast = host == IpAddr::V4(Ipv4Addr::BROADCAST);
+    (!host.is_loopback() && !host.is_unspecified() && !host.is_multicast() && !is_broadcast).then_some(host)
 }
 
 fn is_queue(channel: &Channel) -> bool {

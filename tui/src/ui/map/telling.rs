@@ -87,6 +87,14 @@ impl<'a> Teller<'a> {
 
     /// What a node's box says; lines of at most `room` columns.
     pub(super) fn node(&self, node: &Node, room: usize) -> Told {
+        if let Some(host) = node.host {
+            return Told {
+                title: first_fit(room, &[format!(" host {host} "), format!("{host}")]),
+                state: words::fit("@ not traced", room),
+                style: self.theme.dim(),
+                ..Told::default()
+            };
+        }
         let members: Vec<&Process> = node.members.iter().filter_map(|key| self.world.processes.get(key)).collect();
         let [process] = *members else { return self.several(&members, room) };
         let state = state_of(process);
