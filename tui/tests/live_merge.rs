@@ -67,7 +67,10 @@ fn record(file: &Scratch, namespace: Option<&str>, words: &[&str]) -> Child {
     if let Some(namespace) = namespace {
         command.args(["ip", "netns", "exec", namespace]);
     }
-    command.arg(workload()).args(words);
+    // By a relative path: a recording that is kept must not say where it was made.
+    let program = workload();
+    command.current_dir(program.parent().unwrap());
+    command.arg(Path::new(".").join(program.file_name().unwrap())).args(words);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 

@@ -32,6 +32,11 @@ pub(crate) fn folders(checkout: &Checkout) -> Vec<String> {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     // Root's home is the same everywhere, and texts speak of it; what is in it is covered by the others.
     let home = variable("HOME").filter(|home| !home.ends_with("root"));
+    // Recordings and texts may have been made in another working tree.
+    let listed =
+        command::output(Command::new("git").args(["worktree", "list", "--porcelain"]).current_dir(checkout.root()));
+    let listed = listed.unwrap_or_default();
+    let trees = listed.lines().filter_map(|line| line.strip_prefix("worktree ")).map(|tree| Some(PathBuf::from(tree)));
     let mut folders: Vec<String> = [
         Some(checkout.root().to_path_buf()),
         Some(checkout.target("")),
@@ -40,6 +45,7 @@ pub(crate) fn folders(checkout: &Checkout) -> Vec<String> {
         home,
     ]
     .into_iter()
+    .chain(trees)
     .flatten()
     .map(|folder| format!("{}/", folder.display().to_string().trim_end_matches('/')))
     .filter(|folder| folder.len() > 2)
