@@ -2,6 +2,7 @@
 //!
 //! Tables are keyed by the kernel's `files_struct`, which threads (and CLONE_FILES) share.
 
+mod file;
 mod inherit;
 mod path;
 mod peers;
@@ -22,7 +23,8 @@ use super::{
     pipe::{Pipe, Verdict},
     socket::{self, Sockets},
 };
-use path::{Made, Named};
+use file::Made;
+use path::Named;
 
 /// The part of [`wire::Descriptor::object`] that is one of [`kind`].
 const OBJECT: u16 = 0xff;

@@ -5,16 +5,12 @@
 //!
 //! Invariants: one file keeps its name, however often it is opened anew; a path that was not read to its end is none.
 
-use foldhash::HashMap;
-use ipcscope_common::{
-    descriptor::{ChannelPath, PART_LEN, PATH_PARTS},
-    file::FileCall,
-};
+use ipcscope_common::descriptor::{ChannelPath, PART_LEN, PATH_PARTS};
 
-use super::{names, new_name};
+use super::new_name;
 use crate::{
     decode::Decoder,
-    event::{ChannelChange, ChannelEvent, ChannelId, ChannelType, Kind, Task, text},
+    event::{ChannelEvent, ChannelId, text},
 };
 
 /// Bits of `i_mode` that are permissions.
@@ -27,10 +23,10 @@ pub struct Named {
     pub path: String,
     /// What the channel is called.
     pub id: ChannelId,
-    mode: u32,
-    owner: u32,
+    pub(super) mode: u32,
+    pub(super) owner: u32,
     /// Mode and owner are known.
-    is_seen: bool,
+    pub(super) is_seen: bool,
 }
 
 impl Named {
@@ -81,56 +77,6 @@ impl Decoder {
             }
         };
         channels.paths.insert(key, Named { path, id, mode, owner, is_seen: true });
-    }
-}
-
-/// Named pipes that were made in the trace and that nobody has opened yet, by path.
-pub type Made = HashMap<String, ChannelId>;
-
-impl Decoder {
-    /// A named pipe was made, or one may not be opened.
-    pub(in crate::decode) fn file_call(&mut self, record: &FileCall) {
-        if record.mode == 0 {
-            // Anything else.
-            return;
-        }
-        let header = &record.header;
-        let task = Task { pid: header.tgid, tid: header.tid };
-        let path = text::escape(record.given.split(|byte| *byte == 0).next().unwrap_or_default());
-        let change = if record.ret < 0 { ChannelChange::Refused } else { ChannelChange::Created };
-        let id = self.name_file(record, &path, change);
-        let named = Named { path, id, mode: record.mode, owner: record.owner, is_seen: record.ino != 0 };
-        let op = self.tasks.op(task.tid, task.pid, record.entered);
-        let mut told = ChannelEvent::new(named.id.clone(), ChannelType::Fifo, change);
-        named.describe(&mut told);
-        told.error = (record.ret < 0).then(|| names::errno(-record.ret as i32));
-        told.call = Some(self.call(task, op, record.nr, (record.entered, header.time)));
-        self.push(header.time, task, Kind::Channel(Box::new(told)));
-    }
-
-    /// What the named pipe is called.
-    fn name_file(&mut self, record: &FileCall, path: &str, change: ChannelChange) -> ChannelId {
-        let channels = &mut self.channels;
-        let is_new = change == ChannelChange::Created;
-        if is_new {
-            // What had that path, or the number, is gone.
-            channels.paths.retain(|key, named| named.path != path && *key != (record.dev, record.ino));
-        }
-        let known = channels.paths.get(&(record.dev, record.ino)).filter(|named| named.path == path && !is_new);
-        // Overlays have numbers of their own for open files: of another device the path must do.
-        let elsewhere = || {
-            let mut all = channels.paths.iter().filter(|((dev, _), named)| named.path == path && *dev != record.dev);
-            all.next().map(|(_, named)| named).filter(|_| !is_new)
-        };
-        if let Some(named) = known.or_else(elsewhere) {
-            return named.id.clone();
-        }
-        if let Some(id) = channels.made.get(path).filter(|_| !is_new) {
-            return id.clone();
-        }
-        let id = new_name(&mut channels.names, format!("fifo:{path}"));
-        channels.made.insert(path.to_owned(), id.clone());
-        id
     }
 }
 

@@ -3,7 +3,7 @@
 //! A [`Session`] holds the probes and, with a command, the command; its batches of records come in order of time.
 
 mod account;
-mod named;
+mod file;
 pub mod offsets;
 pub mod probes;
 mod quiet;

@@ -23,7 +23,7 @@ use crossbeam_channel::Sender;
 use ipcscope_common::{Header, mark};
 use zerocopy::IntoBytes;
 
-use super::{account::Account, named};
+use super::{account::Account, file};
 use crate::{
     decode::{
         PATIENCE,
@@ -126,7 +126,7 @@ impl Ring {
     fn drain(&mut self, sequencer: &mut Sequencer) -> usize {
         let mut count = 0;
         while let Some(record) = self.events.next() {
-            match named::settle(&record) {
+            match file::settle(&record) {
                 Some(settled) => sequencer.push(settled.as_bytes()),
                 None => sequencer.push(&record),
             }
