@@ -151,6 +151,8 @@ fn timeline_with_calls() {
 #[test]
 fn map_of_a_connection() {
     check("map_connection", |size| recorded(size, "http", Mode::Live, 6.5));
+    // Closed, and nothing was left in it.
+    check("map_connection_over", |size| recorded(size, "http", Mode::Live, 60.0));
 }
 
 /// Who is at the other end of a connection is elsewhere, or on its way into the trace.

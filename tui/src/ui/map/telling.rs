@@ -249,6 +249,9 @@ impl<'a> Teller<'a> {
         let level = channels()
             .filter_map(Channel::level)
             .fold(None, |most: Option<f64>, level| Some(most.map_or(level, |most| most.max(level))));
+        // Where nobody knows how much there is room for, it can still be empty.
+        let fill: Option<u64> = channels().map(|channel| channel.fill).sum();
+        let level = level.or_else(|| (fill == Some(0)).then_some(0.0));
         let percent = level.map(|level| if level >= 1.0 { 100 } else { ((level * 100.0).ceil() as u64).min(99) });
         let style = self.theme.fill(percent);
         if channels().all(|channel| channel.gone.is_some()) {
@@ -287,12 +290,7 @@ impl<'a> Teller<'a> {
             Some(0) => "empty".to_owned(),
             Some(100..) => return (level, "full".to_owned(), self.theme.alarm()),
             Some(percent) => format!("{percent} %"),
-            // How much there is room for is not known.
-            None => match channels().map(|channel| channel.fill).sum::<Option<u64>>() {
-                Some(0) => return (Some(0.0), "empty".to_owned(), style),
-                Some(fill) => words::bytes(fill),
-                None => "?".to_owned(),
-            },
+            None => fill.map_or_else(|| "?".to_owned(), words::bytes),
         };
         (level, word, style)
     }
