@@ -82,8 +82,8 @@ impl Family {
     }
 }
 
-/// A set of [`Family`]s, never empty where it was typed. Text: names with commas between; `!x` leaves x out, `all` is everything; a text
-/// that begins with `!` begins with everything.
+/// A set of [`Family`]s, never empty where it was typed. Text: names with commas between; `!x` leaves x out, `all` is
+/// everything; a text that begins with `!` begins with everything.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct FamilySet(u32);
 
@@ -100,7 +100,7 @@ impl FamilySet {
 
     /// What is in either.
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
+    pub fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 

@@ -65,7 +65,7 @@ pub struct Hosts {
 impl Hosts {
     /// One that has seen nothing.
     pub fn new(parts: Vec<Part>) -> Self {
-        let families = parts.iter().map(|part| part.families).reduce(FamilySet::and).unwrap_or_default();
+        let families = parts.iter().map(|part| part.families).reduce(FamilySet::union).unwrap_or_default();
         let payload = parts.iter().map(|part| part.payload).max().unwrap_or_default();
         let (count, names) = (parts.len(), Names::new(&parts));
         let one = |(place, part): (usize, Part)| One {
