@@ -33,6 +33,10 @@ pub fn run(name: &str, wrong: bool) {
         "left-behind" => left_behind,
         "fifo-alone" => fifo_alone,
         "no-room" => no_room,
+        "mutex-order" => mutex_order,
+        "sockets-read-first" => sockets_read_first,
+        "end-in-flight" => end_in_flight,
+        "memory-left" => memory_left,
         _ => {
             eprintln!("no mistake {name}");
             std::process::exit(2);
@@ -425,4 +429,115 @@ fn stopped_holder(wrong: bool) {
     kill(writer, libc::SIGCONT);
     reap(writer);
     reap(reader);
+}
+
+/// Two threads that take two mutexes in different orders.
+fn mutex_order(wrong: bool) {
+    let [a, b] = [0, 1].map(|_| std::ptr::from_mut(Box::leak(Box::new(libc::PTHREAD_MUTEX_INITIALIZER))) as usize);
+    say("culprit", pid());
+    let both = |first: usize, second: usize| {
+        std::thread::spawn(move || {
+            // SAFETY: mutexes that live to the end.
+            unsafe {
+                libc::pthread_mutex_lock(first as *mut _);
+                sleep(100);
+                libc::pthread_mutex_lock(second as *mut _);
+                libc::pthread_mutex_unlock(second as *mut _);
+                libc::pthread_mutex_unlock(first as *mut _);
+            }
+        })
+    };
+    let one = both(a, b);
+    let other = if wrong { both(b, a) } else { both(a, b) };
+    one.join().unwrap();
+    other.join().unwrap();
+}
+
+/// Each side of a connection waits for the other to begin.
+fn sockets_read_first(wrong: bool) {
+    let (one, other) = std::os::unix::net::UnixStream::pair().unwrap();
+    let (one, other) = (one.as_raw_fd(), other.as_raw_fd());
+    let child = fork(|| {
+        close(one);
+        read(other, 1);
+        write(other, b"b");
+    });
+    say("culprit", child);
+    close(other);
+    if wrong {
+        read(one, 1);
+        write(one, b"a");
+    } else {
+        write(one, b"a");
+        read(one, 1);
+    }
+    reap(child);
+}
+
+/// A write end that was passed through a socket, and that nobody has received yet.
+fn end_in_flight(wrong: bool) {
+    let (r, w) = pipe(0);
+    let (one, other) = std::os::unix::net::UnixStream::pair().unwrap();
+    say("culprit", pid());
+    pass(one.as_raw_fd(), w);
+    close(w);
+    if !wrong {
+        close(received(other.as_raw_fd()));
+    }
+    read_to_end(r);
+}
+
+/// Room for one descriptor in a control message.
+#[repr(C, align(8))]
+struct Control([u8; 24]);
+
+fn message<T>(control: &mut Control, with: impl FnOnce(&mut libc::msghdr) -> T) -> T {
+    let mut byte = [b'x'];
+    let mut part = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
+    // SAFETY: zeroes are a message without anything.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
+    (message.msg_control, message.msg_controllen) = (control.0.as_mut_ptr().cast(), 24);
+    with(&mut message)
+}
+
+fn pass(socket: c_int, fd: c_int) {
+    let mut control = Control([0; 24]);
+    message(&mut control, |message| {
+        // SAFETY: there is room for a header and a descriptor.
+        unsafe {
+            let header = libc::CMSG_FIRSTHDR(message);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = libc::CMSG_LEN(4) as usize;
+            libc::CMSG_DATA(header).cast::<c_int>().write_unaligned(fd);
+            check("sendmsg", libc::sendmsg(socket, message, 0) as i64);
+        }
+    });
+}
+
+fn received(socket: c_int) -> c_int {
+    let mut control = Control([0; 24]);
+    message(&mut control, |message| {
+        // SAFETY: as above.
+        unsafe {
+            check("recvmsg", libc::recvmsg(socket, message, 0) as i64);
+            libc::CMSG_DATA(libc::CMSG_FIRSTHDR(message)).cast::<c_int>().read_unaligned()
+        }
+    })
+}
+
+/// Shared memory that has a name and that nobody unlinks; whoever started this does, afterwards.
+fn memory_left(wrong: bool) {
+    let name = std::ffi::CString::new(format!("/left-{}", pid())).unwrap();
+    say("culprit", pid());
+    say("left-name", name.to_str().unwrap());
+    // SAFETY: a name, and a descriptor of our own.
+    unsafe {
+        let fd = check("shm_open", i64::from(libc::shm_open(name.as_ptr(), libc::O_CREAT | libc::O_RDWR, 0o600)));
+        check("ftruncate", i64::from(libc::ftruncate(fd as c_int, 4096)));
+        if !wrong {
+            check("shm_unlink", i64::from(libc::shm_unlink(name.as_ptr())));
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::{HashMap, HashSet};
 
+use super::sides::Sides;
 use crate::{
     event::{Blocked, ChannelChange, ChannelId, ChannelType, Event, Kind, Nanos, ThreadState},
     model::{Channel, Process, ProcessKey, World},
@@ -52,7 +53,9 @@ pub(super) struct Facts {
     held: HashMap<u32, BTreeMap<i32, u64>>,
     /// Channels that were made in the trace.
     made: HashSet<ChannelId>,
-    /// Who made or looked up a set of semaphores.
+    /// Which end of a connection a descriptor is.
+    pub(super) sides: Sides,
+    /// Who made or looked up a set of semaphores or a message queue.
     knows: HashMap<ChannelId, BTreeSet<ProcessKey>>,
 }
 
@@ -79,6 +82,7 @@ impl Facts {
                 }
             }
             (Kind::Channel(change), Some(task)) if change.error.is_none() => {
+                self.sides.apply(world, task.pid, change);
                 let held = self.held.entry(task.pid).or_default();
                 match (change.event, change.fd, change.fds) {
                     (ChannelChange::Created, _, Some(fds)) => held.extend(fds.map(|fd| (fd, event.seq))),
@@ -91,7 +95,7 @@ impl Facts {
                     }
                     _ => {}
                 }
-                if change.mechanism == ChannelType::SysvSem
+                if matches!(change.mechanism, ChannelType::SysvSem | ChannelType::SysvMq | ChannelType::PosixMq)
                     && let Some(process) = world.process(task.pid)
                 {
                     if self.knows.len() >= CHANNELS {
@@ -111,6 +115,7 @@ impl Facts {
                 self.stopped.remove(&task.tid);
                 if !exit.thread {
                     self.held.remove(&task.pid);
+                    self.sides.ended(task.pid);
                 }
             }
             (Kind::Lost(_), _) => self.lost = true,
@@ -123,7 +128,7 @@ impl Facts {
         !self.incomplete && self.made.contains(channel)
     }
 
-    /// Everybody alive who can know the id of a set of semaphores: who made it, looked it up or used it, and their children.
+    /// Everybody alive who can know a set of semaphores or a queue: who made it, looked it up or used it, and their children.
     pub(super) fn knowers(&self, world: &World, set: &Channel) -> Vec<ProcessKey> {
         let first: BTreeSet<ProcessKey> = (self.knows.get(&set.id).into_iter().flatten())
             .chain(set.senders.keys())
@@ -141,6 +146,11 @@ impl Facts {
     /// The event that gave a process the descriptor.
     pub(super) fn held_since(&self, pid: u32, fd: i32) -> Option<u64> {
         self.held.get(&pid)?.get(&fd).copied()
+    }
+
+    /// Something was lost.
+    pub(super) fn lost(&self) -> bool {
+        self.lost
     }
 
     /// Said with findings that rest on nothing being missed.

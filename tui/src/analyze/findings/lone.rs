@@ -67,7 +67,7 @@ fn stopped(facts: &Facts, world: &World, waiter: &Waiter<'_>, now: Nanos, found:
     let (channel, side, end) = match waiter.on {
         On::Read(channel) => (channel, Side::Send, "write"),
         On::Write(channel) => (channel, Side::Receive, "read"),
-        On::Child(_) | On::Take(_) => return,
+        _ => return,
     };
     let mut holders = by_process(world, channel, side);
     holders.remove(&waiter.process.key);

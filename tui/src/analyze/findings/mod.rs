@@ -12,19 +12,23 @@ mod alone;
 mod behind;
 mod children;
 mod coalesced;
+mod deadlock;
 mod dropped;
 mod eintr;
 mod facts;
+mod flight;
 mod knot;
 mod leftover;
+mod locks;
 mod lone;
 mod pending;
+mod sides;
 mod sigpipe;
 mod stage;
 mod telling;
 mod waits;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use serde::Serialize;
 
@@ -71,7 +75,7 @@ impl Finding {
 #[derive(Clone, Debug, Default)]
 struct Found {
     list: Vec<Finding>,
-    keys: BTreeSet<(&'static str, String)>,
+    keys: BTreeMap<(&'static str, String), Vec<u64>>,
 }
 
 /// Findings kept; more of them tell nothing more.
@@ -84,8 +88,17 @@ impl Found {
             return;
         }
         let finding = finding();
-        if self.keys.insert((finding.rule, key)) {
-            self.list.push(clean(finding));
+        if let Entry::Vacant(place) = self.keys.entry((finding.rule, key)) {
+            let finding = clean(finding);
+            place.insert(finding.evidence.clone());
+            self.list.push(finding);
+        }
+    }
+
+    /// It turned out not to be so.
+    fn withdraw(&mut self, rule: &'static str, key: &str) {
+        if let Some(evidence) = self.keys.remove(&(rule, key.to_owned())) {
+            self.list.retain(|finding| finding.rule != rule || finding.evidence != evidence);
         }
     }
 }
@@ -113,6 +126,8 @@ pub struct Findings {
     behind: behind::Behind,
     dropped: dropped::Dropped,
     alone: alone::Alone,
+    locks: locks::Locks,
+    flight: flight::Flight,
 }
 
 impl Findings {
@@ -142,6 +157,8 @@ impl Findings {
             }
             _ => {}
         }
+        self.waits.apply(event, &mut self.found);
+        self.flight.apply(&self.facts, world, event, &mut self.found);
         self.alone.apply(world, event, &mut self.found);
         self.leftover.apply(&self.facts, &self.broken, world, event, &mut self.found);
         self.interrupted.apply(world, event, &mut self.found);
@@ -150,13 +167,14 @@ impl Findings {
         self.broken.apply(event);
         self.behind.apply(event);
         self.dropped.apply(event);
+        self.locks.apply(&self.facts, world, event, &mut self.found);
         self.facts.apply(world, event);
     }
 
     /// What is known when it is `now` in `world`: in order of time.
     pub fn at(&self, world: &World, now: Nanos) -> Vec<Finding> {
         let mut found = self.found.clone();
-        waits::now(&self.facts, world, now, &mut found);
+        let _ = waits::now(&self.facts, world, now, &mut found);
         for process in world.processes.values().filter(|process| process.ended.is_none()) {
             children::now(&self.facts, world, process, now, &mut found);
         }
@@ -165,6 +183,8 @@ impl Findings {
         self.broken.now(world, now, &mut found);
         self.dropped.now(world, &mut found);
         self.alone.now(world, now, &mut found);
+        self.locks.now(&mut found);
+        self.flight.now(&self.facts, world, now, &mut found);
         self.behind.now(&self.facts, world, now, &mut found);
         stage::now(&self.leftover, world, now, &mut found);
         found.list.sort_by_key(|finding| finding.t);

@@ -351,3 +351,50 @@ fn datagrams_without_room() {
         &[0, 2],
     );
 }
+
+/// Two threads of one process, each with a lock that the other one waits for.
+const LOCKS: &str = "0 7 srv state RUNNING cpu0\n0 7 srv fork 8 thread\n0 7 srv fork 9 thread\n\
+                     0.1 7.8 srv state BLOCKED futex futex:7:0xb lock word owner 7.9\n\
+                     0.2 7.9 srv state BLOCKED futex futex:7:0xa lock word owner 7.8\n";
+
+#[test]
+fn threads_that_wait_for_one_anothers_locks() {
+    let parts = [
+        "thread 8 of srv 7 has futex:7:0xa and waits for futex:7:0xb, which thread 9 of srv 7 has",
+        "thread 9 of srv 7 has futex:7:0xb and waits for futex:7:0xa",
+        "in the same order",
+    ];
+    one(LOCKS, "deadlock", &parts, &[3, 4]);
+    assert_eq!(findings(LOCKS).first().unwrap().t, Nanos(200_000_000), "at once");
+    // Whoever ends it is told of still.
+    let ended = format!(
+        "{LOCKS}1 7.8 srv state READY by kernel\n1 7.8 srv exit thread 0\n1 7.9 srv exit thread 0\n1 7 srv exit 0\n"
+    );
+    one(&ended, "deadlock", &parts, &[3, 4]);
+    // A signal made it wait once more.
+    let again = format!(
+        "{LOCKS}1 7.8 srv state READY by kernel\n1 7.8 srv state RUNNING cpu0\n\
+         1 7.8 srv state BLOCKED futex futex:7:0xb lock word owner 7.9 restarts 1\n"
+    );
+    one(&again, "deadlock", &parts, &[3, 4]);
+    for twin in [
+        LOCKS.replace("0xa lock", "0xa timed lock"),
+        LOCKS.replace("owner 7.8", ""),
+        // The owner waits for nothing.
+        LOCKS.replace("owner 7.8", "owner 7.7"),
+        // It was given back, or went on.
+        format!("{LOCKS}0.3 7 srv write futex:7:0xb 0 0 by futex\n"),
+        format!("{LOCKS}0.3 7.8 srv state READY by kernel\n0.3 7.8 srv read futex:7:0xb 0 0 by futex from overlap\n"),
+        format!("{LOCKS}0.3 7.8 srv state READY by kernel\n0.4 7.8 srv state BLOCKED nanosleep\n"),
+        // Somebody else may have got it meanwhile.
+        LOCKS.replace(
+            "0.2 7.9",
+            "0.1 7.7 srv state BLOCKED futex futex:7:0xb lock word owner 7.9\n0.15 7.7 srv state READY by 7.9\n0.2 7.9",
+        ),
+        LOCKS.replace("0.2 7.9", "0.15 7.9 srv write futex:7:0xb 0 0 by futex\n0.2 7.9"),
+    ] {
+        assert_eq!(rules(&twin), [] as [&str; 0], "{twin}");
+    }
+    let itself = "0 7 srv state RUNNING cpu0\n0.1 7 srv state BLOCKED futex futex:7:0xa lock word owner 7\n";
+    one(itself, "deadlock", &["srv 7 has the lock futex:7:0xa and waits for it again", "RECURSIVE"], &[1]);
+}

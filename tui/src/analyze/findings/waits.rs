@@ -8,14 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Finding, Found,
+    deadlock::deadlock,
     facts::{Facts, Wait},
     knot::{Needs, knots},
     lone,
+    sides::Half,
     telling::{bytes, list, name, name_of},
 };
 use crate::{
     analyze::duration,
-    event::{Cause, ChannelId, Nanos, ThreadState},
+    event::{Cause, ChannelId, Event, Kind, Nanos, ThreadState},
     model::{Channel, Process, ProcessKey, Side, World},
 };
 
@@ -25,9 +27,11 @@ const LOOK: u64 = 100_000_000;
 const KNOT: u64 = 200_000_000;
 
 /// When it was last looked.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Waits {
     looked: Nanos,
+    /// Deadlocks that were told, by the threads in them.
+    told: BTreeMap<u32, BTreeSet<String>>,
 }
 
 /// What a thread waits for.
@@ -37,10 +41,24 @@ pub(super) enum On<'a> {
     Child(Vec<ProcessKey>),
     /// More than a semaphore has.
     Take(&'a Channel),
+    /// What comes through a connection, at this end of it.
+    Receive(&'a Channel, Half),
+    /// Room in a connection, at this end of it.
+    Room(&'a Channel, Half),
+    /// A message in a queue, or room for one.
+    Message(&'a Channel, Side),
+}
+
+impl On<'_> {
+    /// It is told of as a deadlock only, by all in it.
+    fn is_of_many(&self) -> bool {
+        matches!(self, Self::Take(_) | Self::Receive(..) | Self::Room(..) | Self::Message(..))
+    }
 }
 
 /// A thread that waits.
 pub(super) struct Waiter<'a> {
+    pub(super) tid: u32,
     pub(super) process: &'a Process,
     pub(super) wait: &'a Wait,
     pub(super) on: On<'a>,
@@ -51,29 +69,48 @@ impl Waits {
     pub(super) fn look(&mut self, facts: &Facts, world: &World, now: Nanos, found: &mut Found) {
         if now.since(self.looked) >= LOOK {
             self.looked = now;
-            self::now(facts, world, now, found);
+            for (tid, key) in self::now(facts, world, now, found) {
+                self.told.entry(tid).or_default().insert(key);
+            }
+        }
+    }
+
+    /// A call that was in a deadlock has returned (a signal, a time limit): it was none.
+    pub(super) fn apply(&mut self, event: &Event, found: &mut Found) {
+        let Some(task) = event.task else { return };
+        match &event.kind {
+            Kind::Send(call) | Kind::Recv(call) if !call.call.unfinished => {
+                for key in self.told.remove(&task.tid).into_iter().flatten() {
+                    found.withdraw("deadlock", &key);
+                }
+            }
+            Kind::Exit(_) => {
+                self.told.remove(&task.tid);
+            }
+            _ => {}
         }
     }
 }
 
-/// Looks.
-pub(super) fn now(facts: &Facts, world: &World, now: Nanos, found: &mut Found) {
+/// Looks. Tells of the deadlocks found who is in them, and by what key.
+pub(super) fn now(facts: &Facts, world: &World, now: Nanos, found: &mut Found) -> Vec<(u32, String)> {
     let waiters: Vec<_> = facts
         .waits
         .iter()
         .filter(|(_, wait)| now.since(wait.since) >= KNOT)
         .filter_map(|(tid, wait)| waiter(facts, world, *tid, wait))
         .collect();
-    if waiters.is_empty() {
-        return;
-    }
+    let mut told = Vec::new();
     for waiter in &waiters {
         lone::look(facts, world, waiter, now, found);
     }
     for members in knots(needs(facts, world, &waiters)) {
         let members: Vec<_> = waiters.iter().filter(|waiter| members.contains(&waiter.process.key)).collect();
-        knot(facts, world, &members, now, found);
+        if let Some(key) = knot(facts, world, &members, now, found) {
+            told.extend(members.iter().map(|member| (member.tid, key.clone())));
+        }
     }
+    told
 }
 
 /// What the thread waits for, if those who could end it are all known.
@@ -88,9 +125,19 @@ fn waiter<'a>(facts: &Facts, world: &'a World, tid: u32, wait: &'a Wait) -> Opti
             let channel = wait.on.channel.as_ref().filter(|channel| facts.all_holders_known(channel))?;
             On::Take(world.channels.get(channel)?)
         }
+        "msgrcv" | "msgsnd" | "mq_timedreceive" | "mq_timedsend" if !wait.on.timed => {
+            let channel = wait.on.channel.as_ref().filter(|channel| facts.all_holders_known(channel))?;
+            let side =
+                if matches!(wait.on.syscall?, "msgrcv" | "mq_timedreceive") { Side::Receive } else { Side::Send };
+            On::Message(world.channels.get(channel)?, side)
+        }
         "wait4" | "waitid" => On::Child(children(world, process, wait.on.waits_for)?),
         syscall => {
             let channel = wait.on.channel.as_ref()?;
+            if let Some(known) = world.channels.get(channel).filter(|channel| channel.mechanism.is_socket()) {
+                let half = facts.sides.of(process.pid, wait.on.fd?, channel).filter(|_| !facts.incomplete)?;
+                return Some(Waiter { tid, process, wait, on: connection(facts, world, syscall, known, half)? });
+            }
             if !facts.all_holders_known(channel) {
                 return None;
             }
@@ -105,7 +152,19 @@ fn waiter<'a>(facts: &Facts, world: &'a World, tid: u32, wait: &'a Wait) -> Opti
             }
         }
     };
-    Some(Waiter { process, wait, on })
+    Some(Waiter { tid, process, wait, on })
+}
+
+/// What a call on a connection waits for, if both its ends are known.
+fn connection<'a>(facts: &Facts, world: &World, syscall: &str, channel: &'a Channel, half: Half) -> Option<On<'a>> {
+    facts.sides.holders(world, channel, half.other())?;
+    match syscall {
+        "read" | "readv" | "preadv2" | "recvfrom" | "recvmsg" | "recvmmsg" => Some(On::Receive(channel, half)),
+        "write" | "writev" | "pwritev2" | "sendto" | "sendmsg" | "sendmmsg" | "sendfile" => {
+            Some(On::Room(channel, half))
+        }
+        _ => None,
+    }
 }
 
 /// The children one of which must end; `None` if they may not all be known.
@@ -129,19 +188,25 @@ fn children(world: &World, process: &Process, certain: Option<u32>) -> Option<Ve
 }
 
 /// Who could end the wait, with the descriptor by which.
-fn helpers(facts: &Facts, world: &World, on: &On<'_>) -> Vec<(ProcessKey, Option<i32>)> {
+pub(super) fn helpers(facts: &Facts, world: &World, on: &On<'_>) -> Vec<(ProcessKey, Option<i32>)> {
     let holders =
         |channel, side| world.holders_of(channel, side).into_iter().map(|(key, fd)| (key, Some(fd))).collect();
     match on {
         On::Read(channel) => holders(channel, Side::Send),
         On::Write(channel) => holders(channel, Side::Receive),
         On::Child(children) => children.iter().map(|key| (*key, None)).collect(),
-        On::Take(channel) => facts.knowers(world, channel).into_iter().map(|key| (key, None)).collect(),
+        On::Take(channel) | On::Message(channel, _) => {
+            facts.knowers(world, channel).into_iter().map(|key| (key, None)).collect()
+        }
+        On::Receive(channel, half) | On::Room(channel, half) => {
+            let holders = facts.sides.holders(world, channel, half.other()).unwrap_or_default();
+            holders.into_iter().map(|(key, fd)| (key, Some(fd))).collect()
+        }
     }
 }
 
 /// Who has done anything with it so far, and lives.
-fn users(world: &World, channel: &Channel) -> Vec<ProcessKey> {
+pub(super) fn users(world: &World, channel: &Channel) -> Vec<ProcessKey> {
     let all: BTreeSet<_> = channel.senders.keys().chain(channel.receivers.keys()).copied().collect();
     let lives = |key: &ProcessKey| world.processes.get(key).is_some_and(|process| process.ended.is_none());
     all.into_iter().filter(lives).collect()
@@ -166,15 +231,15 @@ fn needs(facts: &Facts, world: &World, waiters: &[Waiter<'_>]) -> Needs {
     needs.into_iter().filter(|(key, (threads, _))| *threads == alive(key)).map(|(key, (_, set))| (key, set)).collect()
 }
 
-/// Tells of a knot.
-fn knot(facts: &Facts, world: &World, members: &[&Waiter<'_>], now: Nanos, found: &mut Found) {
+/// Tells of a knot; of a deadlock, by what key.
+fn knot(facts: &Facts, world: &World, members: &[&Waiter<'_>], now: Nanos, found: &mut Found) -> Option<String> {
     let reads = members.iter().filter(|waiter| matches!(waiter.on, On::Read(_))).count();
     let writes = members.iter().filter(|waiter| matches!(waiter.on, On::Write(_))).count();
     let alone = members.len() == 1 || members.len() > reads + writes;
-    let takes = members.iter().any(|waiter| matches!(waiter.on, On::Take(_)));
-    if takes {
-        deadlock(facts, world, members, now, found);
-    } else if alone && writes == 0 {
+    if members.iter().any(|waiter| waiter.on.is_of_many()) {
+        return Some(deadlock(facts, world, members, now, found));
+    }
+    if alone && writes == 0 {
         // The one whose writers never wrote is the cause; the others wait for what comes after.
         let cause = members.iter().min_by_key(|waiter| match waiter.on {
             On::Read(channel) => (u8::from(writers_wrote(world, channel, waiter)), waiter.wait.seq),
@@ -192,8 +257,9 @@ fn knot(facts: &Facts, world: &World, members: &[&Waiter<'_>], now: Nanos, found
             }
         }
     } else {
-        deadlock(facts, world, members, now, found);
+        return Some(deadlock(facts, world, members, now, found));
     }
+    None
 }
 
 fn writers_wrote(world: &World, channel: &Channel, waiter: &Waiter<'_>) -> bool {
@@ -308,55 +374,6 @@ fn full(facts: &Facts, world: &World, waiter: &Waiter<'_>, channel: &Channel, no
                      to end."
                     .to_owned(),
             evidence,
-        }
-    });
-}
-
-fn deadlock(facts: &Facts, world: &World, members: &[&Waiter<'_>], now: Nanos, found: &mut Found) {
-    let key = members.iter().map(|waiter| waiter.wait.seq.to_string()).collect::<Vec<_>>().join(" ");
-    found.report(key, || {
-        let told = members
-            .iter()
-            .map(|waiter| {
-                let (what, on) = match &waiter.on {
-                    On::Read(channel) => ("reads from the empty ", Some(&channel.id)),
-                    On::Write(channel) => ("writes to the full ", Some(&channel.id)),
-                    On::Child(_) => ("waits for a child", None),
-                    On::Take(channel) => ("waits for a semaphore of ", Some(&channel.id)),
-                };
-                let mut others: Vec<_> = match waiter.on {
-                    On::Take(channel) => users(world, channel),
-                    _ => helpers(facts, world, &waiter.on).into_iter().map(|(key, _)| key).collect(),
-                };
-                if others.is_empty() {
-                    return format!(
-                        "{} {what}{}",
-                        name(waiter.process),
-                        on.map(ToString::to_string).unwrap_or_default()
-                    );
-                }
-                others.dedup();
-                let others = list(others.into_iter().map(|key| name_of(world, key)).collect());
-                let on = on.map(ToString::to_string).unwrap_or_default();
-                format!("{} {what}{on}, which only {others} can change", name(waiter.process))
-            })
-            .collect::<Vec<_>>()
-            .join("; ");
-        Finding {
-            rule: "deadlock",
-            t: now,
-            what: format!("Deadlock: all of these wait for one another, and nobody else could end it. {told}.{}", {
-                facts.caveat()
-            }),
-            advice: if members.iter().any(|waiter| matches!(waiter.on, On::Take(_))) {
-                "Take semaphores in the same order everywhere, and give back what was taken before waiting for more."
-                    .to_owned()
-            } else {
-                "Break the cycle: let one of them write before it reads (or read before it writes), and close ends \
-                     that are not needed."
-                    .to_owned()
-            },
-            evidence: members.iter().map(|waiter| waiter.wait.seq).collect(),
         }
     });
 }

@@ -9,7 +9,7 @@
 //! | `fork` | `CHILD`, or `TID thread` |
 //! | `exec` | `PATH ARG…`; a last `…` says that arguments were cut |
 //! | `exit` | `CODE`, `SIGPIPE`, `SIGSEGV core`; before them `thread` if only a thread ended |
-//! | `state` | `RUNNING cpu0` · `BLOCKED SYSCALL [CHANNEL] [fd N] [for PID] [set CHANNEL,…] [fds N,…] [cut] [peer PID] [lock FILE or word] [restarts N] [uninterruptible]` · `BLOCKED fault` · `BLOCKED io` · `READY [by PID[.TID] or kernel] [preempted]` · `STOPPED [traced]` · the others |
+//! | `state` | `RUNNING cpu0` · `BLOCKED SYSCALL [CHANNEL] [fd N] [for PID] [set CHANNEL,…] [fds N,…] [cut] [peer PID] [lock FILE or word] [owner PID[.TID]] [timed] [restarts N] [uninterruptible]` · `BLOCKED fault` · `BLOCKED io` · `READY [by PID[.TID] or kernel] [preempted]` · `STOPPED [traced]` · the others |
 //! | `pipe` | `CHANNEL RFD WFD [capacity N] [slots N]`: created; 65536 bytes in 16 buffers if not said |
 //! | `make` `remove` `drop` | `CHANNEL`, of a mechanism without descriptors
 //! | `open` `attach` `close` | `CHANNEL END FD [capacity N] [slots N]` |
@@ -272,6 +272,8 @@ fn blocked(words: &mut Words<'_>) -> Result<Blocked, Problem> {
             "peer" => on.peer = Some(PeerPid { pid: words.number("a process id")? }),
             "lock" if words.take("word") => on.lock = Some(Lock::Word(())),
             "lock" => on.lock = Some(Lock::File(words.word("a file, or `word`")?.to_owned())),
+            "owner" => on.owner = Some(task(words.word("a thread")?)?),
+            "timed" => on.timed = true,
             "restarts" => on.restarts = words.number("a number")?,
             _ if on.channel.is_none() => on.channel = Some(channel(word).0),
             _ => return Err(bad("an option of BLOCKED", word)),
