@@ -3,7 +3,10 @@
 //! `culprit` is the process to be named. What hangs is ended after a while by whoever started it.
 
 use std::{
-    os::{fd::AsRawFd as _, raw::c_int},
+    os::{
+        fd::{AsRawFd as _, IntoRawFd as _},
+        raw::c_int,
+    },
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
@@ -37,6 +40,8 @@ pub fn run(name: &str, wrong: bool) {
         "sockets-read-first" => sockets_read_first,
         "end-in-flight" => end_in_flight,
         "memory-left" => memory_left,
+        "listen-full" => listen_full,
+        "queues-receive-first" => queues_receive_first,
         _ => {
             eprintln!("no mistake {name}");
             std::process::exit(2);
@@ -456,7 +461,7 @@ fn mutex_order(wrong: bool) {
 /// Each side of a connection waits for the other to begin.
 fn sockets_read_first(wrong: bool) {
     let (one, other) = std::os::unix::net::UnixStream::pair().unwrap();
-    let (one, other) = (one.as_raw_fd(), other.as_raw_fd());
+    let (one, other) = (one.into_raw_fd(), other.into_raw_fd());
     let child = fork(|| {
         close(one);
         read(other, 1);
@@ -539,5 +544,72 @@ fn memory_left(wrong: bool) {
         if !wrong {
             check("shm_unlink", i64::from(libc::shm_unlink(name.as_ptr())));
         }
+    }
+}
+
+/// More connect than there is room for, and nobody accepts them.
+fn listen_full(wrong: bool) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    say("culprit", pid());
+    if wrong {
+        // SAFETY: a descriptor of our own.
+        check("listen", i64::from(unsafe { libc::listen(listener.as_raw_fd(), 1) }));
+    }
+    let address = listener.local_addr().unwrap();
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let client = fork(|| drop(std::net::TcpStream::connect(address)));
+            sleep(20);
+            client
+        })
+        .collect();
+    if wrong {
+        sleep(1500);
+    }
+    for _ in &clients {
+        drop(listener.accept().unwrap());
+    }
+    for client in clients {
+        reap(client);
+    }
+}
+
+/// Each of two waits for a message of the other, in two queues that nobody else knows.
+fn queues_receive_first(wrong: bool) {
+    // SAFETY: plain calls; messages that live to their end.
+    let make = || check("msgget", i64::from(unsafe { libc::msgget(libc::IPC_PRIVATE, 0o600) })) as c_int;
+    let send = |queue| {
+        let message = [1_i64, 0];
+        // SAFETY: as above.
+        check("msgsnd", i64::from(unsafe { libc::msgsnd(queue, message.as_ptr().cast(), 8, 0) }));
+    };
+    let receive = |queue| {
+        let mut message = [0_i64; 2];
+        // SAFETY: as above.
+        unsafe { libc::msgrcv(queue, message.as_mut_ptr().cast(), 8, 0, 0) }
+    };
+    let (there, back) = (make(), make());
+    let end = Instant::now() + Duration::from_secs(2);
+    let first = fork(|| {
+        end_at(end);
+        receive(there);
+        send(back);
+    });
+    let second = fork(|| {
+        end_at(end);
+        if wrong {
+            receive(back);
+            send(there);
+        } else {
+            send(there);
+            receive(back);
+        }
+    });
+    say("culprit", first);
+    reap(first);
+    reap(second);
+    for queue in [there, back] {
+        // SAFETY: as above.
+        check("msgctl", i64::from(unsafe { libc::msgctl(queue, libc::IPC_RMID, std::ptr::null_mut()) }));
     }
 }

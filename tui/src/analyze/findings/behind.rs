@@ -1,5 +1,5 @@
-//! What outlives those who made it: System V queues, semaphores and shared memory, and POSIX queues, are there until
-//! somebody removes them (sysvipc(7), mq_overview(7)).
+//! What outlives those who made it: System V queues, semaphores and shared memory, POSIX queues and shared memory are there
+//! until somebody removes them (sysvipc(7), mq_overview(7), shm_overview(7)).
 //!
 //! Told once everybody in the trace has ended. Silent about what was there before.
 
@@ -19,6 +19,8 @@ const MOST: usize = 4096;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Behind {
     made: BTreeMap<ChannelId, Made>,
+    /// Memory with a name that was opened while it was empty, by whoever came first.
+    empty: BTreeMap<ChannelId, Made>,
 }
 
 #[derive(Clone, Debug)]
@@ -42,6 +44,16 @@ fn remedy(change: &ChannelEvent) -> Option<String> {
     })
 }
 
+/// The name of memory that has one: `shm:/NAME`, where memory of System V has a number.
+fn name_of(id: &ChannelId) -> &str {
+    let name = id.0.strip_prefix("shm:/").unwrap_or_default();
+    name.split_once('#').map_or(name, |(name, _)| name)
+}
+
+fn is_named(change: &ChannelEvent) -> bool {
+    change.mechanism == ChannelType::Shm && !name_of(&change.channel).is_empty()
+}
+
 impl Behind {
     pub(super) fn apply(&mut self, event: &Event) {
         let (Kind::Channel(change), Some(task)) = (&event.kind, event.task) else { return };
@@ -55,7 +67,19 @@ impl Behind {
                     self.made.insert(change.channel.clone(), made);
                 }
             }
+            // shm_open(3): that it made the memory shows when it is empty, and then given its size by the same process.
+            ChannelChange::Opened if is_named(change) && change.capacity == Some(0) && self.made.len() < MOST => {
+                let remedy = format!("shm_unlink, or from a shell `rm /dev/shm/{}`", name_of(&change.channel));
+                let made = Made { mechanism: change.mechanism, seq: event.seq, pid: task.pid, remedy };
+                self.empty.entry(change.channel.clone()).or_insert(made);
+            }
+            ChannelChange::Resized if is_named(change) => {
+                if let Some(made) = self.empty.remove(&change.channel).filter(|made| made.pid == task.pid) {
+                    self.made.insert(change.channel.clone(), made);
+                }
+            }
             ChannelChange::Removed => {
+                self.empty.remove(&change.channel);
                 self.made.remove(&change.channel);
             }
             _ => {}

@@ -40,10 +40,13 @@ impl Flight {
         let Some(task) = event.task else { return };
         let Some(key) = world.by_pid.get(&task.pid).copied() else { return };
         match &event.kind {
-            Kind::Send(send) if is_unix(send.mechanism) && send.error.is_none() => {
-                if matches!(send.call.syscall, "sendmsg" | "sendmmsg") && self.sent.len() < MOST {
-                    self.sent.insert((key, send.channel.clone()), event.seq);
-                }
+            Kind::Send(send)
+                if is_unix(send.mechanism)
+                    && send.error.is_none()
+                    && matches!(send.call.syscall, "sendmsg" | "sendmmsg")
+                    && self.sent.len() < MOST =>
+            {
+                self.sent.insert((key, send.channel.clone()), event.seq);
             }
             Kind::Channel(change) if change.event == ChannelChange::Closed && change.mechanism == ChannelType::Pipe => {
                 let held =

@@ -21,6 +21,7 @@ mod knot;
 mod leftover;
 mod locks;
 mod lone;
+mod overflow;
 mod pending;
 mod sides;
 mod sigpipe;
@@ -128,6 +129,7 @@ pub struct Findings {
     alone: alone::Alone,
     locks: locks::Locks,
     flight: flight::Flight,
+    overflow: overflow::Overflow,
 }
 
 impl Findings {
@@ -159,6 +161,7 @@ impl Findings {
         }
         self.waits.apply(event, &mut self.found);
         self.flight.apply(&self.facts, world, event, &mut self.found);
+        self.overflow.apply(&self.facts, world, event, &mut self.found);
         self.alone.apply(world, event, &mut self.found);
         self.leftover.apply(&self.facts, &self.broken, world, event, &mut self.found);
         self.interrupted.apply(world, event, &mut self.found);
@@ -184,6 +187,7 @@ impl Findings {
         self.dropped.now(world, &mut found);
         self.alone.now(world, now, &mut found);
         self.locks.now(&mut found);
+        self.overflow.now(&self.facts, world, now, &mut found);
         self.flight.now(&self.facts, world, now, &mut found);
         self.behind.now(&self.facts, world, now, &mut found);
         stage::now(&self.leftover, world, now, &mut found);

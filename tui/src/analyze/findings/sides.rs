@@ -46,24 +46,27 @@ impl Sides {
             return;
         }
         let of = |pid: u32, fd: Option<i32>| Some(self.ends.get(&pid)?.get(&fd?)?.1);
-        match (change.event, change.fd, change.fds) {
-            (ChannelChange::Created, _, Some([first, second])) => {
-                self.set(world, pid, first, &change.channel, Half::First);
-                self.set(world, pid, second, &change.channel, Half::Second);
+        match (change.event, change.fd) {
+            // socketpair(2) is told by an event for each end.
+            (ChannelChange::Created, Some(fd))
+                if change.call.as_ref().is_some_and(|call| call.syscall == "socketpair") =>
+            {
+                let half = if self.seen.contains_key(&change.channel) { Half::Second } else { Half::First };
+                self.set(world, pid, fd, &change.channel, half);
             }
-            (ChannelChange::Connected, Some(fd), _) => self.set(world, pid, fd, &change.channel, Half::First),
-            (ChannelChange::Accepted, Some(fd), _) => self.set(world, pid, fd, &change.channel, Half::Second),
-            (ChannelChange::Duplicated, Some(fd), _) => {
+            (ChannelChange::Connected, Some(fd)) => self.set(world, pid, fd, &change.channel, Half::First),
+            (ChannelChange::Accepted, Some(fd)) => self.set(world, pid, fd, &change.channel, Half::Second),
+            (ChannelChange::Duplicated, Some(fd)) => {
                 if let Some(half) = of(pid, change.of_fd) {
                     self.put(pid, fd, &change.channel, half);
                 }
             }
-            (ChannelChange::Inherited, Some(fd), _) => {
+            (ChannelChange::Inherited, Some(fd)) => {
                 if let Some(half) = change.peer.and_then(|parent| of(parent.pid, Some(fd))) {
                     self.put(pid, fd, &change.channel, half);
                 }
             }
-            (ChannelChange::Closed | ChannelChange::Passed | ChannelChange::Attached, Some(fd), _) => {
+            (ChannelChange::Closed | ChannelChange::Passed | ChannelChange::Attached, Some(fd)) => {
                 if let Some(ends) = self.ends.get_mut(&pid) {
                     ends.remove(&fd);
                 }

@@ -12,6 +12,8 @@
 //! | `state` | `RUNNING cpu0` · `BLOCKED SYSCALL [CHANNEL] [fd N] [for PID] [set CHANNEL,…] [fds N,…] [cut] [peer PID] [lock FILE or word] [owner PID[.TID]] [timed] [restarts N] [uninterruptible]` · `BLOCKED fault` · `BLOCKED io` · `READY [by PID[.TID] or kernel] [preempted]` · `STOPPED [traced]` · the others |
 //! | `pipe` | `CHANNEL RFD WFD [capacity N] [slots N]`: created; 65536 bytes in 16 buffers if not said |
 //! | `make` `remove` `drop` | `CHANNEL`, of a mechanism without descriptors
+//! | `pair` `accept` | `CHANNEL END FD` |
+//! | `listen` `connect` | `CHANNEL END FD [backlog N] [at ADDRESS] [to ADDRESS] [error E]` |
 //! | `open` `attach` `close` | `CHANNEL END FD [capacity N] [slots N]` |
 //! | `dup` | `CHANNEL END FD NEWFD` |
 //! | `inherit` `pass` | `CHANNEL END FD from PID` |
@@ -171,14 +173,19 @@ impl Reader {
             "make" => (ChannelChange::Created, Some("semget")),
             "remove" => (ChannelChange::Removed, Some("semctl")),
             "drop" => (ChannelChange::Dropped, None),
+            "pair" => (ChannelChange::Created, Some("socketpair")),
+            "listen" => (ChannelChange::Listening, Some("listen")),
+            "connect" => (ChannelChange::Connected, Some("connect")),
+            "accept" => (ChannelChange::Accepted, Some("accept4")),
             _ => return Err(bad("a verb", verb)),
         };
         let (channel, mechanism) = channel(words.word("a channel")?);
         let call = syscall.map(|syscall| self.call(syscall));
         let mut change = ChannelEvent { call, ..ChannelEvent::new(channel, mechanism, event) };
         match event {
-            ChannelChange::Created | ChannelChange::Removed | ChannelChange::Dropped if verb != "pipe" => {}
-            ChannelChange::Created => {
+            ChannelChange::Created | ChannelChange::Removed | ChannelChange::Dropped
+                if !matches!(verb, "pipe" | "pair") => {}
+            ChannelChange::Created if verb == "pipe" => {
                 change.fds = Some([words.number("a descriptor")?, words.number("a descriptor")?]);
                 (change.capacity, change.slots) = (Some(65536), Some(16));
             }
@@ -200,6 +207,10 @@ impl Reader {
         }
         while let Some(word) = words.next() {
             match word {
+                "backlog" => change.backlog = Some(words.number("connections")?),
+                "at" => change.local = Some(words.word("an address")?.to_owned()),
+                "to" => change.remote = Some(words.word("an address")?.to_owned()),
+                "error" => change.error = Some(static_word(words.word("an error")?)?),
                 "from" => change.peer = Some(PeerPid { pid: words.number("a process id")? }),
                 "capacity" => change.capacity = Some(words.number("bytes")?),
                 "slots" => change.slots = Some(words.number("buffers")?),
