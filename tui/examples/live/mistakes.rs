@@ -3,16 +3,13 @@
 //! `culprit` is the process to be named. What hangs is ended after a while by whoever started it.
 
 use std::{
-    os::{
-        fd::{AsRawFd as _, IntoRawFd as _},
-        raw::c_int,
-    },
+    os::{fd::AsRawFd as _, raw::c_int},
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
 use super::{
-    shared,
+    deadlocks, kept, shared,
     signals::{HANDLED, disposition, handle, mask},
     sys::{check, close, fork, kill, pid, pipe, read, reap, say, sleep, until_state, write},
 };
@@ -36,12 +33,12 @@ pub fn run(name: &str, wrong: bool) {
         "left-behind" => left_behind,
         "fifo-alone" => fifo_alone,
         "no-room" => no_room,
-        "mutex-order" => mutex_order,
-        "sockets-read-first" => sockets_read_first,
-        "end-in-flight" => end_in_flight,
-        "memory-left" => memory_left,
-        "listen-full" => listen_full,
-        "queues-receive-first" => queues_receive_first,
+        "mutex-order" => deadlocks::mutex_order,
+        "sockets-read-first" => deadlocks::sockets_read_first,
+        "end-in-flight" => kept::end_in_flight,
+        "memory-left" => kept::memory_left,
+        "listen-full" => kept::listen_full,
+        "queues-receive-first" => deadlocks::queues_receive_first,
         _ => {
             eprintln!("no mistake {name}");
             std::process::exit(2);
@@ -106,7 +103,7 @@ fn lock_order(wrong: bool) {
 }
 
 /// SIGALRM comes at that moment.
-fn end_at(end: Instant) {
+pub fn end_at(end: Instant) {
     let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
     let value = libc::timeval { tv_sec: left.as_secs() as i64, tv_usec: i64::from(left.subsec_micros()) };
     let timer = libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: value };
@@ -172,7 +169,7 @@ fn no_room(wrong: bool) {
     }
 }
 
-fn read_to_end(fd: c_int) -> i64 {
+pub fn read_to_end(fd: c_int) -> i64 {
     let mut all = 0;
     loop {
         match read(fd, 4096).0 {
@@ -434,182 +431,4 @@ fn stopped_holder(wrong: bool) {
     kill(writer, libc::SIGCONT);
     reap(writer);
     reap(reader);
-}
-
-/// Two threads that take two mutexes in different orders.
-fn mutex_order(wrong: bool) {
-    let [a, b] = [0, 1].map(|_| std::ptr::from_mut(Box::leak(Box::new(libc::PTHREAD_MUTEX_INITIALIZER))) as usize);
-    say("culprit", pid());
-    let both = |first: usize, second: usize| {
-        std::thread::spawn(move || {
-            // SAFETY: mutexes that live to the end.
-            unsafe {
-                libc::pthread_mutex_lock(first as *mut _);
-                sleep(100);
-                libc::pthread_mutex_lock(second as *mut _);
-                libc::pthread_mutex_unlock(second as *mut _);
-                libc::pthread_mutex_unlock(first as *mut _);
-            }
-        })
-    };
-    let one = both(a, b);
-    let other = if wrong { both(b, a) } else { both(a, b) };
-    one.join().unwrap();
-    other.join().unwrap();
-}
-
-/// Each side of a connection waits for the other to begin.
-fn sockets_read_first(wrong: bool) {
-    let (one, other) = std::os::unix::net::UnixStream::pair().unwrap();
-    let (one, other) = (one.into_raw_fd(), other.into_raw_fd());
-    let child = fork(|| {
-        close(one);
-        read(other, 1);
-        write(other, b"b");
-    });
-    say("culprit", child);
-    close(other);
-    if wrong {
-        read(one, 1);
-        write(one, b"a");
-    } else {
-        write(one, b"a");
-        read(one, 1);
-    }
-    reap(child);
-}
-
-/// A write end that was passed through a socket, and that nobody has received yet.
-fn end_in_flight(wrong: bool) {
-    let (r, w) = pipe(0);
-    let (one, other) = std::os::unix::net::UnixStream::pair().unwrap();
-    say("culprit", pid());
-    pass(one.as_raw_fd(), w);
-    close(w);
-    if !wrong {
-        close(received(other.as_raw_fd()));
-    }
-    read_to_end(r);
-}
-
-/// Room for one descriptor in a control message.
-#[repr(C, align(8))]
-struct Control([u8; 24]);
-
-fn message<T>(control: &mut Control, with: impl FnOnce(&mut libc::msghdr) -> T) -> T {
-    let mut byte = [b'x'];
-    let mut part = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
-    // SAFETY: zeroes are a message without anything.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
-    (message.msg_control, message.msg_controllen) = (control.0.as_mut_ptr().cast(), 24);
-    with(&mut message)
-}
-
-fn pass(socket: c_int, fd: c_int) {
-    let mut control = Control([0; 24]);
-    message(&mut control, |message| {
-        // SAFETY: there is room for a header and a descriptor.
-        unsafe {
-            let header = libc::CMSG_FIRSTHDR(message);
-            (*header).cmsg_level = libc::SOL_SOCKET;
-            (*header).cmsg_type = libc::SCM_RIGHTS;
-            (*header).cmsg_len = libc::CMSG_LEN(4) as usize;
-            libc::CMSG_DATA(header).cast::<c_int>().write_unaligned(fd);
-            check("sendmsg", libc::sendmsg(socket, message, 0) as i64);
-        }
-    });
-}
-
-fn received(socket: c_int) -> c_int {
-    let mut control = Control([0; 24]);
-    message(&mut control, |message| {
-        // SAFETY: as above.
-        unsafe {
-            check("recvmsg", libc::recvmsg(socket, message, 0) as i64);
-            libc::CMSG_DATA(libc::CMSG_FIRSTHDR(message)).cast::<c_int>().read_unaligned()
-        }
-    })
-}
-
-/// Shared memory that has a name and that nobody unlinks; whoever started this does, afterwards.
-fn memory_left(wrong: bool) {
-    let name = std::ffi::CString::new(format!("/left-{}", pid())).unwrap();
-    say("culprit", pid());
-    say("left-name", name.to_str().unwrap());
-    // SAFETY: a name, and a descriptor of our own.
-    unsafe {
-        let fd = check("shm_open", i64::from(libc::shm_open(name.as_ptr(), libc::O_CREAT | libc::O_RDWR, 0o600)));
-        check("ftruncate", i64::from(libc::ftruncate(fd as c_int, 4096)));
-        if !wrong {
-            check("shm_unlink", i64::from(libc::shm_unlink(name.as_ptr())));
-        }
-    }
-}
-
-/// More connect than there is room for, and nobody accepts them.
-fn listen_full(wrong: bool) {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    say("culprit", pid());
-    if wrong {
-        // SAFETY: a descriptor of our own.
-        check("listen", i64::from(unsafe { libc::listen(listener.as_raw_fd(), 1) }));
-    }
-    let address = listener.local_addr().unwrap();
-    let clients: Vec<_> = (0..4)
-        .map(|_| {
-            let client = fork(|| drop(std::net::TcpStream::connect(address)));
-            sleep(20);
-            client
-        })
-        .collect();
-    if wrong {
-        sleep(1500);
-    }
-    for _ in &clients {
-        drop(listener.accept().unwrap());
-    }
-    for client in clients {
-        reap(client);
-    }
-}
-
-/// Each of two waits for a message of the other, in two queues that nobody else knows.
-fn queues_receive_first(wrong: bool) {
-    // SAFETY: plain calls; messages that live to their end.
-    let make = || check("msgget", i64::from(unsafe { libc::msgget(libc::IPC_PRIVATE, 0o600) })) as c_int;
-    let send = |queue| {
-        let message = [1_i64, 0];
-        // SAFETY: as above.
-        check("msgsnd", i64::from(unsafe { libc::msgsnd(queue, message.as_ptr().cast(), 8, 0) }));
-    };
-    let receive = |queue| {
-        let mut message = [0_i64; 2];
-        // SAFETY: as above.
-        unsafe { libc::msgrcv(queue, message.as_mut_ptr().cast(), 8, 0, 0) }
-    };
-    let (there, back) = (make(), make());
-    let end = Instant::now() + Duration::from_secs(2);
-    let first = fork(|| {
-        end_at(end);
-        receive(there);
-        send(back);
-    });
-    let second = fork(|| {
-        end_at(end);
-        if wrong {
-            receive(back);
-            send(there);
-        } else {
-            send(there);
-            receive(back);
-        }
-    });
-    say("culprit", first);
-    reap(first);
-    reap(second);
-    for queue in [there, back] {
-        // SAFETY: as above.
-        check("msgctl", i64::from(unsafe { libc::msgctl(queue, libc::IPC_RMID, std::ptr::null_mut()) }));
-    }
 }

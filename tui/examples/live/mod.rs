@@ -3,7 +3,9 @@
 mod attach;
 mod beyond;
 mod blocking;
+mod deadlocks;
 mod flood;
+mod kept;
 mod mistakes;
 mod mqueues;
 mod objects;

@@ -30,8 +30,10 @@ const KNOT: u64 = 200_000_000;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Waits {
     looked: Nanos,
-    /// Deadlocks that were told, by the threads in them.
-    told: BTreeMap<u32, BTreeSet<String>>,
+    /// Deadlocks that were told, and the threads in them, until one of these ends.
+    told: BTreeMap<String, Vec<u32>>,
+    /// Threads in them whose call has returned, and that have not done anything since.
+    returned: BTreeSet<u32>,
 }
 
 /// What a thread waits for.
@@ -69,31 +71,49 @@ impl Waits {
     pub(super) fn look(&mut self, facts: &Facts, world: &World, now: Nanos, found: &mut Found) {
         if now.since(self.looked) >= LOOK {
             self.looked = now;
-            for (tid, key) in self::now(facts, world, now, found) {
-                self.told.entry(tid).or_default().insert(key);
+            self.told.extend(self::now(facts, world, now, found));
+        }
+    }
+
+    /// Whoever returns from a call that was in a deadlock and goes on was in none: there was a time limit, or a signal. If
+    /// it, or another one in it, ends, that does not make it undone.
+    pub(super) fn apply(&mut self, event: &Event, found: &mut Found) {
+        let Some(tid) = event.task.map(|task| task.tid).filter(|tid| self.is_member(*tid)) else { return };
+        match &event.kind {
+            Kind::Signal(_) => {}
+            Kind::State(change) if change.to != ThreadState::Blocked => {}
+            Kind::Exit(exit) => {
+                if self.returned.remove(&tid) && exit.signal.is_none() {
+                    self.withdraw(tid, found);
+                }
+                self.told.retain(|_, members| !members.contains(&tid));
+            }
+            Kind::Send(call) | Kind::Recv(call) if !call.call.unfinished && self.returned.insert(tid) => {}
+            _ => {
+                if self.returned.remove(&tid) {
+                    self.withdraw(tid, found);
+                }
             }
         }
     }
 
-    /// A call that was in a deadlock has returned (a signal, a time limit): it was none.
-    pub(super) fn apply(&mut self, event: &Event, found: &mut Found) {
-        let Some(task) = event.task else { return };
-        match &event.kind {
-            Kind::Send(call) | Kind::Recv(call) if !call.call.unfinished => {
-                for key in self.told.remove(&task.tid).into_iter().flatten() {
-                    found.withdraw("deadlock", &key);
-                }
+    fn is_member(&self, tid: u32) -> bool {
+        self.told.values().any(|members| members.contains(&tid))
+    }
+
+    fn withdraw(&mut self, tid: u32, found: &mut Found) {
+        self.told.retain(|key, members| {
+            let stands = !members.contains(&tid);
+            if !stands {
+                found.withdraw("deadlock", key);
             }
-            Kind::Exit(_) => {
-                self.told.remove(&task.tid);
-            }
-            _ => {}
-        }
+            stands
+        });
     }
 }
 
-/// Looks. Tells of the deadlocks found who is in them, and by what key.
-pub(super) fn now(facts: &Facts, world: &World, now: Nanos, found: &mut Found) -> Vec<(u32, String)> {
+/// Looks. Gives the deadlocks that stand, by key, with the threads in them.
+pub(super) fn now(facts: &Facts, world: &World, now: Nanos, found: &mut Found) -> Vec<(String, Vec<u32>)> {
     let waiters: Vec<_> = facts
         .waits
         .iter()
@@ -107,7 +127,7 @@ pub(super) fn now(facts: &Facts, world: &World, now: Nanos, found: &mut Found) -
     for members in knots(needs(facts, world, &waiters)) {
         let members: Vec<_> = waiters.iter().filter(|waiter| members.contains(&waiter.process.key)).collect();
         if let Some(key) = knot(facts, world, &members, now, found) {
-            told.extend(members.iter().map(|member| (member.tid, key.clone())));
+            told.push((key, members.iter().map(|member| member.tid).collect()));
         }
     }
     told
