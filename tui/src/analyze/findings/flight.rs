@@ -21,7 +21,7 @@ use crate::{
     model::{Channel, ProcessKey, Side, World},
 };
 
-/// How long a reader must have waited.
+/// How long a reader must have waited since the last descriptor was closed: the end-of-file of that close is no finding.
 const LONG: u64 = 500_000_000;
 /// Messages and ends that are remembered.
 const MOST: usize = 4096;
@@ -31,8 +31,15 @@ const MOST: usize = 4096;
 pub(super) struct Flight {
     /// The last message with sendmsg(2), by sender and socket.
     sent: BTreeMap<(ProcessKey, ChannelId), u64>,
-    /// Who closed the write ends of a pipe, and by which event the last one.
-    closed: HashMap<ChannelId, (Vec<ProcessKey>, u64)>,
+    closed: HashMap<ChannelId, Closed>,
+}
+
+/// Who closed the write ends of a pipe, and when and by which event the last one.
+#[derive(Clone, Debug, Default)]
+struct Closed {
+    by: Vec<ProcessKey>,
+    t: Nanos,
+    seq: u64,
 }
 
 impl Flight {
@@ -52,7 +59,7 @@ impl Flight {
                 let held =
                     world.process(task.pid).zip(change.fd).and_then(|(process, fd)| process.descriptors.get(&fd));
                 if held.is_some_and(|(id, end)| *id == change.channel && end.writes()) {
-                    self.close(world, key, &change.channel, event.seq);
+                    self.close(world, key, &change.channel, event);
                 }
             }
             Kind::Exit(exit) if !exit.thread => {
@@ -60,7 +67,7 @@ impl Flight {
                 for (id, _) in
                     process.descriptors.values().filter(|(id, end)| end.writes() && id.0.starts_with("pipe:"))
                 {
-                    self.close(world, key, id, event.seq);
+                    self.close(world, key, id, event);
                 }
                 self.now(facts, world, event.t, found);
             }
@@ -80,15 +87,15 @@ impl Flight {
         }
     }
 
-    fn close(&mut self, world: &World, key: ProcessKey, id: &ChannelId, seq: u64) {
+    fn close(&mut self, world: &World, key: ProcessKey, id: &ChannelId, event: &Event) {
         if self.closed.len() >= MOST {
             self.closed.retain(|id, _| world.channels.contains_key(id));
         }
         let closed = self.closed.entry(id.clone()).or_default();
-        if !closed.0.contains(&key) && closed.0.len() < MOST {
-            closed.0.push(key);
+        if !closed.by.contains(&key) && closed.by.len() < MOST {
+            closed.by.push(key);
         }
-        closed.1 = seq;
+        (closed.t, closed.seq) = (event.t, event.seq);
     }
 
     fn look(&self, facts: &Facts, world: &World, wait: &Wait, now: Nanos, found: &mut Found) {
@@ -105,11 +112,11 @@ impl Flight {
         {
             return;
         }
-        let Some((closers, last)) = self.closed.get(&channel.id) else { return };
+        let Some(closed) = self.closed.get(&channel.id).filter(|closed| now.since(closed.t) >= LONG) else { return };
         let messages: Vec<_> = self
             .sent
             .iter()
-            .filter(|((key, id), _)| closers.contains(key) && world.channels.get(id).is_some_and(is_unread))
+            .filter(|((key, id), _)| closed.by.contains(key) && world.channels.get(id).is_some_and(is_unread))
             .collect();
         // Nothing that could keep it is known of.
         if messages.is_empty() {
@@ -134,7 +141,7 @@ impl Flight {
                 advice: "Receive the message and close the descriptor that comes with it, or close the socket: an end in \
                          flight counts as open."
                     .to_owned(),
-                evidence: messages.iter().map(|(_, seq)| **seq).chain([*last, wait.seq]).collect(),
+                evidence: messages.iter().map(|(_, seq)| **seq).chain([closed.seq, wait.seq]).collect(),
             }
         });
     }

@@ -20,6 +20,10 @@ fn a_write_end_in_flight() {
         script.replace("0.2 1 par close", "0.2 1 par read unix:[9] 6 1 by recvmsg\n0.2 1 par close"),
         script.replace("by sendmsg", "by sendto"),
         script.replace("2 1 par state READY", "0.5 1 par state READY"),
+        // The close of a child, that wrote before, was what it waited for.
+        script
+            .replace("0.1 1 par", "0.1 1 par fork 2\n0.1 2 kid inherit 7 w 4 from 1\n0.1 1 par")
+            .replace("2 1 par state", "1.9 2 kid write 7 4 1\n1.9 2 kid close 7 w 4\n1.9 1 par state"),
     ] {
         assert!(rules(&twin).is_empty(), "{twin}");
     }
