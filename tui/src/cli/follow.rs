@@ -117,8 +117,9 @@ impl Follow {
         loop {
             match self.session.batches.recv_timeout(LOOK) {
                 Ok(batch) => {
-                    self.record(&batch);
-                    match take(&batch, &mut self.session) {
+                    let taken = take(&batch, &mut self.session);
+                    self.record(batch);
+                    match taken {
                         ControlFlow::Break(()) => return end.unwrap_or(End::Done),
                         ControlFlow::Continue(living) if !living && !has_command => self.wind_down(&mut end, End::Done),
                         ControlFlow::Continue(_) => {}
@@ -164,14 +165,15 @@ impl Follow {
         setup::tell_saved(recorder, |saved| eprintln!("ipcscope: {saved}"));
     }
 
-    fn record(&mut self, batch: &Batch) {
+    fn record(&mut self, batch: Batch) {
         let Some(recorder) = &self.recorder else { return };
-        let mut frames = trace::Batch::default();
-        for bytes in batch.iter() {
+        let start = self.session.clock_start;
+        let frame = |bytes: &[u8]| {
             let time = record::header(bytes).map_or(0, |header| header.time);
-            frames.push(FrameKind::Wire, time.saturating_sub(self.session.clock_start), bytes);
-        }
-        recorder.record(frames);
+            (FrameKind::Wire, time.saturating_sub(start), bytes.len())
+        };
+        let frames = batch.iter().map(frame).collect();
+        recorder.record(trace::Batch::new(frames, batch.into_bytes()));
         if let Some(error) = recorder.failure() {
             self.recording_failed = true;
             eprintln!("ipcscope: the recording ends here: {error}");

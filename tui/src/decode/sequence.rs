@@ -4,6 +4,8 @@
 //! turn around by some microseconds. So records wait until nothing older can come any more (a *watermark*), then leave
 //! sorted. Invariant: what leaves is in order of time, and nothing is dropped.
 
+use ipcscope_common::mark::Tick;
+
 use super::record::header;
 
 /// Records one after the other, in order of time.
@@ -14,6 +16,16 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// An empty one with room for `records` of `bytes` in all.
+    pub fn with_capacity(records: usize, bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), ends: Vec::with_capacity(records) }
+    }
+
+    /// The bytes of all records, one behind the other.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// Adds a record at the end.
     pub fn push(&mut self, record: &[u8]) {
         self.bytes.extend_from_slice(record);
@@ -69,13 +81,15 @@ impl Sequencer {
     pub fn release(&mut self, watermark: u64) -> Batch {
         self.waiting.sort_by_key(|waiting| waiting.time);
         let count = self.waiting.partition_point(|waiting| waiting.time < watermark);
-        let mut batch = Batch::default();
+        let leaving: usize = self.waiting.iter().take(count).map(|waiting| waiting.end - waiting.start).sum();
+        // Room for a mark of time too.
+        let mut batch = Batch::with_capacity(count + 1, leaving + size_of::<Tick>());
         for waiting in self.waiting.drain(..count) {
             self.released = self.released.max(waiting.time);
             batch.push(self.bytes.get(waiting.start..waiting.end).unwrap_or_default());
         }
         // Keep what still waits, at the front of a fresh buffer.
-        let mut rest = Vec::with_capacity(self.bytes.len() / 2);
+        let mut rest = Vec::with_capacity(self.bytes.len() - leaving);
         for waiting in &mut self.waiting {
             let start = rest.len();
             rest.extend_from_slice(self.bytes.get(waiting.start..waiting.end).unwrap_or_default());

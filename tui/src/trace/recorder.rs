@@ -36,6 +36,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Frames that are there already: `bytes` one behind the other, and the kind, time and length of each.
+    pub fn new(frames: Vec<(FrameKind, u64, usize)>, bytes: Vec<u8>) -> Self {
+        Self { frames, bytes }
+    }
+
     /// Adds a frame.
     pub fn push(&mut self, kind: FrameKind, time: u64, bytes: &[u8]) {
         self.frames.push((kind, time, bytes.len()));

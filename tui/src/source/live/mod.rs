@@ -50,7 +50,7 @@ use probes::{ProbeError, Probes};
 use ring::Ring;
 
 /// Batches that may wait for a slow reader; then the ring buffer fills.
-const QUEUE: usize = 64;
+const QUEUE: usize = 256;
 /// Bytes of a socket's payload in which calls of remote procedures are looked for, whatever is kept.
 const RPC_PAYLOAD: u32 = 1024;
 /// How long after a command's end records of it may still come.
