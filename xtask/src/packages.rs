@@ -18,6 +18,7 @@ pub(crate) const STRACE: Need = Need { program: "strace", packages: &["strace"] 
 pub(crate) const STRESS_NG: Need = Need { program: "stress-ng", packages: &["stress-ng"] };
 pub(crate) const TMUX: Need = Need { program: "tmux", packages: &["tmux"] };
 pub(crate) const QEMU: Need = Need { program: "qemu-system-x86_64", packages: &["qemu-system-x86"] };
+pub(crate) const IP: Need = Need { program: "ip", packages: &["iproute2"] };
 pub(crate) const DOT: Need = Need { program: "dot", packages: &["graphviz"] };
 pub(crate) const TSHARK: Need = Need { program: "tshark", packages: &["tshark"] };
 pub(crate) const XMLLINT: Need = Need { program: "xmllint", packages: &["libxml2-utils"] };

@@ -20,6 +20,7 @@ mod sockets;
 mod states;
 mod subject;
 mod sys;
+mod unruly;
 mod verdicts;
 mod waits;
 
@@ -50,6 +51,7 @@ pub fn run(words: &[&str]) -> bool {
         ["queue-use-up", queue] => queues::use_up(queue.parse().unwrap()),
         words if mqueues::run(words) => {}
         words if shared::run(words) || objects::run(words) => {}
+        ["unruly", count] => unruly::unruly(count.parse().unwrap()),
         ["ring"] => beyond::ring(),
         [name] => {
             return pipes::run(name)

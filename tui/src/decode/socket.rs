@@ -28,7 +28,7 @@ use ipcscope_common::{
 use syscalls::Sysno;
 
 use super::{Decoder, descriptor::Key, outbox::Place};
-use crate::event::{ChannelId, ChannelType, FromUnknown, Kind, OpId, Task};
+use crate::event::{Arrival, ChannelId, ChannelType, FromUnknown, Kind, OpId, Task};
 
 use across::Across;
 use buffers::{Buffers, Piece};
@@ -402,7 +402,7 @@ impl Decoder {
 
     fn answer_sockets(&mut self, answers: Vec<Answer>) {
         for Answer { place, of } in answers {
-            self.complete_receive(place, of);
+            self.complete_receive(place, of, None);
         }
     }
 
@@ -410,9 +410,11 @@ impl Decoder {
         &mut self,
         place: Place,
         of: Result<(Vec<crate::event::Origin>, Option<u64>, u64), FromUnknown>,
+        arrival: Option<Arrival>,
     ) {
         self.outbox.complete(place, |event| {
             let Kind::Recv(transfer) = &mut event.kind else { return };
+            transfer.arrival = arrival;
             match of {
                 Ok((from, offset, cut)) => {
                     transfer.from = Some(from);

@@ -34,7 +34,7 @@ pub use signal::{
 };
 pub use signo::{SignalSet, signal_name, signal_name_of};
 pub use state::{Blocked, Cause, Lock, StateChange, ThreadState, WokenBy};
-pub use transfer::{FromUnknown, Origin, SemOperation, Stream, Transfer, Way};
+pub use transfer::{Arrival, FromUnknown, Origin, SemOperation, Stream, Transfer, Way};
 
 use serde::Serialize;
 

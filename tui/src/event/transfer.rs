@@ -80,6 +80,9 @@ pub struct Transfer {
     /// The bytes stayed in the channel (tee(2)).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub peek: bool,
+    /// A datagram that did not come the way it was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arrival: Option<Arrival>,
     /// Between which ends of a socket's channel; not told, for what follows whole conversations.
     #[serde(skip)]
     pub way: Option<Way>,
@@ -119,6 +122,7 @@ impl Transfer {
             from_unknown: None,
             eof: false,
             peek: false,
+            arrival: None,
             way: None,
             stream: None,
             discarded: None,
@@ -183,6 +187,26 @@ pub struct Origin {
     pub host: Option<Host>,
     /// How many of its bytes.
     pub bytes: u64,
+}
+
+/// What a network did to a datagram on its way, udp(7): neither is hindered, nor told to anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Arrival {
+    /// Its receiver had it before.
+    Duplicate,
+    /// One that the same socket sent later had come before it.
+    Reordered,
+}
+
+impl Arrival {
+    /// As in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Duplicate => "duplicate",
+            Self::Reordered => "reordered",
+        }
+    }
 }
 
 /// Why the senders of bytes are not known.

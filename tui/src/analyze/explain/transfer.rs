@@ -4,7 +4,7 @@ use super::{Story, bytes, list};
 use crate::{
     analyze::duration,
     analyze::properties::properties,
-    event::{ChannelType, FromUnknown, Transfer},
+    event::{Arrival, ChannelType, FromUnknown, Transfer},
     model::Channel,
 };
 
@@ -79,6 +79,15 @@ impl Story<'_> {
             Some(moved) => {
                 self.say(format!("{} took {} out of {channel} by {call}.", self.actor(), bytes(moved)));
                 self.say_origins(transfer);
+                match transfer.arrival {
+                    Some(Arrival::Duplicate) => {
+                        self.say("It had come before: the network has doubled it, and UDP does not mind.");
+                    }
+                    Some(Arrival::Reordered) => {
+                        self.say("One that was sent later had come before it: UDP does not keep the order.");
+                    }
+                    None => {}
+                }
                 if transfer.peek {
                     self.say("The bytes stay in the channel: they were only looked at.");
                 } else if transfer.fill == Some(0) {

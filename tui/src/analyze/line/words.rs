@@ -107,6 +107,9 @@ impl Lines {
         if transfer.peek {
             out.dim(", left in place");
         }
+        if let Some(arrival) = transfer.arrival {
+            out.plain(format!(", {}", arrival.name()));
+        }
         if let Some(bytes) = transfer.discarded {
             out.dim(format!(", {bytes} B discarded"));
         }

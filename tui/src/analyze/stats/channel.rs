@@ -7,7 +7,7 @@ use foldhash::HashMap;
 use serde::Serialize;
 
 use super::Latency;
-use crate::event::{ChannelId, ChannelType, Event, Kind, Nanos, OpId, Transfer};
+use crate::event::{Arrival, ChannelId, ChannelType, Event, Kind, Nanos, OpId, Transfer};
 
 /// A row.
 #[derive(Clone, Debug, Serialize)]
@@ -78,8 +78,10 @@ impl Channels {
             Kind::Recv(recv) => {
                 let place = self.place(&recv.channel, recv.mechanism);
                 self.count(place, recv, false, counted);
+                // What is received of it once more is not what is left of it.
+                let doubled = recv.arrival == Some(Arrival::Duplicate);
                 for origin in recv.from.iter().flatten() {
-                    self.follow(place, event.t, origin.op, origin.bytes, counted, recv.peek);
+                    self.follow(place, event.t, origin.op, origin.bytes, counted, recv.peek || doubled);
                 }
             }
             _ => {}

@@ -2,18 +2,19 @@
 //!
 //! The kernel tells a receiver where a datagram came from, but not which one it was. Between two sockets of one machine
 //! datagrams keep their order, and those for which there was no room are told of; so the next one sent is the next one
-//! received, if it has the same bytes. Where that is not the next one, some may be missing unseen: then it has to be the
-//! only one with these bytes.
+//! received, if it has the same bytes. Where that is not the next one, some may be missing unseen, or the network was told
+//! to change their order (tc(8)): then it has to be the only one with these bytes. One with bytes that only what was received
+//! before has, while nobody is sending, is that one, doubled on its way.
 //!
 //! Invariants: an origin is exact or absent; a datagram is received once by a socket (a multicast by each of several).
-//! Tested by the table at the end and by tui/tests/live_sockets.rs.
+//! Tested by a table of sends and receives and by tui/tests/live_sockets.rs and live_unruly.rs.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     net::SocketAddr,
 };
 
-use crate::event::{FromUnknown, OpId, Origin};
+use crate::event::{Arrival, FromUnknown, OpId, Origin};
 
 use super::super::{descriptor::Key, outbox::Place};
 
@@ -37,6 +38,13 @@ pub struct Sent {
     pub payload: Vec<u8>,
 }
 
+impl Sent {
+    fn known(&self, received: &Received, arrival: Option<Arrival>) -> Known {
+        let origin = Origin { op: self.op, pid: self.pid, host: None, bytes: received.bytes };
+        Known { origin, cut: self.bytes.saturating_sub(received.bytes), arrival }
+    }
+}
+
 /// A datagram that was received.
 #[derive(Clone, Debug)]
 pub struct Received {
@@ -56,10 +64,23 @@ pub struct Received {
     pub payload: Vec<u8>,
     /// It stayed (`MSG_PEEK`).
     pub peek: bool,
+    /// Nobody else reads from the socket.
+    pub alone: bool,
 }
 
 /// What is known of a receive.
-pub type Answer = (Place, Result<(Origin, u64), FromUnknown>);
+pub type Answer = (Place, Result<Known, FromUnknown>);
+
+/// Which datagram it got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its send.
+    pub origin: Origin,
+    /// Bytes for which there was no room.
+    pub cut: u64,
+    /// How it came.
+    pub arrival: Option<Arrival>,
+}
 
 /// What a socket has sent.
 #[derive(Clone, Debug, Default)]
@@ -76,12 +97,16 @@ struct Log {
 /// From one socket to another.
 #[derive(Clone, Debug, Default)]
 struct Pair {
-    /// Received already.
+    /// Received already, by whomever.
     taken: BTreeSet<u64>,
+    /// Received already by this one.
+    had: BTreeSet<u64>,
     /// The one behind the last that was received.
     next: u64,
     /// It cannot be said which is the next one.
     unordered: bool,
+    /// Some came twice.
+    doubles: bool,
 }
 
 /// All of them.
@@ -98,6 +123,13 @@ pub struct Datagrams {
 fn arrives(to: SocketAddr, at: SocketAddr, from: SocketAddr) -> bool {
     let own = to.ip().is_loopback() || to.ip().is_multicast() || to.ip() == from.ip();
     to.port() == at.port() && (to.ip() == at.ip() || at.ip().is_unspecified() && own)
+}
+
+/// What was sent, with its number, that can have come where this was received by then.
+fn arrived<'a>(log: &'a Log, received: &Received) -> impl Iterator<Item = (u64, &'a Sent)> {
+    (log.first..)
+        .zip(&log.sent)
+        .filter(|(_, sent)| sent.entered < received.time && arrives(sent.to, received.at, received.from))
 }
 
 /// Whether these can be its bytes.
@@ -138,6 +170,7 @@ impl Datagrams {
             log.gone = log.gone.split_off(&(log.first, (0, 0)));
             for (_, pair) in self.pairs.iter_mut().filter(|((from, _), _)| *from == sender) {
                 pair.taken = pair.taken.split_off(&log.first);
+                pair.had = pair.had.split_off(&log.first);
             }
         }
         self.serve(answers);
@@ -174,14 +207,12 @@ impl Datagrams {
         }
     }
 
-    /// A socket has got one, from one of these. `since`: what was sent before cannot have come to it; `ordered`: nobody
-    /// else reads from it.
+    /// A socket has got one, from one of these. `since`: what was sent before cannot have come to it.
     pub fn received(
         &mut self,
         senders: Vec<Key>,
         receiver: Key,
         since: u64,
-        ordered: bool,
         received: Received,
         answers: &mut Vec<Answer>,
     ) {
@@ -194,7 +225,7 @@ impl Datagrams {
                 unordered: multicast,
                 ..Pair::default()
             });
-            pair.unordered |= !ordered;
+            pair.unordered |= !received.alone;
         }
         self.waiting.push_back((senders, receiver, received));
         if self.waiting.len() > MOST {
@@ -214,24 +245,15 @@ impl Datagrams {
     }
 
     /// `None`: it is not in the log yet.
-    fn answer(
-        &mut self,
-        senders: &[Key],
-        receiver: Key,
-        received: &Received,
-    ) -> Option<Result<(Origin, u64), FromUnknown>> {
+    fn answer(&mut self, senders: &[Key], receiver: Key, received: &Received) -> Option<Result<Known, FromUnknown>> {
         let mut fitting: Vec<(Key, u64)> = Vec::new();
         let mut is_next = false;
         for sender in senders {
             let (Some(log), Some(pair)) = (self.logs.get(sender), self.pairs.get(&(*sender, receiver))) else {
                 continue;
             };
-            let numbers = (log.first..).zip(&log.sent).filter(|(number, sent)| {
-                sent.entered < received.time
-                    && arrives(sent.to, received.at, received.from)
-                    && !pair.taken.contains(number)
-                    && !log.gone.contains(&(*number, receiver))
-            });
+            let numbers = arrived(log, received)
+                .filter(|(number, _)| !pair.taken.contains(number) && !log.gone.contains(&(*number, receiver)));
             let mut next = Some(());
             for (number, sent) in numbers {
                 let is_first = number >= pair.next && next.take().is_some();
@@ -242,11 +264,11 @@ impl Datagrams {
             }
         }
         let (sender, number) = match fitting.as_slice() {
-            [] => return None,
             [first, ..] if is_next => *first,
             // The one on its way may be just like it.
             _ if self.is_sending(senders, received.time) => return None,
-            [one] => *one,
+            [] => return self.doubled(senders, receiver, received),
+            [one] if !self.may_be_doubled(senders, receiver, received) => *one,
             _ => {
                 for sender in senders {
                     self.pairs.entry((*sender, receiver)).or_default().unordered = true;
@@ -256,12 +278,17 @@ impl Datagrams {
         };
         let log = self.logs.get(&sender)?;
         let sent = log.sent.get(usize::try_from(number - log.first).ok()?)?;
-        let origin = Origin { op: sent.op, pid: sent.pid, host: None, bytes: received.bytes };
-        let cut = sent.bytes.saturating_sub(received.bytes);
+        let mut known = sent.known(received, None);
         if !received.peek
             && let Some(pair) = self.pairs.get_mut(&(sender, receiver))
         {
+            // With several who read, the order of their calls is not the order in which the datagrams came.
+            if number < pair.next && received.alone {
+                known.arrival = Some(Arrival::Reordered);
+                pair.unordered = true;
+            }
             pair.taken.insert(number);
+            pair.had.insert(number);
             pair.next = pair.next.max(number + 1);
             if !sent.to.ip().is_multicast() {
                 // Nobody else gets it.
@@ -270,7 +297,44 @@ impl Datagrams {
                 }
             }
         }
-        Some(Ok((origin, cut)))
+        Some(Ok(known))
+    }
+
+    /// What the receiver had before that has these bytes.
+    fn had(&self, senders: &[Key], receiver: Key, received: &Received) -> Vec<(Key, u64)> {
+        let mut had = Vec::new();
+        for sender in senders {
+            let (Some(log), Some(pair)) = (self.logs.get(sender), self.pairs.get(&(*sender, receiver))) else {
+                continue;
+            };
+            let again =
+                arrived(log, received).filter(|(number, sent)| pair.had.contains(number) && fits(sent, received));
+            had.extend(again.map(|(number, _)| (*sender, number)));
+        }
+        had
+    }
+
+    /// Whether it may be one that the receiver had: only where that has been seen to happen.
+    fn may_be_doubled(&self, senders: &[Key], receiver: Key, received: &Received) -> bool {
+        let doubles = |sender: &Key| self.pairs.get(&(*sender, receiver)).is_some_and(|pair| pair.doubles);
+        senders.iter().any(doubles) && !self.had(senders, receiver, received).is_empty()
+    }
+
+    /// Which one it is, if it is one that the receiver had; `None`: it is not.
+    fn doubled(&mut self, senders: &[Key], receiver: Key, received: &Received) -> Option<Result<Known, FromUnknown>> {
+        let had = self.had(senders, receiver, received);
+        for (sender, _) in &had {
+            if let Some(pair) = self.pairs.get_mut(&(*sender, receiver)) {
+                // From now on the next one may be one that came before.
+                (pair.unordered, pair.doubles) = (true, true);
+            }
+        }
+        let [(sender, number)] = had.as_slice() else {
+            return (!had.is_empty()).then_some(Err(FromUnknown::Overlap));
+        };
+        let log = self.logs.get(sender)?;
+        let sent = log.sent.get(usize::try_from(number - log.first).ok()?)?;
+        Some(Ok(sent.known(received, Some(Arrival::Duplicate))))
     }
 
     /// Somebody else has its address now: what it sent is not received any more.
@@ -286,128 +350,4 @@ impl Datagrams {
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
-    use super::super::super::outbox::Outbox;
-    use super::*;
-    use crate::event::{Event, Kind, Lost, Nanos};
-
-    const S: Key = (1, 10);
-    const R: Key = (1, 20);
-
-    fn place() -> Place {
-        let lost = Lost { count: 0, class: String::new(), t_from: Nanos(0), t_to: Nanos(0) };
-        let event =
-            Event { t: Nanos(0), seq: 0, task: None, comm: None, ns_pid: None, host: None, kind: Kind::Lost(lost) };
-        Outbox::default().hold(event)
-    }
-
-    fn address(port: u16) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], port))
-    }
-
-    struct Run {
-        all: Datagrams,
-        told: Vec<String>,
-    }
-
-    impl Run {
-        fn new() -> Self {
-            Self { all: Datagrams::default(), told: Vec::new() }
-        }
-
-        fn note(&mut self, answers: Vec<Answer>) {
-            self.told.extend(answers.into_iter().map(|(_, of)| match of {
-                Ok((origin, cut)) => format!("{}:{} cut {cut}", origin.op.0, origin.bytes),
-                Err(why) => why.name().to_owned(),
-            }));
-        }
-
-        fn send(&mut self, op: u64, text: &str) {
-            let payload = text.as_bytes().to_vec();
-            let bytes = payload.len() as u64;
-            let sent = Sent { op: OpId(op), pid: 1, entered: op * 10, to: address(20), bytes, payload };
-            let mut answers = Vec::new();
-            self.all.sent(S, sent, &mut answers);
-            self.note(answers);
-        }
-
-        fn receive(&mut self, time: u64, text: &str, ordered: bool) {
-            let payload = text.as_bytes().to_vec();
-            let (from, at, bytes) = (address(10), address(20), payload.len() as u64);
-            let received = Received { place: place(), time, from, at, bytes, room: 9, payload, peek: false };
-            let mut answers = Vec::new();
-            self.all.received(vec![S], R, 0, ordered, received, &mut answers);
-            self.note(answers);
-        }
-    }
-
-    #[test]
-    fn the_next_one_sent_is_the_next_one_received() {
-        let mut run = Run::new();
-        run.send(1, "same");
-        run.send(2, "same");
-        run.receive(30, "same", true);
-        run.receive(30, "same", true);
-        // Not sent yet, as far as is known.
-        run.receive(40, "same", true);
-        assert_eq!(run.told, ["1:4 cut 0", "2:4 cut 0"]);
-        run.send(3, "same");
-        run.send(4, "a long one");
-        run.receive(50, "a long on", true);
-        assert_eq!(run.told.split_off(2), ["3:4 cut 0", "4:9 cut 1"]);
-    }
-
-    #[test]
-    fn one_on_its_way_may_look_alike() {
-        let mut run = Run::new();
-        run.send(1, "same");
-        run.all.begin(7, S, 20);
-        run.receive(30, "same", false);
-        assert!(run.told.is_empty());
-        run.send(2, "same");
-        let mut answers = Vec::new();
-        run.all.end(7, &mut answers);
-        run.note(answers);
-        assert_eq!(run.told, ["overlap"]);
-    }
-
-    #[test]
-    fn what_was_dropped_is_not_received() {
-        let mut run = Run::new();
-        run.all.dropped(Some((S, OpId(1))), R);
-        run.send(1, "same");
-        run.send(2, "same");
-        run.receive(30, "same", true);
-        assert_eq!(run.told, ["2:4 cut 0"]);
-    }
-
-    #[test]
-    fn several_that_look_alike_are_unknown_where_order_is() {
-        let mut run = Run::new();
-        for (op, text) in [(1, "same"), (2, "same"), (3, "other")] {
-            run.send(op, text);
-        }
-        run.receive(40, "same", false);
-        run.receive(40, "other", false);
-        assert_eq!(run.told, ["overlap", "3:5 cut 0"]);
-        // The one in front of it may have been dropped unseen.
-        let mut run = Run::new();
-        for (op, text) in [(1, "first"), (2, "same"), (3, "same")] {
-            run.send(op, text);
-        }
-        run.receive(40, "same", true);
-        assert_eq!(run.told, ["overlap"]);
-    }
-
-    #[test]
-    fn only_what_stays_on_the_machine_counts() {
-        let far: SocketAddr = "192.0.2.1:20".parse().unwrap();
-        let any: SocketAddr = "0.0.0.0:20".parse().unwrap();
-        let group: SocketAddr = "239.1.1.1:20".parse().unwrap();
-        assert!(arrives(address(20), any, address(10)) && arrives(group, any, address(10)));
-        assert!(!arrives(far, any, address(10)) && !arrives(address(20), address(21), address(10)));
-        assert!(arrives(far, any, "192.0.2.1:10".parse().unwrap()));
-    }
-}
+mod tests;

@@ -104,7 +104,7 @@ impl Decoder {
                 let place = self.outbox.hold(event);
                 let receiver = sockets.get(key);
                 let since = receiver.and_then(|socket| socket.bound).map_or(0, |(.., since)| since);
-                let ordered = receiver.is_some_and(|r| r.obstacle().is_none() && r.born)
+                let alone = receiver.is_some_and(|r| r.obstacle().is_none() && r.born)
                     && record.flags & flag::TOLD == 0
                     && record.index >> 16 <= 1;
                 let bytes = (record.ret as u64).min(record.requested);
@@ -117,9 +117,10 @@ impl Decoder {
                     room: record.requested,
                     payload: payload.to_vec(),
                     peek: record.flags & flag::PEEK != 0,
+                    alone,
                 };
                 let mut answers = Vec::new();
-                self.channels.sockets.datagrams.received(senders, key, since, ordered, received, &mut answers);
+                self.channels.sockets.datagrams.received(senders, key, since, received, &mut answers);
                 self.answer_datagrams(answers);
             }
         }
@@ -127,7 +128,8 @@ impl Decoder {
 
     fn answer_datagrams(&mut self, answers: Vec<Answer>) {
         for (place, of) in answers {
-            self.complete_receive(place, of.map(|(origin, cut)| (vec![origin], None, cut)));
+            let arrival = of.as_ref().ok().and_then(|known| known.arrival);
+            self.complete_receive(place, of.map(|known| (vec![known.origin], None, known.cut)), arrival);
         }
     }
 

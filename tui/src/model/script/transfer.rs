@@ -4,7 +4,7 @@ use super::{
     Reader, channel,
     words::{Problem, Words, bad, lookup, nanos, static_word},
 };
-use crate::event::{ChannelId, FromUnknown, OpId, Origin, SignalId, Task, Transfer};
+use crate::event::{Arrival, ChannelId, FromUnknown, OpId, Origin, SignalId, Task, Transfer};
 
 impl Reader {
     pub(super) fn transfer(&mut self, task: Task, send: bool, words: &mut Words<'_>) -> Result<Transfer, Problem> {
@@ -81,6 +81,8 @@ impl Reader {
             "discarded" => transfer.discarded = Some(words.number("bytes")?),
             "nonblock" => transfer.nonblocking = true,
             "peek" => transfer.peek = true,
+            "duplicate" => transfer.arrival = Some(Arrival::Duplicate),
+            "reordered" => transfer.arrival = Some(Arrival::Reordered),
             "payload" => transfer.payload = Some(words.rest().as_bytes().to_vec()),
             "took" => call.took_ns = nanos(words.word("a duration")?)?,
             "blocked" => {
