@@ -141,6 +141,45 @@ pub fn copy_user<const N: usize>(to: *mut [u8; N], from: u64, len: u32) -> bool 
     }
 }
 
+/// A word and the bytes behind it.
+#[repr(C)]
+pub struct Behind<const N: usize> {
+    /// The word.
+    pub word: u64,
+    /// What is behind it.
+    pub bytes: [u8; N],
+}
+
+/// Copies a word of the current process and `len` bytes behind it, as [`copy_user`], at once.
+#[inline(always)]
+pub fn copy_user_behind<const N: usize>(to: &mut Behind<N>, from: u64, len: u32) -> bool {
+    let to = (&raw mut *to).cast::<c_void>();
+    let from = from as *const c_void;
+    // SAFETY: as there.
+    unsafe {
+        if len as usize >= N {
+            return generated::bpf_probe_read_user(to, 8 + N as u32, from) == 0;
+        }
+        let mut masked = u64::from(len);
+        core::arch::asm!("{0} &= {1}", inout(reg) masked, const N - 1, options(nomem, nostack));
+        generated::bpf_probe_read_user(to, 8 + masked as u32, from) == 0
+    }
+}
+
+/// Copies bytes by words, one after the other: the compiler would make a call of it that copies byte by byte.
+///
+/// # Safety
+///
+/// `to` has to be valid for writing, and both aligned to words; `N` is a multiple of eight.
+#[inline(always)]
+pub unsafe fn copy_words<const N: usize>(to: *mut [u8; N], from: *const u8) {
+    let (to, from) = (to.cast::<u64>(), from.cast::<u64>());
+    for i in 0..N / 8 {
+        // SAFETY: as the caller promises.
+        unsafe { to.add(i).write_volatile(from.add(i).read_volatile()) };
+    }
+}
+
 /// Copies fewer than `N` bytes (a power of two) of the current process from the buffers of a vector, of which it looks at
 /// the first `MOST`; `ROOM` is twice `N`. Gives the bytes that could be read.
 #[inline(always)]

@@ -12,7 +12,7 @@ use core::{ffi::c_void, ptr};
 
 use aya_ebpf::{bindings::task_struct, helpers::generated::bpf_task_storage_get, macros::map, maps::HashMap};
 
-use crate::kernel::{Ptr, setting};
+use crate::kernel::{Behind, Ptr, setting};
 
 /// Threads that can be followed at once.
 const THREADS: u32 = 16384;
@@ -96,12 +96,15 @@ pub struct Task {
     pub watched: u64,
 }
 
+/// A word of a thread's memory and the bytes behind it.
+pub type Kept = Behind<PAYLOAD>;
+
 /// What a thread's storage holds.
 #[repr(C)]
 struct Stored {
     task: Task,
-    /// The first bytes of the write it is in.
-    payload: [u8; PAYLOAD],
+    /// The first bytes of the write it is in, behind the type of a message.
+    kept: Kept,
     /// The message it sends or receives.
     message: Message,
     /// What its call has copied from a socket.
@@ -282,14 +285,14 @@ pub fn traced(task: Ptr) -> Option<&'static mut Task> {
 /// Where the first bytes of a thread's write are kept, and how many are, together with its call.
 #[inline(always)]
 pub fn with_payload(task: Ptr) -> Option<(&'static mut Task, &'static mut [u8; PAYLOAD])> {
-    storage(task, 0).map(|stored| (&mut stored.task, &mut stored.payload))
+    storage(task, 0).map(|stored| (&mut stored.task, &mut stored.kept.bytes))
 }
 
 /// The call of a thread, if it is traced, with the message and the first bytes it sends.
 #[inline(always)]
-pub fn with_message(task: Ptr) -> Option<(&'static mut Task, &'static mut Message, &'static mut [u8; PAYLOAD])> {
+pub fn with_message(task: Ptr) -> Option<(&'static mut Task, &'static mut Message, &'static mut Kept)> {
     let stored = storage(task, 0)?;
-    (stored.task.tid != 0).then_some((&mut stored.task, &mut stored.message, &mut stored.payload))
+    (stored.task.tid != 0).then_some((&mut stored.task, &mut stored.message, &mut stored.kept))
 }
 
 /// Where it is noted what a thread's call has copied from a socket.

@@ -49,7 +49,7 @@ pub fn inode_made(ctx: &BtfTracePointContext) {
 /// A call on a queue begins; its descriptor has been followed.
 #[inline(always)]
 pub fn begin(me: Ptr, regs: Ptr) {
-    let Some((task, message, payload)) = with_message(me) else { return };
+    let Some((task, message, kept)) = with_message(me) else { return };
     message.address = 0;
     message.created = 0;
     if task.class == class::MQ_SEND {
@@ -58,18 +58,18 @@ pub fn begin(me: Ptr, regs: Ptr) {
         let limit = setting!(payload_limit);
         let most = if limit < PAYLOAD as u32 { limit } else { PAYLOAD as u32 };
         let len = if size < u64::from(most) { size as u32 } else { most };
-        task.payload_len = if len != 0 && copy_user::<PAYLOAD>(payload, text, len) { len } else { 0 };
+        task.payload_len = if len != 0 && copy_user::<PAYLOAD>(&raw mut kept.bytes, text, len) { len } else { 0 };
     }
 }
 
 /// It returned.
 #[inline(always)]
 pub fn finish(me: Ptr, regs: Ptr) {
-    let Some((task, message, payload)) = with_message(me) else { return };
+    let Some((task, message, kept)) = with_message(me) else { return };
     let (arg0, arg1) = (field!(regs, regs_di as u64), field!(regs, regs_si as u64));
     let is_told = task.class <= class::MQ_RECEIVE && task.ends[0].in_use != 0;
     match task.class {
-        class::MQ_SEND | class::MQ_RECEIVE if is_told => tell(task, message, payload, regs),
+        class::MQ_SEND | class::MQ_RECEIVE if is_told => tell(task, message, &kept.bytes, regs),
         class::MQ_OPEN if task.ret >= 0 => {
             let is_new = message.created != 0 || arg1 & CREATE_NEW == CREATE_NEW;
             let change = if is_new { change::CREATED } else { change::OPENED };

@@ -2,9 +2,14 @@
 
 use ipcscope_common::{mqueue::MqueueCall, object::ObjectCall, queue::QueueCall};
 
-use crate::{emit::reserve, kernel::copy_user, task::PAYLOAD};
+use crate::{
+    emit::reserve,
+    kernel::{copy_user, copy_words},
+    task::PAYLOAD,
+};
 
-/// More bytes than are kept of any message.
+/// Few bytes, and more than are kept of any message.
+const SMALL: usize = 16;
 const LARGE: usize = 4096;
 
 /// A record that payload can follow.
@@ -49,25 +54,17 @@ struct WithPayload<T, const N: usize> {
 /// `write` has to write every field of the record.
 #[inline(always)]
 pub unsafe fn emit_with<T: Carries + 'static>(class: u32, bytes: &Bytes<'_>, mut write: impl FnMut(*mut T)) {
-    let Bytes { keep, from, kept } = *bytes;
+    let Bytes { keep, from, .. } = *bytes;
     if keep == 0 {
         let Some(mut record) = reserve::<T>(class) else { return };
         write(record.as_mut_ptr());
         record.submit();
+    } else if keep <= SMALL as u32 {
+        // SAFETY: as the caller promises.
+        unsafe { emit_small::<T, SMALL>(class, bytes, write) };
     } else if keep <= PAYLOAD as u32 {
-        let Some(mut record) = reserve::<WithPayload<T, PAYLOAD>>(class) else { return };
-        // SAFETY: the record's room, which `write` has filled but for the payload.
-        unsafe {
-            let room = record.as_mut_ptr();
-            write(&raw mut (*room).call);
-            if let Some(kept) = kept {
-                (*room).payload = *kept;
-                (*room).call.carry(keep);
-            } else if copy_user::<PAYLOAD>(&raw mut (*room).payload, from, keep) {
-                (*room).call.carry(keep);
-            }
-        }
-        record.submit();
+        // SAFETY: as the caller promises.
+        unsafe { emit_small::<T, PAYLOAD>(class, bytes, write) };
     } else {
         let Some(mut record) = reserve::<WithPayload<T, LARGE>>(class) else { return };
         // SAFETY: as above.
@@ -80,4 +77,30 @@ pub unsafe fn emit_with<T: Carries + 'static>(class: u32, bytes: &Bytes<'_>, mut
         }
         record.submit();
     }
+}
+
+/// The same with room for `N` bytes, at most [`PAYLOAD`].
+///
+/// # Safety
+///
+/// As there; no more than `N` bytes are to be kept.
+#[inline(always)]
+unsafe fn emit_small<T: Carries + 'static, const N: usize>(
+    class: u32,
+    &Bytes { keep, from, kept }: &Bytes<'_>,
+    mut write: impl FnMut(*mut T),
+) {
+    let Some(mut record) = reserve::<WithPayload<T, N>>(class) else { return };
+    // SAFETY: the record's room, which `write` has filled but for the payload; both are aligned to words.
+    unsafe {
+        let room = record.as_mut_ptr();
+        write(&raw mut (*room).call);
+        if let Some(kept) = kept {
+            copy_words::<N>(&raw mut (*room).payload, kept.as_ptr());
+            (*room).call.carry(keep);
+        } else if copy_user::<N>(&raw mut (*room).payload, from, keep) {
+            (*room).call.carry(keep);
+        }
+    }
+    record.submit();
 }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     emit::{emit, header},
-    kernel::{Ptr, copy_user, current, field, now, offset, peek, peek_user, setting, site},
+    kernel::{Ptr, copy_user_behind, current, field, now, offset, peek, peek_user, setting, site},
     task::{Message, PAYLOAD, Task, with_message},
 };
 
@@ -75,29 +75,40 @@ pub fn freed(ctx: &BtfTracePointContext) {
         let address = second(ctx);
         message.address = address;
         message.freed = now();
-        message.len = peek::<u64>(address + offset!(message_len) as u64) as u32;
-        if task.class == class::MQ_RECEIVE {
-            message.msg_type = peek(address + offset!(message_type) as u64);
-        }
+        let [msg_type, len] = type_and_len(address);
+        (message.msg_type, message.len) = (msg_type as i64, len as u32);
+    }
+}
+
+/// A message's type (of a POSIX queue: its priority) and length: one read where they are neighbours.
+#[inline(always)]
+fn type_and_len(message: u64) -> [u64; 2] {
+    if offset!(message_len) == offset!(message_type) + 8 {
+        peek(message + offset!(message_type) as u64)
+    } else {
+        [peek(message + offset!(message_type) as u64), peek(message + offset!(message_len) as u64)]
     }
 }
 
 /// A call on a queue begins.
 #[inline(always)]
 pub fn begin(me: Ptr, regs: Ptr) {
-    let Some((task, message, payload)) = with_message(me) else { return };
+    let Some((task, message, kept)) = with_message(me) else { return };
     message.address = 0;
     message.created = 0;
     message.len = 0;
     let (arg0, arg1) = (field!(regs, regs_di as u64), field!(regs, regs_si as u64));
     if task.class == class::MSGSND {
         // struct msgbuf { long mtype; char mtext[]; }, as it is now: another thread may change it.
-        message.msg_type = peek_user::<i64>(arg1).unwrap_or(0);
         let size = field!(regs, regs_dx as u64);
         let limit = setting!(payload_limit);
         let most = if limit < PAYLOAD as u32 { limit } else { PAYLOAD as u32 };
         let len = if size < u64::from(most) { size as u32 } else { most };
-        task.payload_len = if len != 0 && copy_user::<PAYLOAD>(payload, arg1 + 8, len) { len } else { 0 };
+        if copy_user_behind(kept, arg1, len) {
+            (message.msg_type, task.payload_len) = (kept.word as i64, len);
+        } else {
+            (message.msg_type, task.payload_len) = (peek_user::<i64>(arg1).unwrap_or(0), 0);
+        }
     }
     if task.class != class::MSGGET {
         find(message, me, arg0 as u32);
@@ -143,8 +154,8 @@ fn contents(queue: u64) -> [u64; 3] {
 /// It returned.
 #[inline(always)]
 pub fn finish(me: Ptr, regs: Ptr) {
-    let Some((task, message, payload)) = with_message(me) else { return };
-    tell(task, message, payload, me, regs);
+    let Some((task, message, kept)) = with_message(me) else { return };
+    tell(task, message, &kept.bytes, me, regs);
     leave(task, me);
 }
 
@@ -224,6 +235,7 @@ unsafe fn write(
         (*room).requested = requested;
         (*room).msg_type = match task.class {
             class::MSGSND => message.msg_type,
+            class::MSGRCV if ret >= 0 && message.address != 0 => message.msg_type,
             class::MSGRCV if ret >= 0 => peek_user::<i64>(arg1).unwrap_or(0),
             class::MSGRCV => field!(regs, regs_r10 as u64) as i64,
             _ => 0,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     emit::{emit, header, reserve},
-    kernel::{Ptr, copy_user, copy_vector, offset, peek, setting, steps},
+    kernel::{Ptr, copy_user, copy_vector, copy_words, offset, peek, setting, steps},
     probes::descriptor,
     task::{PAYLOAD, Task, with_payload},
 };
@@ -155,7 +155,11 @@ pub(super) fn call(task: &Task, me: Ptr, side: usize, address: u64, buffers: u64
             with_vector::<LARGE, { 2 * LARGE }>(&record, address, buffers, keep);
         }
     } else if keep <= task.payload_len {
-        with_kept(&record, me);
+        if keep <= 16 {
+            with_kept::<16>(&record, me);
+        } else {
+            with_kept::<PAYLOAD>(&record, me);
+        }
     } else if keep <= 16 {
         with_bytes::<16>(&record, address, keep);
     } else if keep <= 64 {
@@ -185,14 +189,14 @@ fn with_bytes<const N: usize>(call: &PipeCall, address: u64, keep: u32) {
 
 /// A record with the bytes that were kept at the write's entry.
 #[inline(always)]
-fn with_kept(call: &PipeCall, me: Ptr) {
+fn with_kept<const N: usize>(call: &PipeCall, me: Ptr) {
     let Some((_, payload)) = with_payload(me) else { return };
-    let Some(mut record) = reserve::<WithPayload<PAYLOAD>>(lost::PIPE) else { return };
-    // SAFETY: the record's room.
+    let Some(mut record) = reserve::<WithPayload<N>>(lost::PIPE) else { return };
+    // SAFETY: the record's room; both are aligned to words.
     unsafe {
         let room = record.as_mut_ptr();
         (*room).call = *call;
-        (*room).payload = *payload;
+        copy_words::<N>(&raw mut (*room).payload, payload.as_ptr());
     }
     record.submit();
 }
