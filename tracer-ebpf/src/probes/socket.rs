@@ -30,7 +30,7 @@ pub use tell::described;
 use tell::{tell_call, tell_change};
 
 /// Sockets whose users are remembered at once.
-const SOCKETS: u32 = 16384;
+const SOCKETS: u32 = 65536;
 /// Messages of one call that are told.
 const MESSAGES: u64 = PIECES as u64;
 /// `IPPROTO_TCP`.

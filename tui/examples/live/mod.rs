@@ -6,6 +6,7 @@ mod blocking;
 mod deadlocks;
 mod flood;
 mod kept;
+mod many;
 mod mistakes;
 mod mqueues;
 mod objects;
@@ -52,6 +53,7 @@ pub fn run(words: &[&str]) -> bool {
         words if mqueues::run(words) => {}
         words if shared::run(words) || objects::run(words) => {}
         ["unruly", count] => unruly::unruly(count.parse().unwrap()),
+        ["many", kind, count] => many::many(kind, count.parse().unwrap()),
         ["ring"] => beyond::ring(),
         [name] => {
             return pipes::run(name)

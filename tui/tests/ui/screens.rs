@@ -1,6 +1,6 @@
 //! Whole screens in the sizes and states that matter.
 
-use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus};
+use std::{fmt::Write as _, os::unix::process::ExitStatusExt as _, process::ExitStatus, time::Instant};
 
 use ipcscope::{
     event::{ChannelChange, ChannelEvent, ChannelId, ChannelType, End, Ending, Event, Header, Kind, Lost, Nanos, Task},
@@ -178,6 +178,44 @@ fn map_of_another_host() {
         ]));
         stage
     });
+}
+
+/// A process that writes to another through so many pipes.
+fn many(size: (u16, u16), pipes: usize) -> Stage {
+    let mut script = String::from("0.1 100 parent exec parent\n+1us 100 parent fork 101\n");
+    for number in 0..pipes {
+        let (id, r, w) = (7000 + number, 3 + 2 * number, 4 + 2 * number);
+        writeln!(script, "+1us 100 parent pipe {id} {r} {w}\n+1us 101 parent inherit {id} r {r} from 100").unwrap();
+        writeln!(script, "+1us 100 parent write {id} {w} 10\n+1us 101 parent read {id} {r} 10").unwrap();
+    }
+    let mut stage = Stage::new(options(), size);
+    stage.update(Update::Started(Header::default()));
+    stage.update(Update::Events(events(&script, 100.0)));
+    stage
+}
+
+/// What the boxes have no room for is one link.
+#[test]
+fn map_of_many_channels() {
+    check("map_few_channels", |size| many(size, 4));
+    check("map_many_channels", |size| many(size, 10_000));
+}
+
+/// Ten times as many channels take ten times as long to draw, not a hundred times.
+#[test]
+fn many_channels_are_drawn_in_linear_time() {
+    let (few, many) = (many((200, 50), 1_000), many((200, 50), 10_000));
+    let draw = |stage: &Stage| {
+        let began = Instant::now();
+        stage.screen();
+        began.elapsed()
+    };
+    // The fastest of several, in turns: the machine may have other things to do.
+    let times: Vec<_> = (0..5).map(|_| (draw(&few), draw(&many))).collect();
+    let (few, many) =
+        (times.iter().map(|(few, _)| *few).min().unwrap(), times.iter().map(|(_, many)| *many).min().unwrap());
+    println!("1,000 channels: {few:?}, 10,000: {many:?}");
+    assert!(many < few * 40, "{few:?}, then {many:?}");
 }
 
 /// Channels that no descriptor belongs to are not broken.

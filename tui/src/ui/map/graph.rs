@@ -1,7 +1,8 @@
 //! What the map shows: processes as nodes, channels as links between those that hold their ends.
 //!
 //! Living processes are all shown; ended ones while they are few, or for a while. Where there is much, processes of one
-//! parent and one name fold into one node, and channels between the same nodes into one link. What is left out is counted.
+//! parent and one name fold into one node, and channels between the same nodes into one link; so do many channels of one
+//! mechanism between the same nodes, however few those are. What is left out is counted.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,8 +10,8 @@ use std::{
 };
 
 use crate::{
-    event::{Blocked, ChannelId, ChannelType, Comm, End, Nanos},
-    model::{Channel, Process, ProcessKey, World},
+    event::{ChannelId, ChannelType, Comm, End, Nanos},
+    model::{Channel, ProcessKey, World},
 };
 
 /// Ended processes shown without question.
@@ -22,6 +23,8 @@ const STAYING: usize = 24;
 const CHANNEL_STAY: u64 = 1_000_000_000;
 /// Nodes at most.
 const NODES: usize = 256;
+/// Links of one mechanism between the same nodes that are shown each for itself: as many as boxes have room for.
+const LINKS: usize = 4;
 
 /// Processes and channels to be shown.
 #[derive(Debug, Default)]
@@ -52,6 +55,9 @@ pub(super) struct Link {
     /// All write and read: bytes also go from the readers to the writer.
     pub both_ways: bool,
 }
+
+/// What links have in common that may be shown as one: mechanism, writers, readers, whether bytes go both ways.
+type Alike<'a> = (ChannelType, &'a [Tie], &'a [Tie], bool);
 
 /// A node at an end of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,9 +109,10 @@ impl Graph {
         let mut hosts: HashMap<IpAddr, usize> = HashMap::new();
         let mut channels: Vec<&Channel> = world.channels.values().collect();
         channels.sort_by_key(|channel| channel.index);
+        let waiting = waiting(world);
         for channel in channels {
-            let (mut writers, mut readers) =
-                (ties(channel, world, node_of, true), ties(channel, world, node_of, false));
+            let mut writers = ties(channel, node_of, true, &[]);
+            let mut readers = ties(channel, node_of, false, waiting.get(&channel.id).map_or(&[], Vec::as_slice));
             if writers.is_empty() && readers.is_empty() || self.is_past(channel, now, world, &writers, &readers) {
                 continue;
             }
@@ -154,6 +161,40 @@ impl Graph {
                 self.links.push(Link { members: vec![channel.id.clone()], writers, readers, both_ways });
             }
         }
+        self.gather(world);
+    }
+
+    /// Makes one link of many of a mechanism between the same nodes, in the place of the first.
+    fn gather(&mut self, world: &World) {
+        let mut alike: HashMap<Alike<'_>, Vec<usize>> = HashMap::new();
+        for (place, link) in self.links.iter().enumerate() {
+            let first = link.members.first().and_then(|id| world.channels.get(id));
+            if let Some(channel) = first {
+                let kind = (channel.mechanism, &*link.writers, &*link.readers, link.both_ways);
+                alike.entry(kind).or_default().push(place);
+            }
+        }
+        let mut first_of: HashMap<usize, usize> = HashMap::new();
+        for places in alike.into_values().filter(|places| places.len() > LINKS) {
+            if let Some((first, others)) = places.split_first() {
+                first_of.extend(others.iter().map(|other| (*other, *first)));
+            }
+        }
+        if first_of.is_empty() {
+            return;
+        }
+        let mut kept: Vec<Link> = Vec::new();
+        let mut new_place: HashMap<usize, usize> = HashMap::new();
+        for (place, mut link) in std::mem::take(&mut self.links).into_iter().enumerate() {
+            let into = first_of.get(&place).and_then(|first| new_place.get(first));
+            if let Some(first) = into.and_then(|place| kept.get_mut(*place)) {
+                first.members.append(&mut link.members);
+            } else {
+                new_place.insert(place, kept.len());
+                kept.push(link);
+            }
+        }
+        self.links = kept;
     }
 
     /// The box of another host; `None`: there are too many boxes.
@@ -199,7 +240,20 @@ fn recent(world: &World, now: Nanos) -> Option<Nanos> {
     ends.iter().rev().take(STAYING).next_back().copied()
 }
 
-fn ties(channel: &Channel, world: &World, node_of: &HashMap<ProcessKey, usize>, writing: bool) -> Vec<Tie> {
+/// Who waits to receive from which queue: of a queue nobody holds an end, but whoever waits there is there all the same.
+fn waiting(world: &World) -> HashMap<&ChannelId, Vec<ProcessKey>> {
+    let mut waiting: HashMap<&ChannelId, Vec<ProcessKey>> = HashMap::new();
+    for (key, process) in &world.processes {
+        for on in process.threads.values().filter_map(|thread| thread.on.as_deref()) {
+            if let (Some(channel), Some("msgrcv" | "mq_timedreceive")) = (&on.channel, on.syscall) {
+                waiting.entry(channel).or_default().push(*key);
+            }
+        }
+    }
+    waiting
+}
+
+fn ties(channel: &Channel, node_of: &HashMap<ProcessKey, usize>, writing: bool, waiting: &[ProcessKey]) -> Vec<Tie> {
     let (users, others) =
         if writing { (&channel.senders, &channel.receivers) } else { (&channel.receivers, &channel.senders) };
     let mut roles: BTreeMap<usize, bool> = BTreeMap::new();
@@ -211,22 +265,15 @@ fn ties(channel: &Channel, world: &World, node_of: &HashMap<ProcessKey, usize>, 
     for key in users.keys() {
         add(key, true);
     }
-    // Of a queue nobody holds an end: whoever waits to receive from it is there all the same.
-    for (key, process) in world.processes.iter().filter(|_| !writing && is_queue(channel)) {
-        let waits = |on: &Blocked| {
-            on.channel.as_ref() == Some(&channel.id) && matches!(on.syscall, Some("msgrcv" | "mq_timedreceive"))
-        };
-        if process.threads.values().any(|thread| thread.on.as_deref().is_some_and(waits)) {
+    if is_queue(channel) {
+        for key in waiting {
             add(key, false);
         }
     }
     for ((key, fd), end) in &channel.holders {
         let here = if writing { end.writes() } else { end.reads() };
         // Whoever holds both ends and uses neither is on the way to fork: not yet a party.
-        let both = || {
-            world.processes.get(key).is_some_and(|process| holds(process, channel, *fd, !writing))
-                && !others.contains_key(key)
-        };
+        let both = || holds(channel, *key, *fd, !writing) && !others.contains_key(key);
         if here && !users.contains_key(key) && !both() {
             add(key, false);
         }
@@ -280,8 +327,7 @@ fn calls(channel: &Channel, node_of: &HashMap<ProcessKey, usize>, node: usize) -
 }
 
 /// Whether the process has another descriptor of the channel, for the other direction.
-fn holds(process: &Process, channel: &Channel, fd: i32, writing: bool) -> bool {
-    process.descriptors.iter().any(|(other, (id, end))| {
-        *id == channel.id && *other != fd && if writing { *end != End::R } else { *end != End::W }
-    })
+fn holds(channel: &Channel, key: ProcessKey, fd: i32, writing: bool) -> bool {
+    let held = channel.holders.range((key, i32::MIN)..=(key, i32::MAX));
+    held.into_iter().any(|((_, other), end)| *other != fd && if writing { *end != End::R } else { *end != End::W })
 }

@@ -232,12 +232,14 @@ impl<'a> Teller<'a> {
     }
 
     /// A link's name.
-    pub(super) fn link_name(&self, link: &Link) -> String {
+    pub(super) fn link_name(&self, link: &Link, room: usize) -> String {
         match &*link.members {
-            [only] => words::short(only).to_owned(),
+            [only] => words::fit(words::short(only), room),
             [first, ..] => {
                 let kind = self.world.channels.get(first).map_or("?", |channel| channel.mechanism.name());
-                format!("{kind} ×{}", link.members.len())
+                let many = format!("×{}", link.members.len());
+                let kind_room = room.saturating_sub(words::width(&many) + 1);
+                first_fit(room, &[format!("{kind} {many}"), format!("{} {many}", words::fit(kind, kind_room))])
             }
             [] => String::new(),
         }

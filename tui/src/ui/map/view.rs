@@ -166,7 +166,7 @@ fn draw_link(
     let centre = |text: &str| gauge.x + (scale.gauge - words::width(text) as i32) / 2;
     let room = (scale.gap - 2).max(1) as usize;
     let word = if words::width(&word) > room && word == "no reader" { "broken".to_owned() } else { word };
-    let name = words::fit(&teller.link_name(link), room);
+    let name = teller.link_name(link, room);
     let name_style = if selected { app.theme.tab() } else { app.theme.strong() };
     canvas.text(buffer, centre(&name), gauge.y - 1, &name, name_style);
     let word = words::fit(&word, room);
