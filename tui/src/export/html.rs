@@ -1,6 +1,7 @@
 //! One page with everything: time line, sequence diagram and events; scrolls, searches, and asks nothing of a network.
 //!
-//! The page holds only text and shapes made here; the one script is ours and filters rows by what is typed.
+//! The page holds only text and shapes made here; the one script is ours: it filters rows by what is typed and widens the
+//! time line. Tested in a browser too, where there is one.
 
 use std::{collections::BTreeMap, fmt::Write as _, io::Write};
 
@@ -18,16 +19,11 @@ use crate::{
 /// Rows of events, and spans of states, in one page.
 const MOST_ROWS: usize = 50_000;
 
-const STYLE: &str = "body{font-family:sans-serif;margin:1em}h1{font-size:1.2em}h2{font-size:1em}\
-.box{overflow:auto;max-height:75vh;border:1px solid #ccc}pre{margin:0;font-size:12px}\
-#find{width:30em;font-family:monospace}.key span{padding:0 .5em;color:#fff;margin-right:.4em}\
-@media print{.box{max-height:none}}";
+const STYLE: &str = include_str!("html/page.css");
+const SCRIPT: &str = include_str!("html/page.js");
 
-const SCRIPT: &str = "const find=document.getElementById('find');find.addEventListener('input',()=>{\
-const words=find.value.toLowerCase().split(/\\s+/).filter(Boolean);\
-for(const row of document.querySelectorAll('#events div, g.arrow')){\
-const text=row.textContent.toLowerCase();\
-row.style.display=words.every(word=>text.includes(word))?'':'none';}});";
+/// No browser may load or send anything for the page, whatever is in it.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
 /// The page.
 pub(super) struct Html<W> {
@@ -88,7 +84,8 @@ impl<W: Write> Export for Html<W> {
         if wanted {
             self.found += 1;
             if self.found <= MOST_ROWS {
-                let _ = writeln!(self.rows, "<div>{}</div>", xml(&text));
+                // No text between the rows: when they are hidden it would stay, as blank lines, slow to lay out.
+                let _ = write!(self.rows, "<div>{}\n</div>", xml(&text));
             }
         }
         Ok(())
@@ -108,10 +105,14 @@ impl<W: Write> Export for Html<W> {
             let name = self.story.name(Party::Process(task.pid));
             if task.pid == task.tid { name } else { format!("{name}/{}", number(task.tid)) }
         };
-        let timeline = svg::timeline(&self.spans, names, until);
+        let mut labels = String::new();
+        for task in self.spans.keys() {
+            let _ = write!(labels, "<div>{}</div>", xml(&names(*task)));
+        }
+        let timeline = svg::timeline(&self.spans, until);
         let key = ThreadState::ALL
             .iter()
-            .take(5)
+            .take(6)
             .map(|state| format!("<span style=\"background:{}\">{}</span>", svg::colour(*state), state.name()));
         let key: String = key.collect();
         let loss = if lost > 0 { format!("<p><b>{lost} events were lost.</b></p>") } else { String::new() };
@@ -119,13 +120,22 @@ impl<W: Write> Export for Html<W> {
         let out = &mut self.out;
         write!(
             out,
-            "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
-             <style>{STYLE}</style></head>\n<body><h1><code>{title}</code></h1><p>{about}</p>{loss}\n\
-             <h2>States over time</h2><p class=\"key\">{key}</p><div class=\"box\">{timeline}</div>\n\
-             <p><label>Show only <input id=\"find\" type=\"search\" placeholder=\"words\"></label></p>\n\
-             <h2>Who says what to whom</h2><div class=\"box\">{sequence}</div>\n\
-             <h2>Events</h2><div class=\"box\"><pre id=\"events\">{}</pre></div>\n\
-             <script>{SCRIPT}</script></body></html>\n",
+            "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+             <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\"><title>{title}</title>\n\
+             <style>\n{STYLE}</style></head>\n<body><h1><code>{title}</code></h1><p>{about}</p>{loss}\n\
+             <h2>States over time</h2><p class=\"key\">{key} \
+             <label>Zoom <input id=\"zoom\" type=\"range\" min=\"0\" max=\"12\" step=\"0.5\" value=\"0\">\
+             </label></p>\n\
+             <div class=\"box\" id=\"lanes\" tabindex=\"0\"><div id=\"names\">{labels}</div>\
+             <div id=\"line\" data-until=\"{}\"><div id=\"axis\"></div>{timeline}</div></div>\n\
+             <p class=\"search\"><label>Show only <input id=\"find\" type=\"search\" placeholder=\"words\"></label> \
+             <output id=\"found\"></output></p>\n\
+             <h2>Who says what to whom</h2>\n\
+             <div class=\"box\" id=\"sequence\" tabindex=\"0\" data-row=\"{}\">{sequence}</div>\n\
+             <h2>Events</h2><div class=\"box\" tabindex=\"0\"><pre id=\"events\">{}</pre></div>\n\
+             <script>\n{SCRIPT}</script></body></html>\n",
+            until.0,
+            svg::ROW,
             self.rows
         )?;
         Ok(out.flush()?)

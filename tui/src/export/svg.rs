@@ -22,7 +22,7 @@ pub(super) const MOST: usize = 5_000;
 /// Width of a lifeline's column, of the column with the times; height of a row and of the head.
 const COLUMN: usize = 190;
 const TIMES: usize = 110;
-const ROW: usize = 26;
+pub(super) const ROW: usize = 26;
 const HEAD: usize = 46;
 
 /// The picture.
@@ -60,7 +60,8 @@ pub(super) fn sequence(story: &Story, title: &str, lost: u64, format: &'static s
     let parties = story.parties();
     let places: HashMap<Party, usize> =
         parties.iter().enumerate().map(|(at, party)| (*party, TIMES + COLUMN / 2 + at * COLUMN)).collect();
-    let width = TIMES + COLUMN * parties.len().max(1) + COLUMN / 2;
+    let texts = story.arrows.iter().map(|arrow| Label::of(arrow, &places).map_or(0, |label| label.right()));
+    let width = texts.max().unwrap_or(0).max(TIMES + COLUMN * parties.len().max(1)) + 8;
     let height = HEAD + ROW * (found + 2);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
@@ -71,21 +72,24 @@ pub(super) fn sequence(story: &Story, title: &str, lost: u64, format: &'static s
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
         xml(title)
     );
+    let mut head = format!("<g class=\"head\"><rect width=\"100%\" height=\"{}\" fill=\"white\"/>", HEAD - 4);
     for party in &parties {
         let x = places.get(party).copied().unwrap_or(0);
         let name = xml(&story.name(*party));
         let (left, wide) = (x - COLUMN / 2 + 8, COLUMN - 16);
+        let _ = writeln!(svg, "<line x1=\"{x}\" y1=\"{HEAD}\" x2=\"{x}\" y2=\"{}\" stroke=\"#bbb\"/>", height - ROW);
         let _ = writeln!(
-            svg,
-            "<line x1=\"{x}\" y1=\"{HEAD}\" x2=\"{x}\" y2=\"{}\" stroke=\"#bbb\"/>\
-             <rect x=\"{left}\" y=\"12\" width=\"{wide}\" height=\"26\" rx=\"4\" fill=\"#eef\" stroke=\"#446\"/>\
-             <text x=\"{x}\" y=\"29\" text-anchor=\"middle\">{name}</text>",
-            height - ROW
+            head,
+            "<rect x=\"{left}\" y=\"12\" width=\"{wide}\" height=\"26\" rx=\"4\" fill=\"#eef\" stroke=\"#446\"/>\
+             <text x=\"{x}\" y=\"29\" text-anchor=\"middle\">{name}</text>"
         );
     }
     for (row, arrow) in story.arrows.iter().enumerate() {
-        draw(&mut svg, arrow, HEAD + ROW * (row + 1), &places);
+        draw(&mut svg, arrow, HEAD + ROW * (row + 1), &places, story);
     }
+    // Last, so that it may be moved over the rest.
+    svg.push_str(&head);
+    svg.push_str("</g>\n");
     if lost > 0 {
         let _ = writeln!(
             svg,
@@ -97,73 +101,104 @@ pub(super) fn sequence(story: &Story, title: &str, lost: u64, format: &'static s
     Ok(svg)
 }
 
-fn draw(svg: &mut String, arrow: &Arrow, y: usize, places: &HashMap<Party, usize>) {
+/// Where an arrow's text is.
+struct Label {
+    x: usize,
+    /// Around `x`, or from it on.
+    centred: bool,
+    wide: usize,
+}
+
+impl Label {
+    fn of(arrow: &Arrow, places: &HashMap<Party, usize>) -> Option<Self> {
+        let (from, to) = (*places.get(&arrow.from)?, *places.get(&arrow.to)?);
+        // A letter of 12 px is 7.2 px wide.
+        let wide = arrow.text.chars().count() * 36 / 5;
+        Some(if arrow.what == What::Note {
+            Self { x: to + 8, centred: false, wide }
+        } else if from == to {
+            Self { x: from + 28, centred: false, wide }
+        } else {
+            // Not over the times.
+            Self { x: usize::midpoint(from, to).max(TIMES + wide / 2), centred: true, wide }
+        })
+    }
+
+    fn right(&self) -> usize {
+        self.x + if self.centred { self.wide / 2 } else { self.wide }
+    }
+}
+
+fn draw(svg: &mut String, arrow: &Arrow, y: usize, places: &HashMap<Party, usize>, story: &Story) {
     let (Some(&from), Some(&to)) = (places.get(&arrow.from), places.get(&arrow.to)) else { return };
+    let Some(label) = Label::of(arrow, places) else { return };
     let (colour, dashes) = match arrow.what {
         What::Message { .. } => ("#225", ""),
         What::Signal => ("#b00", ""),
-        What::Fork => ("#777", " stroke-dasharray=\"5 4\""),
-        What::Note => ("#777", ""),
+        What::Fork => ("#666", " stroke-dasharray=\"5 4\""),
+        What::Note => ("#666", ""),
     };
     let text = xml(&arrow.text);
-    let title = match arrow.what {
-        What::Message { sent: Some(sent) } => format!("{text}: sent {}, received {}", seconds(sent), seconds(arrow.t)),
-        _ => format!("{text}: {}", seconds(arrow.t)),
-    };
     let time = seconds(arrow.t);
-    let _ = write!(svg, "<g class=\"arrow\"><title>{title}</title><text x=\"8\" y=\"{y}\" fill=\"#888\">{time}</text>");
-    let (line, label) = (y - 4, y - 8);
-    if arrow.what == What::Note {
-        let _ = write!(
-            svg,
-            "<circle cx=\"{to}\" cy=\"{line}\" r=\"3\" fill=\"{colour}\"/>\
-             <text x=\"{}\" y=\"{y}\" fill=\"{colour}\">{text}</text>",
-            to + 8
-        );
+    // Their names too: they are looked for.
+    let who = match (xml(&story.name(arrow.from)), xml(&story.name(arrow.to))) {
+        (alone, _) if arrow.what == What::Note => alone,
+        (from, to) => format!("{from} → {to}"),
+    };
+    let when = match arrow.what {
+        What::Message { sent: Some(sent) } => format!("sent {}, received {time}", seconds(sent)),
+        _ => time.clone(),
+    };
+    let _ = write!(
+        svg,
+        "<g class=\"arrow\"><title>{who}: {text}: {when}</title><text x=\"8\" y=\"{y}\" fill=\"#666\">{time}</text>"
+    );
+    let line = y - 4;
+    let (anchor, base) = if label.centred { (" text-anchor=\"middle\"", y - 9) } else { ("", y) };
+    // Letters are cut out of the lifelines that they cross.
+    let _ = write!(
+        svg,
+        "<text x=\"{}\" y=\"{base}\"{anchor} fill=\"{colour}\" stroke=\"white\" stroke-width=\"4\" \
+         paint-order=\"stroke\">{text}</text>",
+        label.x
+    );
+    let _ = if arrow.what == What::Note {
+        write!(svg, "<circle cx=\"{to}\" cy=\"{line}\" r=\"3\" fill=\"{colour}\"/>")
     } else if from == to {
         let (right, low) = (from + 24, y + 4);
-        let _ = write!(
+        write!(
             svg,
             "<path d=\"M{from},{line} H{right} V{low} H{from}\" fill=\"none\" stroke=\"{colour}\" \
-             marker-end=\"url(#tip)\"/><text x=\"{}\" y=\"{y}\" fill=\"{colour}\">{text}</text>",
-            right + 4
-        );
+             marker-end=\"url(#tip)\"/>"
+        )
     } else {
-        let middle = usize::midpoint(from, to);
-        let _ = write!(
+        write!(
             svg,
             "<line x1=\"{from}\" y1=\"{line}\" x2=\"{to}\" y2=\"{line}\" stroke=\"{colour}\"{dashes} \
-             marker-end=\"url(#tip)\"/>\
-             <text x=\"{middle}\" y=\"{label}\" text-anchor=\"middle\" fill=\"{colour}\">{text}</text>"
-        );
-    }
+             marker-end=\"url(#tip)\"/>"
+        )
+    };
     svg.push_str("</g>\n");
 }
 
-/// Width of the time line, of the names beside it; height of a lane.
-const LINE: f64 = 1400.0;
-const NAMES: f64 = 170.0;
-const LANE: f64 = 20.0;
+/// Height of a lane of the time line.
+const LANE: usize = 20;
 
-/// The states of threads over time; spans too narrow to be seen are drawn as wide as a hair.
-pub(super) fn timeline(lanes: &BTreeMap<Task, Vec<Span>>, names: impl Fn(Task) -> String, until: Nanos) -> String {
-    let height = LANE * lanes.len() as f64 + 4.0;
-    let scale = (LINE - NAMES) / (until.0.max(1) as f64);
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{LINE}\" height=\"{height}\" font-family=\"monospace\" \
-         font-size=\"12\">\n"
-    );
-    for (row, (task, spans)) in lanes.iter().enumerate() {
-        let y = LANE * row as f64 + 2.0;
-        let _ = writeln!(svg, "<text x=\"2\" y=\"{:.0}\">{}</text>", y + 13.0, xml(&names(*task)));
+/// The states of threads over time, a lane each, as wide as its surroundings; spans too narrow to be seen are drawn as
+/// wide as a hair.
+pub(super) fn timeline(lanes: &BTreeMap<Task, Vec<Span>>, until: Nanos) -> String {
+    let mut svg = format!("<svg width=\"100%\" height=\"{}\">\n", LANE * lanes.len() + 4);
+    let percent = |at: u64| at as f64 * 100.0 / until.0.max(1) as f64;
+    for (row, spans) in lanes.values().enumerate() {
+        let y = LANE * row + 2;
         for span in spans {
-            let (x, wide) = (NAMES + span.from.0 as f64 * scale, (span.until.0 - span.from.0) as f64 * scale);
             let on = span.on.as_ref().map_or_else(String::new, |on| format!(" in {}", xml(on)));
             let _ = writeln!(
                 svg,
-                "<rect x=\"{x:.2}\" y=\"{y:.0}\" width=\"{:.2}\" height=\"16\" fill=\"{}\">\
+                "<rect x=\"{:.6}%\" y=\"{y}\" width=\"{:.6}%\" height=\"16\" fill=\"{}\">\
                  <title>{}{on}: {} to {}</title></rect>",
-                wide.max(0.1),
+                percent(span.from.0),
+                percent(span.until.0 - span.from.0).max(0.005),
                 colour(span.state),
                 span.state.name(),
                 seconds(span.from),
