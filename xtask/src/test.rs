@@ -11,7 +11,7 @@ use anyhow::Result;
 use crate::checkout::Checkout;
 use crate::command;
 use crate::executables::{self, Executable};
-use crate::packages::{self, DOT, IP, PERF, PYTHON, STRACE, STRESS_NG, TMUX, TSHARK, XMLLINT};
+use crate::packages::{self, BROWSER, DOT, IP, PERF, PYTHON, STRACE, STRESS_NG, TMUX, TSHARK, XMLLINT};
 use crate::privilege::Privilege;
 use crate::tally::Tally;
 
@@ -22,7 +22,7 @@ pub(crate) fn run(checkout: &Checkout, arguments: &[String]) -> Result<ExitCode>
     let (options, filters): (Vec<&String>, Vec<&String>) =
         arguments.iter().partition(|argument| *argument == "--no-install");
     if options.is_empty() {
-        packages::ensure(&[DOT, IP, PERF, PYTHON, STRACE, STRESS_NG, TMUX, TSHARK, XMLLINT])?;
+        packages::ensure(&[BROWSER, DOT, IP, PERF, PYTHON, STRACE, STRESS_NG, TMUX, TSHARK, XMLLINT])?;
     }
     let executables = executables::build(checkout.cargo().args(["test", "--workspace", "--no-run", "--quiet"]))?;
     let mut total = pure(&executables, &filters)?;
