@@ -123,19 +123,20 @@ impl Decoder {
             unfinished,
             ..self.call(task, interrupted.op, interrupted.nr, (interrupted.entered, time))
         };
-        let (transfer, is_send) = match &interrupted.on {
+        let boxed = |(transfer, is_send): (Transfer, bool)| (Box::new(transfer), is_send);
+        let (mut transfer, is_send) = match &interrupted.on {
             On::Nothing => return,
             On::Pipe(record) => self.blank_transfer(record, call),
-            On::Queue(record) => self.queue_blank(record, task, call),
-            On::Mqueue(record) => self.mqueue_blank(record, call),
+            On::Queue(record) => boxed(self.queue_blank(record, task, call)),
+            On::Mqueue(record) => boxed(self.mqueue_blank(record, call)),
             On::Object(record) => match self.object_blank(record, call) {
-                Some(blank) => blank,
+                Some(blank) => boxed(blank),
                 None => return,
             },
-            On::Futex(record) => (self.futex_blank(record, call), false),
+            On::Futex(record) => boxed((self.futex_blank(record, call), false)),
         };
-        let transfer = Transfer { error: (!unfinished).then_some("EINTR"), ..transfer };
-        self.push(time, task, if is_send { Kind::Send(Box::new(transfer)) } else { Kind::Recv(Box::new(transfer)) });
+        transfer.error = (!unfinished).then_some("EINTR");
+        self.push(time, task, if is_send { Kind::Send(transfer) } else { Kind::Recv(transfer) });
     }
 
     /// A thread ends in the middle of calls that signals interrupted, those under its handlers included.

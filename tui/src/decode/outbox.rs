@@ -92,7 +92,7 @@ impl Outbox {
             if is_told {
                 keep(&mut event, self.payload);
                 event.seq = self.seq;
-                self.tell([event], out);
+                self.tell_one(event, out);
             }
             self.tell(calls, out);
         }
@@ -104,13 +104,17 @@ impl Outbox {
 
     /// Hands over events that have their numbers.
     fn tell(&mut self, events: impl IntoIterator<Item = Event>, out: &mut Vec<Event>) {
-        for mut event in events {
-            self.seq += u64::from(!event.kind.is_quiet());
-            // A record that was late by more than the sequencer waits must not turn time back.
-            event.t = event.t.max(self.last);
-            self.last = event.t;
-            out.push(event);
+        for event in events {
+            self.tell_one(event, out);
         }
+    }
+
+    fn tell_one(&mut self, mut event: Event, out: &mut Vec<Event>) {
+        self.seq += u64::from(!event.kind.is_quiet());
+        // A record that was late by more than the sequencer waits must not turn time back.
+        event.t = event.t.max(self.last);
+        self.last = event.t;
+        out.push(event);
     }
 }
 

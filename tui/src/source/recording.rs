@@ -12,7 +12,7 @@ use ipcscope_common::WIRE_VERSION;
 
 use crate::{
     event::{Ending, Event, Header, text},
-    trace::{Outline, Place, ReadError, Reader, RecordingHeader, Screen},
+    trace::{Frame, Outline, Place, ReadError, Reader, RecordingHeader, Screen},
 };
 
 use decoding::{Decoding, terminal};
@@ -29,6 +29,8 @@ pub struct Recording {
     until: u64,
     finished: bool,
     waiting: Option<(u64, Vec<u8>)>,
+    /// The one read last.
+    frame: Frame,
 }
 
 /// How reading stood at the beginning of a block: from here it goes on as if it had come from the start.
@@ -96,7 +98,8 @@ impl Recording {
         }
         let tells_states = header.recordings().any(|recording| !recording.families().is_all());
         let decoding = Decoding::new(header);
-        Ok(Self { path: path.to_owned(), reader, decoding, tells_states, until: 0, finished: false, waiting: None })
+        let (path, frame) = (path.to_owned(), Frame::empty());
+        Ok(Self { path, reader, decoding, tells_states, until: 0, finished: false, waiting: None, frame })
     }
 
     /// How reading stands, where that can be kept: at the beginning of a block.
@@ -172,13 +175,13 @@ impl Recording {
             if frame > 0 && self.reader.place().is_some() {
                 break;
             }
-            match self.reader.next() {
-                Some(Ok(frame)) => {
-                    if frame.is_record() {
-                        self.until = self.until.max(frame.time);
+            match self.reader.read_into(&mut self.frame) {
+                Some(Ok(())) => {
+                    if self.frame.is_record() {
+                        self.until = self.until.max(self.frame.time);
                     }
-                    let time = frame.time;
-                    match self.decoding.frame(frame, events) {
+                    let time = self.frame.time;
+                    match self.decoding.frame(&self.frame, events) {
                         None => {}
                         Some(output) if events.is_empty() => return Ok(Some(Item::Output(time, output))),
                         Some(output) => {

@@ -72,6 +72,11 @@ impl OfPart<'_> {
 }
 
 impl Frame {
+    /// Nothing yet: to be read into.
+    pub const fn empty() -> Self {
+        Self { kind: FrameKind::Other(0), time: 0, bytes: Vec::new() }
+    }
+
     /// A record of the kernel side, or the end of a part, which is as late as its last.
     pub fn is_record(&self) -> bool {
         match self.of_part() {
@@ -97,8 +102,9 @@ pub(super) fn encode(contents: &mut Vec<u8>, previous: u64, kind: FrameKind, tim
     contents.extend_from_slice(bytes);
 }
 
-/// Takes a frame off the front of `contents`; `None` if what is there is not a whole frame.
-pub(super) fn decode(contents: &mut &[u8], previous: u64) -> Option<Frame> {
+/// Takes a frame off the front of `contents`; `None` if what is there is not a whole frame. What the frame held before goes,
+/// its room is used again.
+pub(super) fn decode(contents: &mut &[u8], previous: u64, frame: &mut Frame) -> Option<()> {
     let (kind, rest) = contents.split_first()?;
     *contents = rest;
     let zigzag = take_varint(contents)?;
@@ -106,7 +112,10 @@ pub(super) fn decode(contents: &mut &[u8], previous: u64) -> Option<Frame> {
     let len = usize::try_from(take_varint(contents)?).ok()?;
     let (bytes, rest) = contents.split_at_checked(len)?;
     *contents = rest;
-    Some(Frame { kind: (*kind).into(), time: previous.wrapping_add(difference), bytes: bytes.to_vec() })
+    (frame.kind, frame.time) = ((*kind).into(), previous.wrapping_add(difference));
+    frame.bytes.clear();
+    frame.bytes.extend_from_slice(bytes);
+    Some(())
 }
 
 fn put_varint(to: &mut Vec<u8>, mut value: u64) {

@@ -115,10 +115,13 @@ impl Packed {
         let contents = zstd::bulk::decompress(&self.bytes, self.raw_len as usize)?;
         let (mut rest, mut previous) = (contents.as_slice(), 0);
         let mut frames = Vec::with_capacity(self.frames as usize);
-        while let Some(frame) = frame::decode(&mut rest, previous) {
+        loop {
+            let mut frame = Frame::empty();
+            if frame::decode(&mut rest, previous, &mut frame).is_none() {
+                return Ok(frames);
+            }
             previous = frame.time;
             frames.push(frame);
         }
-        Ok(frames)
     }
 }

@@ -301,19 +301,32 @@ impl<R: Read> Reader<R> {
         self.decompressor.decompress_to_buffer(packed, &mut self.contents).is_ok_and(|n| n == raw_len)
     }
 
-    fn next_frame(&mut self) -> io::Result<Option<Frame>> {
+    /// Reads the next frame, as the iterator does, into the room of one before.
+    pub fn read_into(&mut self, frame: &mut Frame) -> Option<Result<(), ReadError>> {
+        if self.done {
+            return None;
+        }
+        let result = self.next_frame(frame).map_err(ReadError::Io);
+        self.done = !matches!(result, Ok(true));
+        match result {
+            Ok(true) => Some(Ok(())),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// `false`: there is none.
+    fn next_frame(&mut self, frame: &mut Frame) -> io::Result<bool> {
         loop {
             if self.frames_left == 0 && !self.next_block()? {
-                return Ok(None);
+                return Ok(false);
             }
             let mut contents = self.contents.get(self.position..).unwrap_or_default();
-            if self.frames_left > 0
-                && let Some(frame) = frame::decode(&mut contents, self.previous)
-            {
+            if self.frames_left > 0 && frame::decode(&mut contents, self.previous, frame).is_some() {
                 self.position = self.contents.len() - contents.len();
                 self.previous = frame.time;
                 self.frames_left -= 1;
-                return Ok(Some(frame));
+                return Ok(true);
             }
             // Its checksums are right and its contents are wrong: whoever wrote it was.
             self.salvage.blocks_lost += u64::from(self.frames_left > 0);
@@ -326,11 +339,7 @@ impl<R: Read> Iterator for Reader<R> {
     type Item = Result<Frame, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
-        }
-        let result = self.next_frame().map_err(ReadError::Io).transpose();
-        self.done = !matches!(result, Some(Ok(_)));
-        result
+        let mut frame = Frame::empty();
+        Some(self.read_into(&mut frame)?.map(|()| frame))
     }
 }

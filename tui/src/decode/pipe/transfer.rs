@@ -33,7 +33,7 @@ impl Decoder {
         }
         transfer.payload = (!payload.is_empty()).then(|| payload.to_vec());
         transfer.peek = record.flags & flag::PEEK != 0;
-        let kind = if write { Kind::Send(Box::new(transfer)) } else { Kind::Recv(Box::new(transfer)) };
+        let kind = if write { Kind::Send(transfer) } else { Kind::Recv(transfer) };
         let event = self.event(record.header.time, task, kind);
         if record.ret <= 0 {
             self.outbox.push(event);
@@ -46,14 +46,12 @@ impl Decoder {
     }
 
     /// What is known before it is known what moved, and whether it is a send.
-    pub(in crate::decode) fn blank_transfer(&self, record: &wire::PipeCall, call: Call) -> (Transfer, bool) {
+    pub(in crate::decode) fn blank_transfer(&self, record: &wire::PipeCall, call: Call) -> (Box<Transfer>, bool) {
         let mechanism = if record.object == object::FIFO { ChannelType::Fifo } else { ChannelType::Pipe };
         let channel = self.channels.name(record.dev, record.ino);
-        let transfer = Transfer {
-            requested: known(record.requested),
-            nonblocking: record.flags & flag::NONBLOCK != 0,
-            ..Transfer::new(channel, mechanism, Some(record.fd), call)
-        };
+        let mut transfer = Box::new(Transfer::new(channel, mechanism, Some(record.fd), call));
+        transfer.requested = known(record.requested);
+        transfer.nonblocking = record.flags & flag::NONBLOCK != 0;
         (transfer, record.flags & flag::WRITE != 0)
     }
 }

@@ -57,11 +57,11 @@ impl Decoding {
     }
 
     /// Takes a frame; gives what the command wrote to its terminal, if it is that.
-    pub(super) fn frame(&mut self, frame: Frame, events: &mut Vec<Event>) -> Option<Vec<u8>> {
+    pub(super) fn frame(&mut self, frame: &Frame, events: &mut Vec<Event>) -> Option<Vec<u8>> {
         match self {
             Self::One(decoder) => match frame.kind {
                 FrameKind::Wire => decoder.record(&frame.bytes, events),
-                FrameKind::Output => return Some(frame.bytes),
+                FrameKind::Output => return Some(frame.bytes.clone()),
                 FrameKind::NotKept => decoder.not_kept(count(&frame.bytes), events),
                 FrameKind::Part | FrameKind::Other(_) => {}
             },
