@@ -200,7 +200,8 @@ impl Lines {
             }
         }
         if let Some(error) = change.error {
-            out.plain(" failed: ").add(Role::Error, error);
+            let how = if change.event == ChannelChange::Refused { ": " } else { " failed: " };
+            out.plain(how).add(Role::Error, error);
         }
     }
 
