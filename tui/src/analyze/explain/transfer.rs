@@ -162,6 +162,9 @@ impl Story<'_> {
     pub(super) fn say_origins(&mut self, transfer: &Transfer) {
         if let Some(why) = transfer.from_unknown {
             let why = match why {
+                FromUnknown::Overlap if transfer.mechanism == ChannelType::Udp => {
+                    "the call did not ask where the datagram came from, as recvfrom(2) can, or more than one fits"
+                }
                 FromUnknown::Overlap => "sends overlapped, and nothing tells their order",
                 FromUnknown::External => "their sender is not traced",
                 FromUnknown::BeforeStart => "they were inside before the trace began",

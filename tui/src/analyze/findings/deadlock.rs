@@ -20,7 +20,7 @@ pub(super) fn deadlock(facts: &Facts, world: &World, members: &[&Waiter<'_>], no
             rule: "deadlock",
             t: now,
             what: format!(
-                "Deadlock: all of these wait for one another, and nobody else could end it. {}.{}",
+                "Deadlock: all of these wait for one another, and nobody else could end it: {}.{}",
                 told.join("; "),
                 facts.caveat()
             ),

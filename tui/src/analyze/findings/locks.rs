@@ -187,7 +187,7 @@ fn finding(facts: &Facts, world: &World, members: &[&Edge], event: &Event) -> Fi
         rule: "deadlock",
         t: event.t,
         what: format!(
-            "Deadlock: {names} wait for one another's locks, and nobody else can give them back. {told}.{caveat}"
+            "Deadlock: {names} wait for one another's locks, and nobody else can give them back: {told}.{caveat}"
         ),
         advice: "Take the locks in the same order in all threads, or take none of them unless all can be had \
                  (pthread_mutex_trylock(3), and give back what was taken)."

@@ -119,7 +119,7 @@ impl Lines {
 
     pub(super) fn origins(&self, transfer: &Transfer, out: &mut Spans) {
         if let Some(why) = transfer.from_unknown {
-            out.plain(" from ").add(Role::Peer, "?").dim(format!(" ({})", unknown(why)));
+            out.plain(" from ").add(Role::Peer, "?").dim(format!(" ({})", unknown(why, transfer.mechanism)));
             return;
         }
         let mut senders: Vec<(&Origin, u64)> = Vec::new();
@@ -397,8 +397,10 @@ pub(super) fn call_detail(transfer: &Transfer, would_block: &str, out: &mut Span
     }
 }
 
-pub(crate) fn unknown(why: FromUnknown) -> &'static str {
+fn unknown(why: FromUnknown, of: ChannelType) -> &'static str {
     match why {
+        // recv(2), or several that look alike.
+        FromUnknown::Overlap if of == ChannelType::Udp => "nothing tells which",
         FromUnknown::Overlap => "sends overlapped",
         FromUnknown::External => "not traced",
         FromUnknown::BeforeStart => "sent before the trace",

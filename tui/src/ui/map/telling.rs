@@ -48,11 +48,18 @@ fn first_fit(room: usize, choices: &[String]) -> String {
 /// What went through a process; before that, how it was called.
 fn moved(process: &Process) -> String {
     match (process.bytes_received, process.bytes_sent) {
-        (0, 0) => process.argv.join(" "),
+        (0, 0) => called(process),
         (received, 0) => format!("in {}", words::bytes(received)),
         (0, sent) => format!("out {}", words::bytes(sent)),
         (received, sent) => format!("in {}  out {}", words::bytes(received), words::bytes(sent)),
     }
+}
+
+/// How it was called; of the path of its program the last part, as a box has little room.
+fn called(process: &Process) -> String {
+    let Some((program, arguments)) = process.argv.split_first() else { return String::new() };
+    let name = program.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(program);
+    [&[name.to_owned()], arguments].concat().join(" ")
 }
 
 /// How a process ended.
