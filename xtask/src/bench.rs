@@ -31,7 +31,7 @@ const BUILT: &str = "--built";
 pub(crate) fn run(checkout: &Checkout, arguments: &[String]) -> Result<ExitCode> {
     let options = parse(arguments)?;
     if !options.built {
-        demo::build_release(checkout)?;
+        demo::build(checkout, "release")?;
         Recordings::build(checkout)?;
         packages::ensure(&[PERF, STRACE, STRESS_NG])?;
     }

@@ -14,7 +14,7 @@ const DEFAULT_LESSON: &str = "pipeline";
 const RECORDED: &str = "--recorded";
 
 pub(crate) fn run(checkout: &Checkout, arguments: &[String]) -> Result<ExitCode> {
-    let ipcscope = build_release(checkout)?;
+    let ipcscope = build(checkout, "demo")?;
     let privilege = Privilege::find("tracing the lesson live");
     let mut demo = as_user_or_root(privilege, &ipcscope);
     demo.arg("demo");
@@ -40,8 +40,8 @@ fn as_user_or_root(privilege: Privilege, program: &PathBuf) -> Command {
     Command::new(program)
 }
 
-/// Builds the binary as a user would and says where it is.
-pub(crate) fn build_release(checkout: &Checkout) -> Result<PathBuf> {
-    command::run(checkout.cargo().args(["build", "--release", "--package=ipcscope"]))?;
-    Ok(checkout.target("release/ipcscope"))
+/// Builds the binary with a profile and says where it is.
+pub(crate) fn build(checkout: &Checkout, profile: &str) -> Result<PathBuf> {
+    command::run(checkout.cargo().args(["build", "--package=ipcscope", "--profile", profile]))?;
+    Ok(checkout.target(profile).join("ipcscope"))
 }
