@@ -68,12 +68,13 @@ fn calls(trace: &Trace, protocol: &str) -> Vec<String> {
 }
 
 /// Whoever is called that was BLOCKED in a call on that channel, or, where the channel is not known yet, in a call of
-/// that name.
+/// that name; waits for a disk or a lock of the kernel are not meant.
 fn waited(trace: &Trace, comm: &str, call: &str) -> usize {
     let waits = |event: &&Value| {
         event["comm"] == comm && event["to"] == "BLOCKED" && text(&event["on"], "syscall").starts_with(call)
     };
-    trace.kind("state").filter(|event| !event["on"]["syscall"].is_null()).filter(waits).count()
+    let states = trace.kind("state").filter(|event| !event["on"]["syscall"].is_null());
+    states.filter(|event| event["on"]["uninterruptible"] != true).filter(waits).count()
 }
 
 fn connect(trace: &Trace) {
