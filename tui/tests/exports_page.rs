@@ -72,9 +72,8 @@ impl Browser {
     /// What a person who uses the page sees.
     fn use_page(&self, page: &str) -> Value {
         let words = serde_json::to_string(&WORDS).unwrap();
-        let user = format!("<script>const WORDS = {words};\n{}</script>", include_str!("page/user.js"));
         // A block, so that its names are its own.
-        let user = user.replacen("<script>", "<script>{", 1).replacen("</script>", "}</script>", 1);
+        let user = format!("<script>{{const WORDS = {words};\n{}}}</script>", include_str!("page/user.js"));
         let (before, after) = page.split_once("<meta charset=\"utf-8\">").unwrap();
         let output = self.open(&format!("{before}<meta charset=\"utf-8\">{user}{after}")).unwrap();
         let text = String::from_utf8_lossy(&output.stdout);

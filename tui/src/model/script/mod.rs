@@ -27,9 +27,8 @@
 //! | `lost` | `COUNT CLASS FROM TO` (seconds) |
 //!
 //! Options of transfers: `fill N` `slots USED/ALL` `took D` `blocked D` `requested N` `by SYSCALL` `op N` `restarts N`
-//! `discarded N` `interrupted ID` `nonblock` `peek` `duplicate`
-//! `reordered` `unfinished`, and last `payload TEXT…`. An origin may name its op:
-//! `4711:28@17`; else it is that process's last write there. Offsets are counted. Options of signals:
+//! `discarded N` `interrupted ID` `nonblock` `peek` `duplicate` `reordered` `unfinished`, and last `payload TEXT…`. An origin
+//! may name its op: `4711:28@17`; else it is that process's last write there. Offsets are counted. Options of signals:
 //! `id N` `sender KIND` `syscall NAME` `code NAME` `state STATE` `masked` `external` `thread TID` `group N`
 //! `action NAME` `handler 0x…` `flags A|B` `interrupted SYSCALL[:CHANNEL]` `verdict V` `pending D` `took D` `into ID`
 //! `reason NAME` `tty NAME` `pgrp N` `broadcast` `value N` `address 0x…` `mask SET` `by SYSCALL` `nesting N`. D is `17us`, `4ms`, `120ns`, `2s`.

@@ -1,8 +1,8 @@
 //! What the map shows: processes as nodes, channels as links between those that hold their ends.
 //!
 //! Living processes are all shown; ended ones while they are few, or for a while. Where there is much, processes of one
-//! parent and one name fold into one node, and channels between the same nodes into one link; so do many channels of one
-//! mechanism between the same nodes, however few those are. What is left out is counted.
+//! parent and one name fold into one node, and its channels of one mechanism to the same nodes into one link; so do many
+//! channels between two processes. What is left out is counted.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -105,7 +105,6 @@ impl Graph {
     }
 
     fn connect(&mut self, world: &World, now: Nanos, node_of: &HashMap<ProcessKey, usize>) {
-        let mut same: HashMap<(Vec<Tie>, Vec<Tie>), usize> = HashMap::new();
         let mut hosts: HashMap<IpAddr, usize> = HashMap::new();
         let mut channels: Vec<&Channel> = world.channels.values().collect();
         channels.sort_by_key(|channel| channel.index);
@@ -149,22 +148,13 @@ impl Graph {
             let calls = |node| calls(channel, node_of, node);
             let both_ways = (is_socket && writers.len() == 2 || is_queue(channel) && writers.len() > 1)
                 && meet(&mut writers, &mut readers, calls);
-            let folded = writers
-                .iter()
-                .chain(&readers)
-                .any(|tie| self.nodes.get(tie.node).is_some_and(|node| node.members.len() > 1));
-            let place = same.get(&(writers.clone(), readers.clone())).filter(|_| folded).copied();
-            if let Some(link) = place.and_then(|place| self.links.get_mut(place)) {
-                link.members.push(channel.id.clone());
-            } else {
-                same.insert((writers.clone(), readers.clone()), self.links.len());
-                self.links.push(Link { members: vec![channel.id.clone()], writers, readers, both_ways });
-            }
+            self.links.push(Link { members: vec![channel.id.clone()], writers, readers, both_ways });
         }
         self.gather(world);
     }
 
-    /// Makes one link of many of a mechanism between the same nodes, in the place of the first.
+    /// Makes one link of those of a mechanism between the same nodes, in the place of the first: of many, and of any where a
+    /// node stands for several processes.
     fn gather(&mut self, world: &World) {
         let mut alike: HashMap<Alike<'_>, Vec<usize>> = HashMap::new();
         for (place, link) in self.links.iter().enumerate() {
@@ -175,8 +165,10 @@ impl Graph {
             }
         }
         let mut first_of: HashMap<usize, usize> = HashMap::new();
-        for places in alike.into_values().filter(|places| places.len() > LINKS) {
-            if let Some((first, others)) = places.split_first() {
+        let folded = |tie: &Tie| self.nodes.get(tie.node).is_some_and(|node| node.members.len() > 1);
+        for ((_, writers, readers, _), places) in &alike {
+            let most = if writers.iter().chain(*readers).any(folded) { 1 } else { LINKS };
+            if let Some((first, others)) = places.split_first().filter(|_| places.len() > most) {
                 first_of.extend(others.iter().map(|other| (*other, *first)));
             }
         }

@@ -29,6 +29,15 @@ impl Run {
         Self { all: Datagrams::default(), told: Vec::new() }
     }
 
+    /// One in which these were sent.
+    fn of(sent: &[(u64, &str)]) -> Self {
+        let mut run = Self::new();
+        for (op, text) in sent {
+            run.send(*op, text);
+        }
+        run
+    }
+
     fn note(&mut self, answers: Vec<Answer>) {
         self.told.extend(answers.into_iter().map(|(_, of)| match of {
             Ok(Known { origin, cut, arrival }) => {
@@ -66,9 +75,7 @@ impl Run {
 
 #[test]
 fn the_next_one_sent_is_the_next_one_received() {
-    let mut run = Run::new();
-    run.send(1, "same");
-    run.send(2, "same");
+    let mut run = Run::of(&[(1, "same"), (2, "same")]);
     run.receive(30, "same", true);
     run.receive(30, "same", true);
     // Its send has not returned yet.
@@ -106,36 +113,25 @@ fn what_was_dropped_is_not_received() {
 
 #[test]
 fn several_that_look_alike_are_unknown_where_order_is() {
-    let mut run = Run::new();
-    for (op, text) in [(1, "same"), (2, "same"), (3, "other")] {
-        run.send(op, text);
-    }
+    let mut run = Run::of(&[(1, "same"), (2, "same"), (3, "other")]);
     run.receive(40, "same", false);
     run.receive(40, "other", false);
     assert_eq!(run.told, ["overlap", "3:5 cut 0"]);
     // The one in front of it may have been dropped unseen.
-    let mut run = Run::new();
-    for (op, text) in [(1, "first"), (2, "same"), (3, "same")] {
-        run.send(op, text);
-    }
+    let mut run = Run::of(&[(1, "first"), (2, "same"), (3, "same")]);
     run.receive(40, "same", true);
     assert_eq!(run.told, ["overlap"]);
 }
 
 #[test]
 fn one_that_comes_late_or_twice_is_told_so() {
-    let mut run = Run::new();
-    for (op, text) in [(1, "one"), (2, "two"), (3, "three")] {
-        run.send(op, text);
-    }
+    let mut run = Run::of(&[(1, "one"), (2, "two"), (3, "three")]);
     for text in ["one", "three", "two", "three"] {
         run.receive(40, text, true);
     }
     assert_eq!(run.told.split_off(0), ["1:3 cut 0", "3:5 cut 0", "2:3 cut 0 reordered", "3:5 cut 0 duplicate"]);
     // Of several readers, who came first is not known. What is being sent may have the same bytes.
-    let mut run = Run::new();
-    run.send(1, "one");
-    run.send(2, "two");
+    let mut run = Run::of(&[(1, "one"), (2, "two")]);
     run.receive(40, "two", false);
     run.receive(40, "one", false);
     run.all.begin(7, S, 30);
