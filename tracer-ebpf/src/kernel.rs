@@ -124,6 +124,16 @@ pub fn peek_user<T: Copy>(address: u64) -> Option<T> {
     unsafe { bpf_probe_read_user(address as *const T) }.ok()
 }
 
+/// A length below `N` (a power of two), masked: the verifier wants to see that, and the compiler would see that it changes
+/// nothing.
+#[inline(always)]
+fn below<const N: usize>(len: u32) -> u64 {
+    let mut masked = u64::from(len);
+    // SAFETY: changes a register, and no bit of a length in bounds.
+    unsafe { core::arch::asm!("{0} &= {1}", inout(reg) masked, const N - 1, options(nomem, nostack)) };
+    masked
+}
+
 /// Copies `len` bytes of the current process, at most `N` (a power of two); false: they cannot be read.
 #[inline(always)]
 pub fn copy_user<const N: usize>(to: *mut [u8; N], from: u64, len: u32) -> bool {
@@ -134,10 +144,7 @@ pub fn copy_user<const N: usize>(to: *mut [u8; N], from: u64, len: u32) -> bool 
         if len as usize >= N {
             return generated::bpf_probe_read_user(to, N as u32, from) == 0;
         }
-        // The verifier wants to see a mask, and the compiler would see that it changes nothing.
-        let mut masked = u64::from(len);
-        core::arch::asm!("{0} &= {1}", inout(reg) masked, const N - 1, options(nomem, nostack));
-        generated::bpf_probe_read_user(to, masked as u32, from) == 0
+        generated::bpf_probe_read_user(to, below::<N>(len) as u32, from) == 0
     }
 }
 
@@ -160,9 +167,7 @@ pub fn copy_user_behind<const N: usize>(to: &mut Behind<N>, from: u64, len: u32)
         if len as usize >= N {
             return generated::bpf_probe_read_user(to, 8 + N as u32, from) == 0;
         }
-        let mut masked = u64::from(len);
-        core::arch::asm!("{0} &= {1}", inout(reg) masked, const N - 1, options(nomem, nostack));
-        generated::bpf_probe_read_user(to, 8 + masked as u32, from) == 0
+        generated::bpf_probe_read_user(to, 8 + below::<N>(len) as u32, from) == 0
     }
 }
 
@@ -199,11 +204,9 @@ pub fn copy_vector<const N: usize, const ROOM: usize, const MOST: u64>(
         let Some([base, size]) = peek_user::<[u64; 2]>(vector + i * 16) else { break };
         let left = len - at;
         let run = if size < u64::from(left) { size as u32 } else { left };
-        let (mut start, mut bytes) = (u64::from(at), u64::from(run));
-        // SAFETY: both are masked below N, as the verifier wants to see; the helper tolerates any address.
+        let (start, bytes) = (below::<N>(at), below::<N>(run));
+        // SAFETY: both are below N; the helper tolerates any address.
         unsafe {
-            core::arch::asm!("{0} &= {1}", inout(reg) start, const N - 1, options(nomem, nostack));
-            core::arch::asm!("{0} &= {1}", inout(reg) bytes, const N - 1, options(nomem, nostack));
             let place = to.add(start as usize).cast::<c_void>();
             if generated::bpf_probe_read_user(place, bytes as u32, base as *const c_void) != 0 {
                 break;
