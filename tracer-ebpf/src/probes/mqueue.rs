@@ -22,7 +22,7 @@ use ipcscope_common::{
 use super::{
     call::{self, leave},
     descriptor,
-    payload::{Bytes, emit_with},
+    payload::{Bytes, at_entry, emit_with},
 };
 use crate::{
     emit::{header, reserve},
@@ -55,9 +55,7 @@ pub fn begin(me: Ptr, regs: Ptr) {
     if task.class == class::MQ_SEND {
         // As it is now: another thread may change it.
         let (text, size) = (field!(regs, regs_si as u64), field!(regs, regs_dx as u64));
-        let limit = setting!(payload_limit);
-        let most = if limit < PAYLOAD as u32 { limit } else { PAYLOAD as u32 };
-        let len = if size < u64::from(most) { size as u32 } else { most };
+        let len = at_entry(size);
         task.payload_len = if len != 0 && copy_user::<PAYLOAD>(&raw mut kept.bytes, text, len) { len } else { 0 };
     }
 }

@@ -16,7 +16,7 @@ use ipcscope_common::{
 use super::{
     call::{end, interrupted, leave},
     descriptor::{self, FORMAT, REGULAR},
-    payload::{Bytes, emit_with},
+    payload::{Bytes, at_entry, emit_with},
     signal,
 };
 use crate::{
@@ -301,9 +301,7 @@ pub fn begin(me: Ptr, regs: Ptr) {
             emit(lost::IPC, ObjectBegin { header, ino, value, nr, state: told });
         }
         object::TERMINAL if writes => {
-            let limit = setting!(payload_limit);
-            let most = if limit < PAYLOAD as u32 { limit } else { PAYLOAD as u32 };
-            let keep = if len < u64::from(most) { len as u32 } else { most };
+            let keep = at_entry(len);
             if keep != 0 && copy_user::<PAYLOAD>(payload, from, keep) {
                 task.payload_len = keep;
             }

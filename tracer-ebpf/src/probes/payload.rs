@@ -4,13 +4,21 @@ use ipcscope_common::{mqueue::MqueueCall, object::ObjectCall, queue::QueueCall};
 
 use crate::{
     emit::reserve,
-    kernel::{copy_user, copy_words},
+    kernel::{copy_user, copy_words, setting},
     task::PAYLOAD,
 };
 
 /// Few bytes, and more than are kept of any message.
 const SMALL: usize = 16;
 const LARGE: usize = 4096;
+
+/// How many of a message's first bytes are kept from the entry of its call on.
+#[inline(always)]
+pub fn at_entry(size: u64) -> u32 {
+    let limit = setting!(payload_limit);
+    let most = if limit < PAYLOAD as u32 { limit } else { PAYLOAD as u32 };
+    if size < u64::from(most) { size as u32 } else { most }
+}
 
 /// A record that payload can follow.
 pub trait Carries {

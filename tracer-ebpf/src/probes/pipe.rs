@@ -14,10 +14,10 @@ use ipcscope_common::{
     settings::lost,
 };
 
-use super::descriptor;
+use super::{descriptor, payload::at_entry};
 use crate::{
     emit::{count_lost, emit, header},
-    kernel::{Ptr, copy_user, exchange, field, now, offset, peek, setting, vector_len},
+    kernel::{Ptr, copy_user, exchange, field, now, offset, peek, vector_len},
     task::{PAYLOAD, Task, with_payload},
 };
 use record::call;
@@ -113,9 +113,7 @@ pub fn keep_payload(me: Ptr, regs: Ptr) {
     if task.class != class::WRITE || task.ends[1].pipe == 0 {
         return;
     }
-    let limit = setting!(payload_limit);
-    let most = if limit < PAYLOAD as u32 { limit } else { PAYLOAD as u32 };
-    let len = if task.requested < u64::from(most) { task.requested as u32 } else { most };
+    let len = at_entry(task.requested);
     if len != 0 && copy_user::<PAYLOAD>(payload, field!(regs, regs_si as u64), len) {
         task.payload_len = len;
     }

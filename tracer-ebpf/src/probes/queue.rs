@@ -17,7 +17,7 @@ use ipcscope_common::{
 use super::{
     call::leave,
     ipc::{self, Ids, Table},
-    payload::{Bytes, emit_with},
+    payload::{Bytes, at_entry, emit_with},
 };
 use crate::{
     emit::{emit, header},
@@ -101,9 +101,7 @@ pub fn begin(me: Ptr, regs: Ptr) {
     if task.class == class::MSGSND {
         // struct msgbuf { long mtype; char mtext[]; }, as it is now: another thread may change it.
         let size = field!(regs, regs_dx as u64);
-        let limit = setting!(payload_limit);
-        let most = if limit < PAYLOAD as u32 { limit } else { PAYLOAD as u32 };
-        let len = if size < u64::from(most) { size as u32 } else { most };
+        let len = at_entry(size);
         if copy_user_behind(kept, arg1, len) {
             (message.msg_type, task.payload_len) = (kept.word as i64, len);
         } else {
