@@ -30,7 +30,7 @@ pub mod socket;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Version of this wire; recordings carry it. Minor: kinds were added. Major: an old kind changed its meaning.
-pub const WIRE_VERSION: (u16, u16) = (1, 4);
+pub const WIRE_VERSION: (u16, u16) = (1, 5);
 
 /// The beginning of every record.
 #[repr(C)]

@@ -143,6 +143,8 @@ offsets! {
     sock_protocol: "sock"."sk_protocol";
     sock_shutdown: "sock"."sk_shutdown";
     sock_queued: "sock"."sk_receive_queue.qlen";
+    sock_peek_off: "sock"."sk_peek_off";
+    sock_last: "sock"."sk_receive_queue.prev";
     sock_family: "sock_common"."skc_family";
     sock_state: "sock_common"."skc_state";
     sock_daddr: "sock_common"."skc_daddr";
@@ -159,6 +161,7 @@ offsets! {
     unix_address_name: "unix_address"."name";
     skb_sk: "sk_buff"."sk";
     skb_len: "sk_buff"."len";
+    udp_queued: "udp_sock"."reader_queue.qlen";
     tcp_write_seq: "tcp_sock"."write_seq";
     tcp_copied_seq: "tcp_sock"."copied_seq";
     super_block_dev: "super_block"."s_dev";
@@ -217,6 +220,7 @@ pub const OPTIONAL: &[&str] = &[
     "unix_address",
     "sk_buff",
     "tcp_sock",
+    "udp_sock",
 ];
 
 /// Members that a structure may be without: no IPv6, no network namespaces.

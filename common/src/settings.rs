@@ -38,6 +38,8 @@ pub struct Settings {
     pub futexes: u32,
     /// 1: capture the scheduler.
     pub sched: u32,
+    /// 1: where a datagram comes in a socket's queue can be told (from 6.4 on).
+    pub arrivals: u32,
     /// 1: task storage can be looked into from interrupts (from 6.2 on).
     pub storage_in_interrupts: u32,
 }
@@ -61,6 +63,7 @@ impl Settings {
         memory: 0,
         futexes: 0,
         sched: 0,
+        arrivals: 0,
         storage_in_interrupts: 0,
     };
 }
@@ -85,6 +88,10 @@ pub struct Sites {
     pub alloc_skb: u64,
     /// Its length.
     pub alloc_skb_len: u64,
+    /// `skb_clone`, which makes a second one of the same bytes.
+    pub clone_skb: u64,
+    /// Its length.
+    pub clone_skb_len: u64,
     /// `mqueue_alloc_inode`, which makes POSIX queues.
     pub mqueue_alloc_inode: u64,
     /// Its length.
@@ -102,6 +109,8 @@ impl Sites {
         newque_len: 0,
         alloc_skb: 0,
         alloc_skb_len: 0,
+        clone_skb: 0,
+        clone_skb_len: 0,
         mqueue_alloc_inode: 0,
         mqueue_alloc_inode_len: 0,
     };

@@ -21,6 +21,8 @@ kinds! {
     SOCKET_PIECES = 0x76;
     /// [`SocketDropped`]
     SOCKET_DROPPED = 0x77;
+    /// [`SocketArrived`]
+    SOCKET_ARRIVED = 0x78;
 }
 
 /// `AF_UNIX`, `AF_INET`, `AF_INET6`.
@@ -57,6 +59,8 @@ pub mod flag {
     pub const ADDRESSED: u32 = 128;
     /// [`super::SocketCall::seq`] is known.
     pub const SEQ: u32 = 256;
+    /// What is put into the socket's queue is told ([`super::SOCKET_ARRIVED`]); the first in there was received.
+    pub const QUEUED: u32 = 512;
 }
 
 /// One socket and the other one, as the kernel has them.
@@ -135,8 +139,8 @@ pub struct SocketCall {
     pub payload_len: u32,
     /// The length of the message received, cut off or not; 0: unknown.
     pub message_len: u32,
-    /// Keeps the size a multiple of 8.
-    pub reserved: u32,
+    /// Bytes that are in front of those that were peeked at (`SO_PEEK_OFF`).
+    pub skipped: u32,
 }
 
 /// What happened to a socket.
@@ -261,6 +265,20 @@ pub struct SocketDropped {
     pub sock: u64,
 }
 
+/// A datagram was put into the queue of a UDP socket.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct SocketArrived {
+    /// Common part: the thread that was sending; `tid` 0: none that is traced.
+    pub header: Header,
+    /// When its call was entered.
+    pub entered: u64,
+    /// The receiving socket.
+    pub sock: u64,
+    /// 1: what was the last in the queue just then is what this call has sent; 0: maybe not, or it was taken already.
+    pub own: u64,
+}
+
 /// Bytes that a receive copied out of one buffer.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -295,6 +313,7 @@ pub struct SocketPieces {
 const _: () = assert!(
     size_of::<SocketBuffer>() == 48
         && size_of::<SocketDropped>() == 40
+        && size_of::<SocketArrived>() == 48
         && size_of::<SocketPieces>() == 48 + 24 * PIECES
 );
 const _: () =

@@ -102,6 +102,10 @@ program! {
     udp_dropped = "udp_fail_queue_rcv_skb" => socket::dropped
 }
 program! {
+    /// `sk_data_ready(const struct sock *sk)`
+    udp_arrived = "sk_data_ready" => socket::arrived
+}
+program! {
     /// `kmem_cache_alloc(unsigned long call_site, const void *ptr, …)`
     skb_allocated = "kmem_cache_alloc" => socket::allocated
 }

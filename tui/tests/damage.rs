@@ -272,7 +272,7 @@ fn the_document_is_up_to_date() {
         object [ObjectFacts OBJECT_FACTS; ObjectCall OBJECT_CALL; ObjectBegin OBJECT_BEGIN;]
         memory [MemoryCall MEMORY_CALL; MemoryName MEMORY_REMOVED;]
         futex [FutexBegin FUTEX_BEGIN; FutexCall FUTEX_CALL;]
-        socket [SocketCall SOCKET_CALL; SocketChange SOCKET_CHANGE; SocketAddress SOCKET_ADDRESS; SocketBegin SOCKET_BEGIN SOCKET_SHARED; SocketBuffer SOCKET_BUFFER; SocketPieces SOCKET_PIECES; SocketDropped SOCKET_DROPPED; SocketPiece; Endpoint;]
+        socket [SocketCall SOCKET_CALL; SocketChange SOCKET_CHANGE; SocketAddress SOCKET_ADDRESS; SocketBegin SOCKET_BEGIN SOCKET_SHARED; SocketBuffer SOCKET_BUFFER; SocketPieces SOCKET_PIECES; SocketDropped SOCKET_DROPPED; SocketArrived SOCKET_ARRIVED; SocketPiece; Endpoint;]
         mark [Start START; Lost LOST; Tick TICK;]
     }
 }

@@ -15,16 +15,16 @@ use ipcscope_common::{
     offsets::ABSENT,
     settings::lost,
     socket::{
-        AF_UNIX, SOCKET_BEGIN, SOCKET_BUFFER, SOCKET_DROPPED, SOCKET_PIECES, SOCKET_SHARED, STREAM, SocketBegin,
-        SocketBuffer, SocketDropped, SocketPiece, SocketPieces, change,
+        AF_UNIX, SOCKET_ARRIVED, SOCKET_BEGIN, SOCKET_BUFFER, SOCKET_DROPPED, SOCKET_PIECES, SOCKET_SHARED, STREAM,
+        SocketArrived, SocketBegin, SocketBuffer, SocketDropped, SocketPiece, SocketPieces, change,
     },
 };
 
 use super::{call, descriptor};
 use crate::{
     emit::{emit, header, reserve},
-    kernel::{Ptr, current, exchange, field, now, offset, peek, peek_user, site},
-    task::{End, PIECES, Piece, Task, traced, with_pieces},
+    kernel::{Ptr, current, exchange, field, now, offset, peek, peek_user, setting, site},
+    task::{End, PIECES, Piece, Pieces, Task, traced, with_pieces},
 };
 pub use tell::described;
 use tell::{tell_call, tell_change};
@@ -206,26 +206,36 @@ fn has_several_senders(sock: u64) -> Option<bool> {
 }
 
 /// `kmem_cache_alloc(unsigned long call_site, const void *ptr, …)`: a buffer for bytes that are about to be queued at a UNIX
-/// socket. Of sockets with one sender the order says enough.
+/// socket; where that has one sender the order says enough. Or for a datagram (UDP), which is cloned for each of several
+/// receivers: noted until it comes there ([`arrived`]).
 ///
 /// Every allocation of the machine comes here and leaves after a look at where it is from. One made in an interrupt during
 /// the call is told too; nothing that is ever received from this socket is in it.
 #[inline(always)]
 pub fn allocated(ctx: &BtfTracePointContext) {
     let from: u64 = ctx.arg(0);
-    if from.wrapping_sub(site!(alloc_skb)) >= site!(alloc_skb_len) {
+    let is_clone = from.wrapping_sub(site!(clone_skb)) < site!(clone_skb_len);
+    if !is_clone && from.wrapping_sub(site!(alloc_skb)) >= site!(alloc_skb_len) {
         return;
     }
-    let Some(task) = traced(current()) else { return };
+    let me = current();
+    let Some(task) = traced(me) else { return };
     let end = &task.ends[1];
     if task.class == class::NONE || !is_socket(end) {
         return;
     }
     let sock = sock_of(end);
-    if peek::<u16>(sock + offset!(sock_family) as u64) == AF_UNIX && has_several_senders(sock) == Some(true) {
+    // A `void *`, which verifiers before 6.13 or so let nobody load directly.
+    let buffer = peek(ctx.as_ptr() as u64 + 8);
+    if peek::<u16>(sock + offset!(sock_family) as u64) != AF_UNIX {
+        if peek::<u16>(sock + offset!(sock_protocol) as u64) == UDP
+            && let Some(pieces) = with_pieces(me)
+        {
+            pieces.list[pieces.count as usize & (PIECES - 1)].skb = buffer;
+            pieces.count += 1;
+        }
+    } else if has_several_senders(sock) == Some(true) {
         let header = header(SOCKET_BUFFER, now(), task.tid, task.tgid);
-        // A `void *`, which verifiers before 6.13 or so let nobody load directly.
-        let buffer = peek(ctx.as_ptr() as u64 + 8);
         emit(lost::SOCKET, SocketBuffer { header, entered: task.entered, sock, buffer });
     }
 }
@@ -276,13 +286,55 @@ pub fn copied(ctx: &BtfTracePointContext) {
 #[inline(always)]
 pub fn dropped(ctx: &BtfTracePointContext) {
     let sock: u64 = ctx.arg(1);
+    let (tid, tgid, entered) = sending();
+    if tid != 0 || SOCKET_USERS.get_ptr(sock).is_some() {
+        emit(lost::SOCKET, SocketDropped { header: header(SOCKET_DROPPED, now(), tid, tgid), entered, sock });
+    }
+}
+
+/// `sk_data_ready(const struct sock *sk)`: a datagram was put into a receiver's queue, as above during the sender's call.
+/// If it is still the last there, all that was put there before is in front of it. That it is the caller's is known by its
+/// buffer: a call may also put there what others send at the same moment, or what the network has kept back.
+#[inline(always)]
+pub fn arrived(ctx: &BtfTracePointContext) {
+    let sk: Ptr = ctx.arg(0);
+    let sock = sk as u64;
+    if field!(sk, sock_protocol as u16) != UDP || SOCKET_USERS.get_ptr(sock).is_none() {
+        return;
+    }
+    let (tid, tgid, entered) = sending();
+    // First: whoever is the last at a later moment came later.
+    let header = header(SOCKET_ARRIVED, now(), tid, tgid);
+    let last: u64 = peek(sock + offset!(sock_last) as u64);
+    let own = u64::from(tid != 0 && with_pieces(current()).is_some_and(|pieces| has_made(pieces, last)));
+    emit(lost::SOCKET, SocketArrived { header, entered, sock, own });
+}
+
+/// Whether the call that sends has made this buffer: it is one of the last.
+#[inline(always)]
+fn has_made(pieces: &Pieces, buffer: u64) -> bool {
+    let mut is_it = false;
+    for index in 0..PIECES {
+        is_it |= (index as u32) < pieces.count && pieces.list[index].skb == buffer;
+    }
+    is_it
+}
+
+/// The thread that is just sending through a socket, its process and when its call was entered; zeros: it is not traced.
+#[inline(always)]
+fn sending() -> (u32, u32, u64) {
     let sender = traced(current()).filter(|task| {
         let is_sending = matches!(task.class, class::WRITE | class::WRITEV | class::SENDTO..=class::LAST_SOCKET);
         (is_sending || task.class == class::SENDMSG) && is_socket(&task.ends[1])
     });
-    let (tid, tgid, entered) = sender.map_or((0, 0, 0), |task| (task.tid, task.tgid, task.entered));
-    if tid != 0 || SOCKET_USERS.get_ptr(sock).is_some() {
-        emit(lost::SOCKET, SocketDropped { header: header(SOCKET_DROPPED, now(), tid, tgid), entered, sock });
+    sender.map_or((0, 0, 0), |task| (task.tid, task.tgid, task.entered))
+}
+
+/// A socket that datagrams can come to is there: from now on they are told of.
+#[inline(always)]
+fn watch(sock: u64, ino: u64) {
+    if setting!(arrivals) != 0 && peek::<u16>(sock + offset!(sock_protocol) as u64) == UDP {
+        let _ = SOCKET_USERS.insert(sock, Users { ino, receiver: NOBODY, sender: NOBODY }, 0);
     }
 }
 

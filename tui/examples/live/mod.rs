@@ -3,6 +3,7 @@
 mod attach;
 mod beyond;
 mod blocking;
+mod datagrams;
 mod deadlocks;
 mod flood;
 mod kept;
@@ -50,7 +51,7 @@ pub fn run(words: &[&str]) -> bool {
         ["queues"] => queues::queues(),
         ["queue-leave"] => queues::leave(),
         ["queue-use-up", queue] => queues::use_up(queue.parse().unwrap()),
-        words if mqueues::run(words) => {}
+        words if mqueues::run(words) || datagrams::run(words) => {}
         words if shared::run(words) || objects::run(words) => {}
         ["unruly", count] => unruly::unruly(count.parse().unwrap()),
         ["many", kind, count] => many::many(kind, count.parse().unwrap()),

@@ -247,6 +247,7 @@ impl Decoder {
             Record::SocketBuffer(record) => self.socket_buffer(&record),
             Record::SocketPieces(record) => self.socket_pieces(&record),
             Record::SocketDropped(record) => self.socket_dropped(&record),
+            Record::SocketArrived(record) => self.socket_arrived(&record),
             Record::Lost(record) => self.records_lost(&record),
             Record::Tick(tick) => self.advance(tick.header.time),
             Record::Unknown(_) => {}

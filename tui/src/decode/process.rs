@@ -111,6 +111,7 @@ impl Decoder {
         thread.ended = true;
         let files = std::mem::take(&mut thread.files);
         self.unfinished(header.time, task);
+        self.udp_ended(task.tid);
         // Two threads that end at once both find nobody left: each is counted down some time before it tells.
         let last = record.last != 0 && (self.has_lost_threads || !self.tasks.has_living_threads(task.pid));
         let signal = record.code & 0x7f;

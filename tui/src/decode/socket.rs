@@ -357,7 +357,7 @@ impl Decoder {
         let key = (record.dev, record.ino);
         let sockets = &mut self.channels.sockets;
         if sockets.get(key).is_some_and(|socket| socket.mechanism == ChannelType::Udp) && record.sends != 0 {
-            sockets.datagrams.begin(task.tid, key, record.entered);
+            sockets.datagrams.begin(task.tid, (key, op), record.entered);
             return;
         }
         let Some(socket) = sockets.get_mut(key) else { return };

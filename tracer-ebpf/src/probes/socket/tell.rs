@@ -6,6 +6,7 @@ use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_user};
 use ipcscope_common::{
     call::class,
     descriptor::object,
+    offsets::ABSENT,
     pipe,
     settings::lost,
     socket::{
@@ -14,7 +15,7 @@ use ipcscope_common::{
     },
 };
 
-use super::{MESSAGES, TOLD, UDP, UNSURE, inode_of, is_tcp, sock_of};
+use super::{MESSAGES, TOLD, UDP, UNSURE, inode_of, is_tcp, sock_of, watch};
 use crate::{
     emit::{header, reserve},
     kernel::{Ptr, copy_user, copy_vector, current, field, offset, peek, peek_user, registers, setting, vector_len},
@@ -30,6 +31,8 @@ const VECTORS: u64 = 8;
 const OOB: u64 = 1;
 const PEEK: u64 = 2;
 const DONTWAIT: u64 = 0x40;
+/// `MSG_ERRQUEUE`: what is received is no datagram.
+const ERRQUEUE: u64 = 0x2000;
 /// `struct mmsghdr`: its size, and where the message's length is.
 const MMSGHDR: u64 = 64;
 const MMSGHDR_LEN: u64 = 56;
@@ -84,7 +87,7 @@ unsafe fn fill(room: *mut Endpoint, sock: u64, ino: u64, dev: u32) {
         }
         (*room).local_port = peek(sock + offset!(sock_port) as u64);
         (*room).remote_port = u16::from_be(peek(sock + offset!(sock_dport) as u64));
-        if offset!(sock_net) != ipcscope_common::offsets::ABSENT {
+        if offset!(sock_net) != ABSENT {
             let net: u64 = peek(sock + offset!(sock_net) as u64);
             (*room).netns = peek(net + offset!(net_inum) as u64);
         }
@@ -162,6 +165,9 @@ pub extern "C" fn tell_change(fd: u64, other: i32, change: u32, argument: u32) -
         return 0;
     }
     let sock = sock_of(&end);
+    if change == change::CREATED {
+        watch(sock, end.ino);
+    }
     let family: u16 = peek(sock + offset!(sock_family) as u64);
     if family == AF_UNIX && change != change::PAIRED {
         tell_name(task, sock, sock, whose::LOCAL);
@@ -292,8 +298,11 @@ pub extern "C" fn tell_call(side: u32, index: u32) -> i32 {
         flags |= flag::UNSURE;
     }
     let sock = if same { sock_of(end) } else { 0 };
-    let is_told = side == 1 || place.ret >= 0 && peek::<u16>(sock + offset!(sock_protocol) as u64) == UDP;
-    if is_told && place.name != 0 && place.name_len >= 2 {
+    let is_datagram = side == 0 && place.ret >= 0 && peek::<u16>(sock + offset!(sock_protocol) as u64) == UDP;
+    if is_datagram && setting!(arrivals) != 0 && place.flags & ERRQUEUE == 0 {
+        flags |= flag::QUEUED;
+    }
+    if (side == 1 || is_datagram) && place.name != 0 && place.name_len >= 2 {
         flags |= flag::ADDRESSED;
         tell_given(task, sock, place.name, place.name_len);
     }
@@ -359,8 +368,19 @@ fn with<const N: usize, const ROOM: usize>(
         (*call).nr = task.nr;
         (*call).index = index;
         (*call).queued = peek(sock + offset!(sock_queued) as u64);
+        if flags & flag::QUEUED != 0 && offset!(udp_queued) != ABSENT {
+            // Receivers take over what is there at once.
+            (*call).queued += peek::<u32>(sock + offset!(udp_queued) as u64);
+        }
         ((*call).sender, (*call).sender_ino, (*call).buffer) = (0, 0, 0);
-        ((*call).copied, (*call).seq, (*call).message_len, (*call).reserved) = (0, [0; 2], 0, 0);
+        ((*call).copied, (*call).seq, (*call).message_len, (*call).skipped) = (0, [0; 2], 0, 0);
+        if flags & flag::PEEK != 0 {
+            // Where the next one begins, or negative.
+            let behind: i32 = peek(sock + offset!(sock_peek_off) as u64);
+            if place.ret >= 0 && i64::from(behind) > place.ret {
+                (*call).skipped = behind as u32 - place.ret as u32;
+            }
+        }
         (*call).flags = flags;
         if let Some(pieces) = with_pieces(me) {
             if flags & flag::SEND != 0 {

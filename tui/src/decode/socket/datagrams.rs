@@ -1,86 +1,46 @@
 //! Which UDP datagram a receive got.
 //!
-//! The kernel tells a receiver where a datagram came from, but not which one it was. Between two sockets of one machine
-//! datagrams keep their order, and those for which there was no room are told of; so the next one sent is the next one
-//! received, if it has the same bytes. Where that is not the next one, some may be missing unseen, or the network was told
-//! to change their order (tc(8)): then it has to be the only one with these bytes. One with bytes that only what was received
-//! before has, while nobody is sending, is that one, doubled on its way.
+//! The kernel tells a receiver where a datagram came from, but not which one it was. Where the probes tell what came into
+//! its queue ([`queue`]), and one reads, it is the first in there, whoever else sends the same.
+//!
+//! Elsewhere (before Linux 6.4, or several read, or several sent at the same moment) it has to be found out. Between two
+//! sockets of one machine datagrams keep their order, and those for which there was no room are told of; so the next one sent is the next
+//! one received, if it has the same bytes. Where that is not the next one, some may be missing unseen, or the network was
+//! told to change their order (tc(8)): then it has to be the only one with these bytes. One with bytes that only what was
+//! received before has, while nobody is sending, is that one, doubled on its way.
 //!
 //! Invariants: an origin is exact or absent; a datagram is received once by a socket (a multicast by each of several).
 //! Tested by a table of sends and receives and by tui/tests/live_sockets.rs and live_unruly.rs.
 
-use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
-    net::SocketAddr,
-};
+mod by_bytes;
+mod by_queue;
+mod datagram;
+mod queue;
 
-use crate::event::{Arrival, FromUnknown, OpId, Origin};
+use std::collections::{BTreeSet, VecDeque};
+
+use foldhash::HashMap;
+
+use crate::event::{Arrival, FromUnknown, OpId};
 
 use super::super::{descriptor::Key, outbox::Place};
 
-/// Datagrams remembered of a sender, and receives that wait.
+use by_queue::First;
+pub use datagram::{Known, Received, Sent};
+use queue::{Arrival as Came, Queue};
+
+/// Datagrams remembered of a sender, or in a queue.
 const MOST: usize = 4096;
+/// Receives that wait for a send to be over: it may be blocked.
+const MOST_WAITING: usize = 256;
+/// A datagram that nobody in the trace sent may have been in the queue for so long before that is told, ns.
+const SLACK: u64 = 100_000;
 
-/// A datagram that was sent.
-#[derive(Clone, Debug)]
-pub struct Sent {
-    /// The call.
-    pub op: OpId,
-    /// Its process.
-    pub pid: u32,
-    /// When it was entered.
-    pub entered: u64,
-    /// Where to.
-    pub to: SocketAddr,
-    /// Its length.
-    pub bytes: u64,
-    /// Its first bytes.
-    pub payload: Vec<u8>,
-}
-
-impl Sent {
-    fn known(&self, received: &Received, arrival: Option<Arrival>) -> Known {
-        let origin = Origin { op: self.op, pid: self.pid, host: None, bytes: received.bytes };
-        Known { origin, cut: self.bytes.saturating_sub(received.bytes), arrival }
-    }
-}
-
-/// A datagram that was received.
-#[derive(Clone, Debug)]
-pub struct Received {
-    /// Its event.
-    pub place: Place,
-    /// When the call returned.
-    pub time: u64,
-    /// Where it came from.
-    pub from: SocketAddr,
-    /// The address of the socket that got it.
-    pub at: SocketAddr,
-    /// Bytes received, and room for them.
-    pub bytes: u64,
-    /// See `bytes`.
-    pub room: u64,
-    /// The first of them.
-    pub payload: Vec<u8>,
-    /// It stayed (`MSG_PEEK`).
-    pub peek: bool,
-    /// Nobody else reads from the socket.
-    pub alone: bool,
-}
+/// Which sockets one can have come from by its addresses, or why that is unknown.
+pub type Senders = Result<Vec<Key>, FromUnknown>;
 
 /// What is known of a receive.
 pub type Answer = (Place, Result<Known, FromUnknown>);
-
-/// Which datagram it got.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
-    /// Its send.
-    pub origin: Origin,
-    /// Bytes for which there was no room.
-    pub cut: u64,
-    /// How it came.
-    pub arrival: Option<Arrival>,
-}
 
 /// What a socket has sent.
 #[derive(Clone, Debug, Default)]
@@ -103,51 +63,43 @@ struct Pair {
     had: BTreeSet<u64>,
     /// The one behind the last that was received.
     next: u64,
+    /// When the last of them was sent that were received, not before: when its call was entered.
+    newest: u64,
     /// It cannot be said which is the next one.
     unordered: bool,
     /// Some came twice.
     doubles: bool,
 }
 
+/// One that was sent, from that socket, with that number in its log.
+#[derive(Clone, Copy)]
+struct Found {
+    sender: Key,
+    number: u64,
+    /// The receiver had it before.
+    again: bool,
+}
+
 /// All of them.
 #[derive(Clone, Debug, Default)]
 pub struct Datagrams {
+    queues: HashMap<Key, Queue>,
     logs: HashMap<Key, Log>,
     pairs: HashMap<(Key, Key), Pair>,
-    /// Threads that are sending just now: from where, since when.
-    sending: HashMap<u32, (Key, u64)>,
-    waiting: VecDeque<(Vec<Key>, Key, Received)>,
-}
-
-/// Whether a datagram to `to` gets to a socket bound to `at`, coming from `from`: only if it cannot have left the machine.
-fn arrives(to: SocketAddr, at: SocketAddr, from: SocketAddr) -> bool {
-    let own = to.ip().is_loopback() || to.ip().is_multicast() || to.ip() == from.ip();
-    to.port() == at.port() && (to.ip() == at.ip() || at.ip().is_unspecified() && own)
-}
-
-/// What was sent, with its number, that can have come where this was received by then.
-fn arrived<'a>(log: &'a Log, received: &Received) -> impl Iterator<Item = (u64, &'a Sent)> {
-    (log.first..)
-        .zip(&log.sent)
-        .filter(|(_, sent)| sent.entered < received.time && arrives(sent.to, received.at, received.from))
-}
-
-/// Whether these can be its bytes.
-fn fits(sent: &Sent, received: &Received) -> bool {
-    let shared = sent.payload.len().min(received.payload.len());
-    let is_whole = sent.bytes == received.bytes || received.bytes == received.room && sent.bytes > received.room;
-    is_whole && sent.payload.get(..shared) == received.payload.get(..shared)
+    /// Threads that are sending just now: from where, in which call, since when.
+    sending: HashMap<u32, (Key, OpId, u64)>,
+    waiting: VecDeque<(Senders, Key, Received)>,
 }
 
 impl Datagrams {
     /// A thread begins to send from a socket.
-    pub fn begin(&mut self, tid: u32, sender: Key, entered: u64) {
-        self.sending.insert(tid, (sender, entered));
+    pub fn begin(&mut self, tid: u32, (sender, op): (Key, OpId), entered: u64) {
+        self.sending.insert(tid, (sender, op, entered));
     }
 
     /// The socket that a thread is sending from.
     pub fn sender(&self, tid: u32) -> Option<Key> {
-        self.sending.get(&tid).map(|(sender, _)| *sender)
+        self.sending.get(&tid).map(|(sender, ..)| *sender)
     }
 
     /// Its call is over; what it has sent was told before.
@@ -178,7 +130,7 @@ impl Datagrams {
 
     /// Whether one of these may have sent something by then that is not in the log yet.
     fn is_sending(&self, senders: &[Key], by: u64) -> bool {
-        self.sending.values().any(|(sender, entered)| senders.contains(sender) && *entered < by)
+        self.sending.values().any(|(sender, _, entered)| senders.contains(sender) && *entered < by)
     }
 
     /// A receiver had no room for what a call is sending; `None`: for something that somebody sent.
@@ -198,8 +150,38 @@ impl Datagrams {
         }
     }
 
+    /// Something was put into a socket's queue, by a thread whose call was entered then, if that is traced; `own`: it is
+    /// what this call has sent, behind all that was there.
+    pub fn came(&mut self, receiver: Key, time: u64, by: Option<(u32, u64)>, own: bool, answers: &mut Vec<Answer>) {
+        let call = by.and_then(|(tid, entered)| self.sending.get(&tid).filter(|(.., since)| *since == entered));
+        let sent = call.map(|(sender, op, _)| (*sender, *op)).filter(|_| own);
+        let since = by.map_or(time.saturating_sub(SLACK), |(_, entered)| entered);
+        let since = if own { time } else { since };
+        self.queues.entry(receiver).or_default().arrived(Came { time, since, sent });
+        self.serve(answers);
+    }
+
+    /// At some moment after `time` nothing was in a socket's queue.
+    pub fn empty(&mut self, receiver: Key, time: u64) {
+        if self.waiting.iter().any(|(_, other, _)| *other == receiver) {
+            return;
+        }
+        let sending = self.sending.values().map(|(.., entered)| *entered).min();
+        if let Some(queue) = self.queues.get_mut(&receiver) {
+            queue.empty(time, sending);
+        }
+    }
+
+    /// Something went from a socket's queue that nobody received.
+    pub fn went(&mut self, receiver: Key) {
+        if let Some(queue) = self.queues.get_mut(&receiver) {
+            queue.lose();
+        }
+    }
+
     /// Records are missing.
     pub fn lost(&mut self) {
+        self.queues.values_mut().for_each(Queue::lost);
         self.logs.clear();
         self.sending.clear();
         for pair in self.pairs.values_mut() {
@@ -207,16 +189,16 @@ impl Datagrams {
         }
     }
 
-    /// A socket has got one, from one of these. `since`: what was sent before cannot have come to it.
+    /// A socket has got one. `since`: what was sent before cannot have come to it.
     pub fn received(
         &mut self,
-        senders: Vec<Key>,
+        senders: Senders,
         receiver: Key,
         since: u64,
         received: Received,
         answers: &mut Vec<Answer>,
     ) {
-        for sender in &senders {
+        for sender in senders.iter().flatten() {
             let log = self.logs.entry(*sender).or_default();
             let multicast = log.sent.iter().any(|sent| sent.to.ip().is_multicast());
             let pair = self.pairs.entry((*sender, receiver)).or_insert_with(|| Pair {
@@ -228,68 +210,78 @@ impl Datagrams {
             pair.unordered |= !received.alone;
         }
         self.waiting.push_back((senders, receiver, received));
-        if self.waiting.len() > MOST {
-            self.waiting.pop_front();
+        if self.waiting.len() > MOST_WAITING
+            && let Some((_, receiver, received)) = self.waiting.pop_front()
+        {
+            answers.push((received.place, Err(FromUnknown::Overlap)));
+            self.went(receiver);
         }
         self.serve(answers);
     }
 
     fn serve(&mut self, answers: &mut Vec<Answer>) {
         let waiting = std::mem::take(&mut self.waiting);
+        // What was received after one whose sender is not known yet: it was not the first in the queue.
+        let mut behind: Vec<Key> = Vec::new();
         for (senders, receiver, received) in waiting {
-            match self.answer(&senders, receiver, &received) {
-                Some(answer) => answers.push((received.place, answer)),
-                None => self.waiting.push_back((senders, receiver, received)),
+            let answer = if behind.contains(&receiver) { None } else { self.answer(&senders, receiver, &received) };
+            if let Some(answer) = answer {
+                answers.push((received.place, answer));
+                continue;
             }
+            if received.queued && !behind.contains(&receiver) {
+                behind.push(receiver);
+            }
+            self.waiting.push_back((senders, receiver, received));
         }
     }
 
-    /// `None`: it is not in the log yet.
-    fn answer(&mut self, senders: &[Key], receiver: Key, received: &Received) -> Option<Result<Known, FromUnknown>> {
-        let mut fitting: Vec<(Key, u64)> = Vec::new();
-        let mut is_next = false;
-        for sender in senders {
-            let (Some(log), Some(pair)) = (self.logs.get(sender), self.pairs.get(&(*sender, receiver))) else {
-                continue;
-            };
-            let numbers = arrived(log, received)
-                .filter(|(number, _)| !pair.taken.contains(number) && !log.gone.contains(&(*number, receiver)));
-            let mut next = Some(());
-            for (number, sent) in numbers {
-                let is_first = number >= pair.next && next.take().is_some();
-                if fits(sent, received) {
-                    is_next |= is_first && fitting.is_empty() && !pair.unordered && senders.len() == 1;
-                    fitting.push((*sender, number));
-                }
+    /// `None`: it may be one that is still being sent.
+    fn answer(&mut self, senders: &Senders, receiver: Key, received: &Received) -> Option<Result<Known, FromUnknown>> {
+        let candidates = match self.first(receiver, received) {
+            First::Later => return None,
+            First::Is(sent) => {
+                let pair = self.pairs.entry((sent.sender, receiver));
+                pair.or_insert_with(|| Pair { unordered: true, ..Pair::default() });
+                self.take(receiver, received);
+                return self.found(sent, receiver, received).map(Ok);
             }
-        }
-        let (sender, number) = match fitting.as_slice() {
-            [first, ..] if is_next => *first,
-            // The one on its way may be just like it.
-            _ if self.is_sending(senders, received.time) => return None,
-            [] => return self.doubled(senders, receiver, received),
-            [one] if !self.may_be_doubled(senders, receiver, received) => *one,
-            _ => {
-                for sender in senders {
-                    self.pairs.entry((*sender, receiver)).or_default().unordered = true;
-                }
-                return Some(Err(FromUnknown::Overlap));
+            First::OneOf(candidates) => Some(candidates),
+            First::Untold => None,
+        };
+        let answer = match senders {
+            Ok(senders) => self.by_bytes(senders, receiver, received)?,
+            Err(why) => {
+                self.unordered(receiver);
+                Err(*why)
             }
         };
+        if let Some(candidates) = candidates {
+            let op = answer.as_ref().ok().map(|known| known.origin.op);
+            self.settle(receiver, received, &candidates, op);
+        }
+        Some(answer)
+    }
+
+    /// It is this one.
+    fn found(&mut self, found: Found, receiver: Key, received: &Received) -> Option<Known> {
+        let Found { sender, number, again } = found;
         let log = self.logs.get(&sender)?;
         let sent = log.sent.get(usize::try_from(number - log.first).ok()?)?;
-        let mut known = sent.known(received, None);
+        let mut known = sent.known(received, again.then_some(Arrival::Duplicate));
         if !received.peek
+            && !again
             && let Some(pair) = self.pairs.get_mut(&(sender, receiver))
         {
             // With several who read, the order of their calls is not the order in which the datagrams came.
-            if number < pair.next && received.alone {
+            if sent.returned < pair.newest && received.alone {
                 known.arrival = Some(Arrival::Reordered);
                 pair.unordered = true;
             }
             pair.taken.insert(number);
             pair.had.insert(number);
             pair.next = pair.next.max(number + 1);
+            pair.newest = pair.newest.max(sent.entered);
             if !sent.to.ip().is_multicast() {
                 // Nobody else gets it.
                 for (_, other) in self.pairs.iter_mut().filter(|((from, to), _)| *from == sender && *to != receiver) {
@@ -297,44 +289,7 @@ impl Datagrams {
                 }
             }
         }
-        Some(Ok(known))
-    }
-
-    /// What the receiver had before that has these bytes.
-    fn had(&self, senders: &[Key], receiver: Key, received: &Received) -> Vec<(Key, u64)> {
-        let mut had = Vec::new();
-        for sender in senders {
-            let (Some(log), Some(pair)) = (self.logs.get(sender), self.pairs.get(&(*sender, receiver))) else {
-                continue;
-            };
-            let again =
-                arrived(log, received).filter(|(number, sent)| pair.had.contains(number) && fits(sent, received));
-            had.extend(again.map(|(number, _)| (*sender, number)));
-        }
-        had
-    }
-
-    /// Whether it may be one that the receiver had: only where that has been seen to happen.
-    fn may_be_doubled(&self, senders: &[Key], receiver: Key, received: &Received) -> bool {
-        let doubles = |sender: &Key| self.pairs.get(&(*sender, receiver)).is_some_and(|pair| pair.doubles);
-        senders.iter().any(doubles) && !self.had(senders, receiver, received).is_empty()
-    }
-
-    /// Which one it is, if it is one that the receiver had; `None`: it is not.
-    fn doubled(&mut self, senders: &[Key], receiver: Key, received: &Received) -> Option<Result<Known, FromUnknown>> {
-        let had = self.had(senders, receiver, received);
-        for (sender, _) in &had {
-            if let Some(pair) = self.pairs.get_mut(&(*sender, receiver)) {
-                // From now on the next one may be one that came before.
-                (pair.unordered, pair.doubles) = (true, true);
-            }
-        }
-        let [(sender, number)] = had.as_slice() else {
-            return (!had.is_empty()).then_some(Err(FromUnknown::Overlap));
-        };
-        let log = self.logs.get(sender)?;
-        let sent = log.sent.get(usize::try_from(number - log.first).ok()?)?;
-        Some(Ok(sent.known(received, Some(Arrival::Duplicate))))
+        Some(known)
     }
 
     /// Somebody else has its address now: what it sent is not received any more.
@@ -346,6 +301,7 @@ impl Datagrams {
     /// Nobody holds the socket any more. What it sent can still be received.
     pub fn forget_receiver(&mut self, receiver: Key) {
         self.pairs.retain(|(_, to), _| *to != receiver);
+        self.queues.remove(&receiver);
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Received {
     pub bytes: u64,
     /// They stayed.
     pub peek: bool,
+    /// Bytes in front of them that were passed over; only if they stayed.
+    pub skipped: u64,
 }
 
 /// What is known of a receive.
@@ -184,7 +186,9 @@ impl Flow {
     fn take_messages(&mut self, cluster: &[Received], answers: &mut Vec<Answer>) {
         for receive in cluster {
             let segment = if receive.peek { self.segments.front().copied() } else { self.segments.pop_front() };
-            let sender = segment.and_then(|segment| segment.sender).filter(|_| cluster.len() == 1);
+            // How many messages were passed over is not known.
+            let is_first = cluster.len() == 1 && receive.skipped == 0;
+            let sender = segment.and_then(|segment| segment.sender).filter(|_| is_first);
             let of = match (sender, segment) {
                 (Some((op, pid)), Some(segment)) => {
                     let cut = segment.bytes.saturating_sub(receive.bytes);
@@ -201,15 +205,19 @@ impl Flow {
         let alone = cluster.len() == 1;
         let peek = alone && cluster.iter().any(|receive| receive.peek);
         let wanted: u64 = cluster.iter().filter(|r| peek || !r.peek).fold(0, |sum, r| sum.saturating_add(r.bytes));
+        let mut skipped = if peek { cluster.iter().fold(0, |sum, receive| sum.max(receive.skipped)) } else { 0 };
         let there = self.segments.iter().fold(0, |sum: u64, segment| sum.saturating_add(segment.bytes));
-        let missing = wanted.saturating_sub(there);
+        let missing = wanted.saturating_sub(there.saturating_sub(skipped));
         if missing > 0 && flying.is_none() {
             return false;
         }
+        let offset = self.got.filter(|_| alone).map(|got| got.saturating_add(skipped));
         let mut parts: Vec<Segment> = Vec::new();
         let mut left = wanted - missing;
         for segment in &self.segments {
-            let run = segment.bytes.min(left);
+            let over = segment.bytes.min(skipped);
+            skipped -= over;
+            let run = (segment.bytes - over).min(left);
             if run > 0 {
                 parts.push(Segment { sender: segment.sender, bytes: run });
             }
@@ -218,7 +226,6 @@ impl Flow {
         if missing > 0 {
             parts.push(Segment { sender: flying, bytes: missing });
         }
-        let offset = self.got.filter(|_| alone);
         if !peek {
             self.take(wanted - missing);
             self.ahead = self.ahead.saturating_add(missing);
@@ -309,7 +316,7 @@ mod tests {
     }
 
     fn receive(place: Place, bytes: u64) -> Received {
-        Received { place: Some(place), bytes, peek: false }
+        Received { place: Some(place), bytes, peek: false, skipped: 0 }
     }
 
     #[test]
@@ -317,7 +324,7 @@ mod tests {
         let mut flow = Flow::new(false, 0, None);
         let p = places(4);
         assert_eq!(flow.sent(1, &[sent(1, 3)]), Some(0));
-        flow.received(vec![Received { place: Some(p[0]), bytes: 2, peek: true }]);
+        flow.received(vec![Received { peek: true, ..receive(p[0], 2) }]);
         flow.received(vec![receive(p[1], 2)]);
         flow.received(vec![receive(p[2], 5)]);
         assert_eq!(told(&mut flow, None), ["1:2 at Some(0) cut 0", "1:2 at Some(0) cut 0"]);
@@ -347,6 +354,25 @@ mod tests {
         flow.received(vec![receive(p[3], 2)]);
         let expected = ["overlap", "3:1 at None cut 0", "3:1 at None cut 0", "3:2 at Some(8) cut 0"];
         assert_eq!(told(&mut flow, None), expected);
+    }
+
+    #[test]
+    fn who_peeks_may_pass_over_what_is_in_front() {
+        let mut flow = Flow::new(false, 0, None);
+        let p = places(3);
+        flow.sent(1, &[sent(1, 3)]);
+        flow.sent(1, &[sent(2, 3)]);
+        flow.received(vec![Received { peek: true, skipped: 2, ..receive(p[0], 3) }]);
+        flow.received(vec![Received { peek: true, skipped: 4, ..receive(p[1], 2) }]);
+        flow.received(vec![receive(p[2], 4)]);
+        let expected = ["1:1 2:2 at Some(2) cut 0", "2:2 at Some(4) cut 0", "1:3 2:1 at Some(0) cut 0"];
+        assert_eq!(told(&mut flow, None), expected);
+        let mut flow = Flow::new(true, 0, None);
+        flow.sent(1, &[sent(1, 3)]);
+        flow.sent(1, &[sent(2, 3)]);
+        flow.received(vec![Received { peek: true, skipped: 3, ..receive(p[0], 3) }]);
+        flow.received(vec![receive(p[1], 3)]);
+        assert_eq!(told(&mut flow, None), ["overlap", "1:3 at None cut 0"]);
     }
 
     #[test]

@@ -225,7 +225,7 @@ impl Decoder {
         }
         let sequences = &mut self.channels.sockets.sequences;
         let sequence = sequences.entry(flow).or_default();
-        let ticket = sequence.offer(record.seq[0], bytes);
+        let ticket = sequence.offer(record.seq[0].wrapping_add(record.skipped), bytes);
         if let Kind::Recv(transfer) = &mut event.kind {
             transfer.offset = ticket.offset;
         }
@@ -295,6 +295,12 @@ impl Decoder {
         }
         transfer.from = from.filter(|_| got).and_then(|from| self.socket_origins(record, task.tid, (from, own)));
         let is_told = transfer.from.is_some();
+        if got && (mechanism == ChannelType::UnixDgram || record.flags & flag::QUEUED != 0) {
+            transfer.depth = Some(record.queued.into());
+        }
+        if mechanism == ChannelType::Udp {
+            self.udp_waited(record, key, transfer.call.blocked_ns.is_some_and(|ns| ns > 0));
+        }
         if mechanism == ChannelType::Tcp && got {
             self.tcp_received(record, (own, peer), task, transfer);
             return;
@@ -319,7 +325,10 @@ impl Decoder {
                     Some(self.outbox.hold(event))
                 };
                 let at = (record.copied != 0).then_some(record.copied);
-                item = Some((flow, Receive { op, received: Received { place, bytes, peek }, at }));
+                item = Some((
+                    flow,
+                    Receive { op, received: Received { place, bytes, peek, skipped: record.skipped.into() }, at },
+                ));
             }
             None if is_restart(record.ret) => {}
             None => {

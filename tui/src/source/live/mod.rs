@@ -154,6 +154,7 @@ pub fn probe() -> Result<Vec<String>, StartError> {
         memory: 1,
         futexes: 1,
         sched: 1,
+        arrivals: u32::from(kernel.arrivals),
         storage_in_interrupts: u32::from(kernel.storage_in_interrupts),
     };
     let mut probes = Probes::attach(&kernel, &settings, 1 << 20, false)?;
@@ -203,6 +204,7 @@ impl Session {
             memory: u32::from(capture.shm),
             futexes: u32::from(capture.futexes),
             sched: u32::from(capture.sched),
+            arrivals: u32::from(kernel.arrivals),
             storage_in_interrupts: u32::from(kernel.storage_in_interrupts),
         };
         let mut probes = Probes::attach(kernel, &settings, capture.ring, capture.floor)?;

@@ -24,6 +24,8 @@ pub struct Kernel {
     pub alloc_on_node: bool,
     /// `contention_begin` is there: since 5.19.
     pub contention: bool,
+    /// `sk_data_ready` is there: since 6.4.
+    pub arrivals: bool,
 }
 
 /// Why the kernel could not be understood.
@@ -88,6 +90,7 @@ pub fn kernel() -> Result<Kernel, KernelError> {
         prev_state_argument: prev_state_argument(&types),
         alloc_on_node: types.id_of("btf_trace_kmem_cache_alloc_node").is_some(),
         contention: types.id_of("btf_trace_contention_begin").is_some(),
+        arrivals: types.id_of("btf_trace_sk_data_ready").is_some(),
         storage_in_interrupts: types.id_of("bpf_task_storage_get_recur").is_some(),
     })
 }

@@ -56,7 +56,9 @@ const MQUEUES: &[(&str, &str)] = &[("mqueue_made", "kmem_cache_alloc")];
 /// Which socket a message came from, and which datagrams found no room.
 const SOCKETS: &[(&str, &str)] =
     &[("skb_copied", "skb_copy_datagram_iovec"), ("udp_dropped", "udp_fail_queue_rcv_skb")];
-/// Which send made which buffer of a UNIX socket.
+/// In which order datagrams came.
+const ARRIVALS: &[(&str, &str)] = &[("udp_arrived", "sk_data_ready")];
+/// Which send made which buffer of a UNIX socket, or for a datagram.
 const BUFFERS: &[(&str, &str)] = &[("skb_allocated", "kmem_cache_alloc")];
 const BUFFERS_ON_NODE: &[(&str, &str)] = &[("skb_allocated_on_node", "kmem_cache_alloc_node")];
 const SIGNALS: &[(&str, &str)] = &[("signal_generate", "signal_generate"), ("signal_deliver", "signal_deliver")];
@@ -203,6 +205,9 @@ impl Probes {
         }
         if settings.sockets != 0 {
             families.push(SOCKETS);
+            if settings.arrivals != 0 {
+                families.push(ARRIVALS);
+            }
             if sites.alloc_skb_len != 0 {
                 families.push(if kernel.alloc_on_node { BUFFERS_ON_NODE } else { BUFFERS });
             }

@@ -32,6 +32,7 @@ fn read(lines: impl Iterator<Item = Vec<u8>>) -> Sites {
             Some(b"free_msg") => sites.free_msg = address,
             Some(b"newque") => sites.newque = address,
             Some(b"__alloc_skb") => sites.alloc_skb = address,
+            Some(b"skb_clone") => sites.clone_skb = address,
             Some(b"mqueue_alloc_inode") => sites.mqueue_alloc_inode = address,
             _ => {}
         }
@@ -44,6 +45,7 @@ fn read(lines: impl Iterator<Item = Vec<u8>>) -> Sites {
     sites.free_msg_len = length(sites.free_msg);
     sites.newque_len = length(sites.newque);
     sites.alloc_skb_len = length(sites.alloc_skb);
+    sites.clone_skb_len = length(sites.clone_skb);
     sites.mqueue_alloc_inode_len = length(sites.mqueue_alloc_inode);
     sites
 }

@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::super::super::outbox::Outbox;
-use super::*;
+use super::{datagram::arrives, *};
 use crate::event::{Event, Kind, Lost, Nanos};
+use std::net::SocketAddr;
 
 const S: Key = (1, 10);
 const R: Key = (1, 20);
@@ -17,6 +18,24 @@ fn place() -> Place {
 
 fn address(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// What one who asks for the source gets.
+fn received(time: u64, text: &str) -> Received {
+    let payload = text.as_bytes().to_vec();
+    Received {
+        place: place(),
+        time,
+        from: Some(address(10)),
+        at: address(20),
+        bytes: payload.len() as u64,
+        room: 9,
+        payload,
+        peek: false,
+        alone: true,
+        queued: false,
+        born: true,
+    }
 }
 
 struct Run {
@@ -49,9 +68,15 @@ impl Run {
     }
 
     fn send(&mut self, op: u64, text: &str) {
+        self.send_until(op, text, op * 10 + 5);
+    }
+
+    fn send_until(&mut self, op: u64, text: &str, returned: u64) {
         let payload = text.as_bytes().to_vec();
         let bytes = payload.len() as u64;
-        let sent = Sent { op: OpId(op), pid: 1, entered: op * 10, to: address(20), bytes, payload };
+        let (from, to) = (address(10), address(20));
+        let entered = op * 10;
+        let sent = Sent { op: OpId(op), pid: 1, entered, returned, from, to, bytes, payload };
         let mut answers = Vec::new();
         self.all.sent(S, sent, &mut answers);
         self.note(answers);
@@ -64,12 +89,38 @@ impl Run {
     }
 
     fn receive(&mut self, time: u64, text: &str, alone: bool) {
-        let payload = text.as_bytes().to_vec();
-        let (from, at, bytes) = (address(10), address(20), payload.len() as u64);
-        let received = Received { place: place(), time, from, at, bytes, room: 9, payload, peek: false, alone };
+        let received = received(time, text);
+        self.receive_this(Ok(vec![S]), Received { alone, ..received });
+    }
+
+    fn receive_this(&mut self, senders: Senders, received: Received) {
         let mut answers = Vec::new();
-        self.all.received(vec![S], R, 0, received, &mut answers);
+        self.all.received(senders, R, 0, received, &mut answers);
         self.note(answers);
+    }
+
+    /// The first in the queue was received by somebody who did not ask for the source.
+    fn receive_first(&mut self, time: u64, text: &str) {
+        let received = received(time, text);
+        self.receive_this(Err(FromUnknown::Overlap), Received { from: None, queued: true, ..received });
+    }
+
+    /// A call is sending.
+    fn begin(&mut self, op: u64) {
+        self.all.begin(op as u32, (S, OpId(op)), op * 10);
+    }
+
+    /// What it sends is put into the queue.
+    fn come(&mut self, op: u64, time: u64, own: bool) {
+        let mut answers = Vec::new();
+        self.all.came(R, time, Some((op as u32, op * 10)), own, &mut answers);
+        self.note(answers);
+    }
+
+    /// It is over.
+    fn sent(&mut self, op: u64, text: &str) {
+        self.send_until(op, text, op * 10 + 15);
+        self.end(op as u32);
     }
 }
 
@@ -79,7 +130,7 @@ fn the_next_one_sent_is_the_next_one_received() {
     run.receive(30, "same", true);
     run.receive(30, "same", true);
     // Its send has not returned yet.
-    run.all.begin(7, S, 30);
+    run.all.begin(7, (S, OpId(9)), 30);
     run.receive(40, "same", true);
     assert_eq!(run.told, ["1:4 cut 0", "2:4 cut 0"]);
     run.send(3, "same");
@@ -93,7 +144,7 @@ fn the_next_one_sent_is_the_next_one_received() {
 fn one_on_its_way_may_look_alike() {
     let mut run = Run::new();
     run.send(1, "same");
-    run.all.begin(7, S, 20);
+    run.all.begin(7, (S, OpId(9)), 20);
     run.receive(30, "same", false);
     assert!(run.told.is_empty());
     run.send(2, "same");
@@ -134,7 +185,7 @@ fn one_that_comes_late_or_twice_is_told_so() {
     let mut run = Run::of(&[(1, "one"), (2, "two")]);
     run.receive(40, "two", false);
     run.receive(40, "one", false);
-    run.all.begin(7, S, 30);
+    run.all.begin(7, (S, OpId(9)), 30);
     run.receive(40, "one", false);
     assert_eq!(run.told.split_off(0), ["2:3 cut 0", "1:3 cut 0"]);
     run.send(3, "one");
@@ -149,6 +200,94 @@ fn one_that_comes_late_or_twice_is_told_so() {
     run.receive(60, "two", false);
     run.receive(60, "five", false);
     assert_eq!(run.told, ["overlap", "5:4 cut 0"]);
+}
+
+#[test]
+fn the_first_in_the_queue_is_received_whatever_it_looks_like() {
+    let mut run = Run::new();
+    for op in [1, 2] {
+        run.begin(op);
+    }
+    run.come(2, 23, true);
+    run.come(1, 24, true);
+    run.receive_first(25, "same");
+    run.receive_first(26, "same");
+    // What is still being sent may have been in front.
+    assert!(run.told.is_empty());
+    run.sent(1, "same");
+    run.sent(2, "same");
+    assert_eq!(run.told.split_off(0), ["2:4 cut 0", "1:4 cut 0"]);
+    // One that stays is received again.
+    run.begin(3);
+    run.come(3, 31, true);
+    run.sent(3, "three");
+    let received = received(40, "three");
+    run.receive_this(Err(FromUnknown::Overlap), Received { from: None, queued: true, peek: true, ..received });
+    run.receive_first(41, "three");
+    assert_eq!(run.told, ["3:5 cut 0", "3:5 cut 0"]);
+}
+
+#[test]
+fn what_the_queue_tells_late_is_known_by_its_bytes_or_not_at_all() {
+    // Two were put there at the same moment, one was told of as the last.
+    for (texts, told) in [(["same", "same"], ["overlap", "overlap"]), (["one", "two"], ["2:3 cut 0", "1:3 cut 0"])] {
+        let mut run = Run::new();
+        for op in [1, 2] {
+            run.begin(op);
+        }
+        run.come(1, 23, true);
+        run.come(2, 24, false);
+        for (op, text) in [1, 2].into_iter().zip(texts) {
+            run.sent(op, text);
+        }
+        for text in texts.into_iter().rev() {
+            let received = received(30, text);
+            run.receive_this(Ok(vec![S]), Received { queued: true, ..received });
+        }
+        assert_eq!(run.told.split_off(0), told);
+        // And then it is known again.
+        run.begin(4);
+        run.come(4, 42, true);
+        run.sent(4, "same");
+        run.receive_first(50, "same");
+        assert_eq!(run.told, ["4:4 cut 0"]);
+    }
+}
+
+#[test]
+fn what_came_unseen_is_over_when_the_queue_was_empty() {
+    let mut run = Run::new();
+    run.begin(1);
+    run.come(1, 11, true);
+    run.sent(1, "same");
+    let received = received(20, "same");
+    run.receive_this(Err(FromUnknown::Overlap), Received { from: None, queued: true, born: false, ..received });
+    run.all.empty(R, 25);
+    run.begin(3);
+    run.come(3, 31, true);
+    run.sent(3, "same");
+    run.receive_first(40, "same");
+    assert_eq!(run.told, ["overlap", "3:4 cut 0"]);
+    // Records are missing.
+    run.begin(5);
+    run.come(5, 51, true);
+    run.sent(5, "same");
+    run.all.lost();
+    run.receive_first(60, "same");
+    assert_eq!(run.told.split_off(2), ["overlap"]);
+}
+
+#[test]
+fn one_that_came_twice_by_the_queue_is_a_duplicate() {
+    let mut run = Run::new();
+    for op in [1, 2] {
+        run.begin(op);
+        run.come(op, op * 10 + 1, true);
+        run.come(op, op * 10 + 2, true);
+        run.sent(op, "same");
+    }
+    (0..4).for_each(|_| run.receive_first(40, "same"));
+    assert_eq!(run.told, ["1:4 cut 0", "1:4 cut 0 duplicate", "2:4 cut 0", "2:4 cut 0 duplicate"]);
 }
 
 #[test]

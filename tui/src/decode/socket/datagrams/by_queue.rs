@@ -1,0 +1,101 @@
+//! Which datagram a receive got, by its place in the queue.
+//!
+//! Invariant: it is told only of what no send that was under way can have come before.
+
+use crate::event::OpId;
+
+use super::{Datagrams, Found, Key, Received};
+
+/// What the queue tells.
+pub(super) enum First {
+    /// What is still being sent may have been in front of it.
+    Later,
+    /// The one in front, which is that one.
+    Is(Found),
+    /// One of these, by place and call; or something else, if there are none.
+    OneOf(Vec<(usize, Option<OpId>)>),
+    /// Nothing.
+    Untold,
+}
+
+impl Datagrams {
+    /// Which one it is by its place in the queue.
+    pub(super) fn first(&mut self, receiver: Key, received: &Received) -> First {
+        let queue = self.queues.entry(receiver).or_default();
+        if !received.queued {
+            queue.lose();
+        }
+        if !queue.is_known(received.born) {
+            return First::Untold;
+        }
+        let by = queue.first().map_or(received.time, |first| first.time);
+        if self.sending.values().any(|(.., entered)| *entered < by) {
+            // What it puts there may be told late, and have been in front.
+            return First::Later;
+        }
+        let mut found = None;
+        let mut candidates = Vec::new();
+        for (index, came) in queue.firsts() {
+            match came.sent {
+                None => candidates.push((index, None)),
+                Some((sender, op)) => {
+                    if let Some(sent) = self.of_call(sender, op, receiver, received) {
+                        found = Some(sent);
+                        candidates.push((index, Some(op)));
+                    }
+                }
+            }
+        }
+        match found {
+            Some(sent) if candidates.len() == 1 => First::Is(sent),
+            _ => First::OneOf(candidates),
+        }
+    }
+
+    /// Which of what a call has sent it is.
+    fn of_call(&self, sender: Key, op: OpId, receiver: Key, received: &Received) -> Option<Found> {
+        let log = self.logs.get(&sender)?;
+        // The messages of a call are told one after the other.
+        let last = log.sent.iter().rposition(|sent| sent.op == op)?;
+        let count = log.sent.range(..=last).rev().take_while(|sent| sent.op == op).count();
+        let of_call = (log.first..).zip(&log.sent).take(last + 1).skip(last + 1 - count);
+        let fitting = of_call.filter(|(_, sent)| sent.leads_to(received) && sent.fits(received));
+        let had = |number: u64| self.pairs.get(&(sender, receiver)).is_some_and(|pair| pair.had.contains(&number));
+        let numbers = fitting.map(|(number, _)| Found { sender, number, again: had(number) });
+        numbers.min_by_key(|sent| (sent.again, sent.number))
+    }
+
+    /// What was in front was received.
+    pub(super) fn take(&mut self, receiver: Key, received: &Received) {
+        if !received.peek
+            && let Some(queue) = self.queues.get_mut(&receiver)
+        {
+            queue.take(0);
+        }
+    }
+
+    /// One of the candidates was received: of that call, if that was found out.
+    pub(super) fn settle(
+        &mut self,
+        receiver: Key,
+        received: &Received,
+        candidates: &[(usize, Option<OpId>)],
+        op: Option<OpId>,
+    ) {
+        let Some(queue) = self.queues.get_mut(&receiver) else { return };
+        let of = |op: Option<OpId>| candidates.iter().find(|(_, other)| *other == op).map(|(index, _)| *index);
+        let taken = if op.is_some() { of(op) } else { None };
+        match taken.or_else(|| of(None)) {
+            Some(_) if received.peek => {}
+            Some(index) => {
+                if op.is_none()
+                    && let Some((named, Some(_))) = candidates.first()
+                {
+                    queue.blur(*named);
+                }
+                queue.take(index);
+            }
+            None => queue.lose(),
+        }
+    }
+}
