@@ -416,7 +416,7 @@ impl Decoder {
         told.capacity = Some(u64::from(record.slots) * PAGE);
         told.call = Some(call);
         if record.ret < 0 {
-            told.error = Some(names::errno(-record.ret as i32));
+            told.error = Some(names::errno(record.ret));
         } else if let Some(pipe) = self.channels.pipes.get_mut(&held.key) {
             pipe.resize(record.slots);
         }

@@ -226,7 +226,7 @@ impl Decoder {
         // There may be no queue to name: the name that was asked for is all there is.
         let asked = || ChannelId(id_of(name.as_deref().unwrap_or("/")).into());
         let mut event = ChannelEvent::new(id.unwrap_or_else(asked), ChannelType::PosixMq, change);
-        event.error = (record.ret < 0).then(|| names::errno(-record.ret as i32));
+        event.error = (record.ret < 0).then(|| names::errno(record.ret));
         event.name = name;
         event.call = Some(call);
         self.push(header.time, task, Kind::Channel(Box::new(event)));

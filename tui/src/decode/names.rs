@@ -5,11 +5,12 @@ pub fn syscall(number: i32) -> &'static str {
     usize::try_from(number).ok().and_then(syscalls::Sysno::new).map_or("unknown", |call| call.name())
 }
 
-/// An error; the restart codes that never reach a program count as EINTR.
-pub fn errno(number: i32) -> &'static str {
-    match number {
-        512..=516 => "EINTR",
-        _ => syscalls::Errno::new(number).name().unwrap_or("unknown"),
+/// The error of a call that returned `ret`; the restart codes that never reach a program count as EINTR.
+pub fn errno(ret: i64) -> &'static str {
+    match ret.checked_neg().map(i32::try_from) {
+        Some(Ok(512..=516)) => "EINTR",
+        Some(Ok(number)) => syscalls::Errno::new(number).name().unwrap_or("unknown"),
+        _ => "unknown",
     }
 }
 
@@ -62,7 +63,8 @@ mod tests {
     fn names_are_the_manual_s() {
         assert_eq!(syscall(0), "read");
         assert_eq!(syscall(-1), "unknown");
-        assert_eq!(errno(32), "EPIPE");
-        assert_eq!(errno(512), "EINTR");
+        assert_eq!(errno(-32), "EPIPE");
+        assert_eq!(errno(-512), "EINTR");
+        assert_eq!(errno(i64::MIN), "unknown", "a record that nobody made");
     }
 }

@@ -107,5 +107,5 @@ pub fn describe(event: &mut ChannelEvent, key: u32, owner: u32, mode: u32) {
 
 /// The errno name of what a call returned, if it failed.
 pub fn error(ret: i64) -> Option<&'static str> {
-    (-4095..0).contains(&ret).then(|| names::errno(-ret as i32))
+    (-4095..0).contains(&ret).then(|| names::errno(ret))
 }

@@ -31,7 +31,7 @@ impl Decoder {
         let op = self.tasks.op(task.tid, task.pid, record.entered);
         let mut told = ChannelEvent::new(named.id.clone(), ChannelType::Fifo, change);
         named.describe(&mut told);
-        told.error = (record.ret < 0).then(|| names::errno(-record.ret as i32));
+        told.error = (record.ret < 0).then(|| names::errno(record.ret));
         told.call = Some(self.call(task, op, record.nr, (record.entered, header.time)));
         self.push(header.time, task, Kind::Channel(Box::new(told)));
     }

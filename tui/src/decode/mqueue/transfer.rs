@@ -34,7 +34,7 @@ impl Decoder {
             transfer.slots_used = u32::try_from(record.depth).ok();
         }
         if record.ret < 0 {
-            transfer.error = Some(names::errno(-record.ret as i32));
+            transfer.error = Some(names::errno(record.ret));
         } else {
             transfer.bytes = Some(if is_send { record.requested } else { record.ret as u64 });
             transfer.payload = (!payload.is_empty()).then(|| payload.to_vec());

@@ -57,7 +57,7 @@ impl Decoder {
         }
         let Some((mut transfer, is_send)) = self.object_blank(record, call) else { return };
         if record.ret < 0 {
-            transfer.error = Some(names::errno(-record.ret as i32));
+            transfer.error = Some(names::errno(record.ret));
         } else {
             transfer.bytes = Some(record.ret as u64);
             transfer.payload = (!payload.is_empty()).then(|| payload.to_vec());

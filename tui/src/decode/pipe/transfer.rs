@@ -22,7 +22,7 @@ impl Decoder {
             transfer.bytes = Some(record.ret as u64);
             transfer.eof = !write && record.ret == 0 && record.requested != 0 && record.flags & flag::LONELY != 0;
         } else {
-            transfer.error = Some(names::errno(-record.ret as i32));
+            transfer.error = Some(names::errno(record.ret));
         }
         if record.flags & flag::STABLE != 0 {
             transfer.fill = (record.fill != wire::UNKNOWN).then_some(u64::from(record.fill));

@@ -29,7 +29,7 @@ impl Decoder {
             transfer.depth = Some(record.depth);
         }
         if record.ret < 0 {
-            transfer.error = Some(names::errno(-record.ret as i32));
+            transfer.error = Some(names::errno(record.ret));
             if is_send {
                 self.queues.messages.unmade(record.message, op);
             }

@@ -179,7 +179,7 @@ impl Decoder {
             }
             _ => {}
         }
-        told.error = (record.ret < 0).then(|| words::errno(-record.ret as i32));
+        told.error = (record.ret < 0).then(|| words::errno(record.ret));
         told.call = Some(call);
         self.push(time, task, Kind::Channel(Box::new(told)));
     }

@@ -98,7 +98,7 @@ impl Decoder {
         let mut told = ChannelEvent::new(socket.id.clone(), socket.mechanism, ChannelChange::Reset);
         (told.fd, told.end) = (Some(record.fd), Some(End::Rw));
         told.peer = Some(socket.other).filter(|pid| *pid != 0).map(|pid| PeerPid { pid });
-        told.error = Some(words::errno(-RESET as i32));
+        told.error = Some(words::errno(RESET));
         self.push(record.header.time, task, Kind::Channel(Box::new(told)));
     }
 
@@ -117,7 +117,7 @@ impl Decoder {
             // With MSG_TRUNC it is the message's length, which may be more than there was room for.
             transfer.bytes = Some((record.ret as u64).min(record.requested));
         } else {
-            transfer.error = Some(words::errno(-record.ret as i32));
+            transfer.error = Some(words::errno(record.ret));
         }
         transfer.payload = (!payload.is_empty()).then(|| payload.to_vec());
         transfer.peek = record.flags & flag::PEEK != 0;
