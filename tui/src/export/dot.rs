@@ -66,13 +66,13 @@ impl<W: Write> Export for Dot<W> {
                 self.channels.insert(transfer.channel.clone(), transfer.mechanism.name());
                 let sum = self.sent.entry((task.pid, transfer.channel.clone())).or_default();
                 sum.calls += u64::from(transfer.bytes.is_some());
-                sum.bytes += transfer.bytes.unwrap_or(0);
+                sum.bytes = sum.bytes.saturating_add(transfer.bytes.unwrap_or(0));
             }
             Kind::Recv(transfer) if !transfer.peek => {
                 self.channels.insert(transfer.channel.clone(), transfer.mechanism.name());
                 let sum = self.received.entry((transfer.channel.clone(), task.pid)).or_default();
                 sum.calls += u64::from(transfer.bytes.is_some() && !transfer.eof);
-                sum.bytes += transfer.bytes.unwrap_or(0);
+                sum.bytes = sum.bytes.saturating_add(transfer.bytes.unwrap_or(0));
             }
             Kind::Signal(signal) if signal.phase == Phase::Generated => {
                 let from = signal.sender.as_ref().and_then(|sender| {

@@ -1,7 +1,7 @@
 //! Payloads as packets, for Wireshark (pcapng, draft-ietf-opsawg-pcapng).
 //!
 //! Every channel is an interface with its name. TCP whose two sides are known goes as IP packets with the true addresses,
-//! a packet for each send, its place in the stream as the sequence number. Everything else is what Wireshark calls an
+//! a packet for each send, several for a long one, its place in the stream as the sequence number. Everything else is what Wireshark calls an
 //! exported PDU (LINKTYPE_WIRESHARK_UPPER_PDU, epan/exported_pdu.h): a packet for each send and each receive, with its
 //! mechanism in the protocol column. Who did what is a comment of every packet. Payload that was not kept is missing
 //! from the packet, whose length is the true one.
@@ -41,6 +41,9 @@ const DISSECTOR_NAME: u16 = 12;
 const PROTOCOL_COLUMN: u16 = 33;
 /// Bytes of one IP packet.
 const MOST: u64 = 32 << 10;
+/// Packets of one send: 4 MiB, what a TCP socket buffers at most by default (`net.ipv4.tcp_wmem`). Of a longer one the rest is
+/// passed over, as if it had not been captured: whoever wrote the recording may claim any length.
+const PACKETS: u64 = 128;
 
 /// The file.
 pub(super) struct Pcapng<W: Write> {
@@ -141,7 +144,7 @@ impl<W: Write> Pcapng<W> {
         tag(&mut data, DISSECTOR_NAME, "data");
         tag(&mut data, PROTOCOL_COLUMN, transfer.mechanism.name());
         tag(&mut data, 0, "");
-        let len = data.len() as u64 + transfer.bytes.unwrap_or(0);
+        let len = transfer.bytes.unwrap_or(0).saturating_add(data.len() as u64);
         data.extend(kept(transfer));
         self.packet(interface, event.t, &data, len, sent, line)
     }
@@ -155,11 +158,12 @@ impl<W: Write> Pcapng<W> {
         }
         let Some(connection) = self.connections.get_mut(&channel) else { return Ok(false) };
         let bytes = transfer.bytes.unwrap_or(0);
+        let told = bytes.min(MOST * PACKETS);
         let (mut at, mut rest, mut segments) = (0, kept(transfer), Vec::new());
-        while at < bytes {
-            let len = MOST.min(bytes - at);
+        while at < told {
+            let len = MOST.min(told - at);
             let (now, later) = rest.split_at(rest.len().min(len as usize));
-            let offset = transfer.offset.map(|offset| offset + at);
+            let offset = transfer.offset.map(|offset| offset.saturating_add(at));
             segments.push((
                 connection.packet(&Segment { from_client: connected, offset, len, kept: now }),
                 len,
@@ -167,6 +171,7 @@ impl<W: Write> Pcapng<W> {
             ));
             (at, rest) = (at + len, later);
         }
+        connection.pass_over(connected, bytes - told);
         let interface = self.interface(&channel, RAW)?;
         for (packet, len, kept) in segments {
             let whole = (packet.len() - kept) as u64 + len;

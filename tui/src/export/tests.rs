@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{ExportError, Exporter, Format};
 use crate::{
     analyze::Filter,
-    event::{Event, Header, Nanos},
+    event::{Event, Header, Kind, Nanos},
     model::script,
 };
 
@@ -185,4 +185,34 @@ fn packets_are_on_the_interface_of_their_channel() {
     let missing = |block: usize| number(block, 16) - number(block, 12);
     assert_eq!((missing(2), missing(3), missing(4)), (0, 5, 9), "what was not kept counts");
     assert_eq!(number(2, 8), 800_000, "ns");
+}
+
+/// What a recording that was made to do harm claims of three sends. Found by fuzzing.
+#[test]
+fn lengths_that_no_send_has_take_no_time_and_no_room() {
+    let mut events = script::parse(
+        "0.1 10 a connect tcp:127.0.0.1:1-127.0.0.1:2 rw 3\n0.2 10 a write tcp:127.0.0.1:1-127.0.0.1:2 3 70000\n\
+         0.3 10 a write tcp:127.0.0.1:1-127.0.0.1:2 3 5\n0.4 10 a write tcp:127.0.0.1:1-127.0.0.1:2 3 5\n\
+         0.5 11 b read tcp:127.0.0.1:1-127.0.0.1:2 4 5 from overlap\n0.6 11 b read tcp:127.0.0.1:1-127.0.0.1:2 4 5 from overlap",
+    )
+    .unwrap();
+    for event in events.iter_mut().skip(2) {
+        let (Kind::Send(transfer) | Kind::Recv(transfer)) = &mut event.kind else { unreachable!() };
+        transfer.bytes = Some(u64::MAX - 7);
+    }
+    for format in [Format::Perfetto, Format::Mermaid, Format::Dot, Format::Svg, Format::Html, Format::Csv] {
+        assert!(export_events(format, &events, "", 0).unwrap().len() < 1 << 18, "{format:?}");
+    }
+    let mut out = Vec::new();
+    let mut exporter = Exporter::new(Format::Pcapng, &header(), Filter::default(), &mut out).unwrap();
+    for event in &events {
+        exporter.event(event).unwrap();
+    }
+    exporter.finish(Nanos(2_000_000), 0).unwrap();
+    let packets = blocks(&out).into_iter().filter(|(kind, _)| *kind == 6).count();
+    assert_eq!(
+        packets,
+        3 + 128 + 128 + 1 + 1,
+        "a send in packets of 32 KiB, two of which most is missing, two receives"
+    );
 }

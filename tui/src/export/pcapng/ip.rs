@@ -49,6 +49,13 @@ impl Connection {
         (client.is_ipv4() == server.is_ipv4()).then_some(Self { client, server, sent: [0, 0] })
     }
 
+    /// One side has sent so many bytes more, in no packet.
+    pub(super) fn pass_over(&mut self, from_client: bool, len: u64) {
+        let [client, server] = &mut self.sent;
+        let sent = if from_client { client } else { server };
+        *sent = sent.saturating_add(len);
+    }
+
     /// The packet, with the bytes that were kept.
     pub(super) fn packet(&mut self, segment: &Segment<'_>) -> Vec<u8> {
         let [by_client, by_server] = self.sent;
