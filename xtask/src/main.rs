@@ -13,6 +13,7 @@ mod demo;
 mod ebpf;
 mod executables;
 mod fingerprint;
+mod fuzz;
 mod initramfs;
 mod packages;
 mod paths;
@@ -43,6 +44,9 @@ cargo xtask COMMAND
                              --tcg: no KVM. A kernel older than 5.15 has to be refused
   demo [NAME]                build ipcscope and show a lesson (default: pipeline)
   bench [--runs N]           measure what tracing costs, as a markdown table
+  fuzz [TARGET…] [SECONDS] [FILE…]
+                             fuzz what reads bytes of others, each target (default: all) for so long (default: 60);
+                             FILEs are inputs to be tried again
   paths                      fail if a tracked file names a folder of this machine";
 
 fn main() -> ExitCode {
@@ -73,6 +77,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "vm" => vm::run(&checkout, rest),
         "demo" => demo::run(&checkout, rest),
         "bench" => bench::run(&checkout, rest),
+        "fuzz" => fuzz::run(&checkout, rest),
         "paths" => paths::run(&checkout, rest),
         other => bail!("no command `{other}`\n\n{USAGE}"),
     }

@@ -36,6 +36,7 @@ pub(crate) const IP: Need = Need::new("ip", &["iproute2"]);
 pub(crate) const DOT: Need = Need::new("dot", &["graphviz"]);
 pub(crate) const TSHARK: Need = Need::new("tshark", &["tshark"]);
 pub(crate) const XMLLINT: Need = Need::new("xmllint", &["libxml2-utils"]);
+pub(crate) const CXX: Need = Need::new("c++", &["g++"]);
 pub(crate) const PYTHON: Need = Need::new("python3", &["python3"]);
 /// Ubuntu has none as a package: its `chromium-browser` installs a snap.
 pub(crate) const BROWSER: Need = Need {

@@ -1,0 +1,27 @@
+//! What processes send each other, as HTTP, D-Bus and ONC RPC are read out of it.
+#![no_main]
+
+use ipcscope::event::Header;
+use ipcscope_fuzz::{
+    frames, mutate, sends,
+    told::{self, Told},
+};
+use libfuzzer_sys::{fuzz_crossover, fuzz_mutator, fuzz_target};
+
+/// What is made of events, and what they are sent through.
+const CHOICES: usize = 2;
+
+fuzz_target!(|input: &[u8]| {
+    let Some((&[other, how], rest)) = input.split_first_chunk::<CHOICES>() else { return };
+    let mut told = Told::new(other, &Header::default());
+    told::decode(&sends::records(&frames::decode(rest), how), 0, |event| told.event(&event));
+    told.end();
+});
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    mutate::input(data, size, max_size, seed, CHOICES)
+});
+
+fuzz_crossover!(|data1: &[u8], data2: &[u8], out: &mut [u8], seed: u32| {
+    mutate::cross(data1, data2, out, seed, CHOICES)
+});
