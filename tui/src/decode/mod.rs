@@ -326,7 +326,7 @@ impl Decoder {
         let sum = self.lost_by.entry(class.to_owned()).or_default();
         *sum = sum.saturating_add(count);
         let (t_from, t_to) = (self.nanos(from.min(to)), self.nanos(to.max(from)));
-        let kind = Kind::Lost(Lost { count, class: class.to_owned(), t_from, t_to });
+        let kind = Kind::Lost(Box::new(Lost { count, class: class.to_owned(), t_from, t_to }));
         self.outbox.push(Event { t: self.nanos(to), seq: 0, task: None, comm: None, ns_pid: None, host: None, kind });
     }
 }

@@ -2,7 +2,7 @@
 
 use ipcscope_common::{call::CallEnd, process};
 
-use crate::event::{Comm, Exit, Kind, SignalSet, StateChange, Task, ThreadState, text};
+use crate::event::{Comm, Exec, Exit, Kind, SignalSet, StateChange, Task, ThreadState, text};
 
 use super::{Decoder, names, tasks::Thread};
 
@@ -88,7 +88,7 @@ impl Decoder {
         let args = args.strip_suffix(&[0]).unwrap_or(args);
         let argv = args.split(|byte| *byte == 0).map(text::escape).collect();
         let cut = record.args_len as usize > record.args.len();
-        self.push(header.time, task, Kind::Exec { exe: text::escape(exe), argv, cut });
+        self.push(header.time, task, Kind::Exec(Box::new(Exec { exe: text::escape(exe), argv, cut })));
         self.abandon(header.time, task, frames);
         self.tell_dispositions(header.time, task, SignalSet(record.ignored), SignalSet::default());
         self.tell_mask(header.time, task, record.blocked);
@@ -121,7 +121,7 @@ impl Decoder {
             signal: (signal != 0).then(|| names::signal(signal)),
             core: record.code & CORE != 0,
         };
-        self.push(header.time, task, Kind::Exit(exit));
+        self.push(header.time, task, Kind::Exit(Box::new(exit)));
         self.leave_table(header.time, task, files);
         if last {
             self.space_left(header.time, task);

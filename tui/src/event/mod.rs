@@ -62,7 +62,7 @@ pub struct Event {
     pub kind: Kind,
 }
 
-/// What happened.
+/// What happened. Events are moved and kept by the million: what is larger than a change of state is boxed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Kind {
@@ -74,16 +74,9 @@ pub enum Kind {
         thread: bool,
     },
     /// A process started another program (execve(2)).
-    Exec {
-        /// The path of the program, escaped.
-        exe: String,
-        /// Its arguments, escaped.
-        argv: Vec<String>,
-        /// The arguments were longer than what is kept.
-        cut: bool,
-    },
+    Exec(Box<Exec>),
     /// A thread, or with its last thread the process, ended.
-    Exit(Exit),
+    Exit(Box<Exit>),
     /// A thread changed its state.
     State(StateChange),
     /// A channel, or a descriptor of it, changed.
@@ -97,13 +90,24 @@ pub enum Kind {
     /// A message of a remote procedure call.
     Rpc(Box<Rpc>),
     /// The disposition of a signal changed; quiet.
-    Disposition(Disposition),
+    Disposition(Box<Disposition>),
     /// All dispositions; quiet.
     Dispositions(Dispositions),
     /// A thread's mask; quiet.
     Mask(Mask),
     /// Events are missing here.
-    Lost(Lost),
+    Lost(Box<Lost>),
+}
+
+/// Which program a process started.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Exec {
+    /// The path of the program, escaped.
+    pub exe: String,
+    /// Its arguments, escaped.
+    pub argv: Vec<String>,
+    /// The arguments were longer than what is kept.
+    pub cut: bool,
 }
 
 /// How a thread or process ended.
@@ -140,6 +144,8 @@ impl Lost {
     pub const NOT_KEPT: &'static str = "not-kept";
 }
 
+const _: () = assert!(size_of::<Event>() <= 104);
+
 impl Kind {
     /// It has no line and no number: for the model and the views only.
     pub fn is_quiet(&self) -> bool {
@@ -149,7 +155,7 @@ impl Kind {
     /// Which family it belongs to; a loss belongs to all.
     pub fn family(&self) -> Option<Family> {
         Some(match self {
-            Self::Fork { .. } | Self::Exec { .. } | Self::Exit(_) => Family::Process,
+            Self::Fork { .. } | Self::Exec(_) | Self::Exit(_) => Family::Process,
             Self::State(_) => Family::Sched,
             Self::Channel(channel) => Family::of(channel.mechanism),
             Self::Send(transfer) | Self::Recv(transfer) => Family::of(transfer.mechanism),

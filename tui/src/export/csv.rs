@@ -56,7 +56,7 @@ fn or_empty(value: Option<impl ToString>) -> String {
 fn names(kind: &Kind) -> (&'static str, String) {
     match kind {
         Kind::Fork { .. } => ("fork", String::new()),
-        Kind::Exec { .. } => ("exec", String::new()),
+        Kind::Exec(_) => ("exec", String::new()),
         Kind::Exit(_) => ("exit", String::new()),
         Kind::State(change) => ("state", change.to.name().to_owned()),
         Kind::Channel(channel) => ("channel", channel.event.verb().to_owned()),

@@ -200,7 +200,7 @@ impl<W: Write> Export for Perfetto<W> {
                 Ok(())
             }
             Kind::Rpc(rpc) => self.rpc(task, event, rpc, wanted),
-            Kind::Fork { .. } | Kind::Exec { .. } | Kind::Exit(_) if wanted => {
+            Kind::Fork { .. } | Kind::Exec(_) | Kind::Exit(_) if wanted => {
                 self.instant(task, event.t, "process", "process", event)
             }
             _ => Ok(()),

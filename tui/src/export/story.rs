@@ -99,8 +99,8 @@ impl Story {
             Kind::Fork { child, thread: false } if wanted => {
                 self.push(event.t, party(pid), Party::Process(child.pid), What::Fork, "fork".to_owned());
             }
-            Kind::Exec { exe, .. } if wanted => {
-                let name = exe.rsplit('/').next().unwrap_or(exe);
+            Kind::Exec(exec) if wanted => {
+                let name = exec.exe.rsplit('/').next().unwrap_or(&exec.exe);
                 self.note(event.t, pid, format!("exec {name}"));
             }
             Kind::Exit(exit) if wanted && !exit.thread => {

@@ -4,8 +4,8 @@ use proptest::{collection::vec, option, prelude::*};
 
 use crate::event::{
     Action, Blocked, Call, Cause, ChannelChange, ChannelEvent, ChannelId, ChannelType, Comm, Delivery, Destination,
-    Disposition, Dispositions, End, Event, Exit, FromUnknown, Interrupted, Kind, Lock, Lost, Mask, Nanos, OpId, Origin,
-    PeerPid, Phase, Protocol, Role, Rpc, Sender, SenderKind, SignalEvent, SignalId, SignalSet, SignalValue,
+    Disposition, Dispositions, End, Event, Exec, Exit, FromUnknown, Interrupted, Kind, Lock, Lost, Mask, Nanos, OpId,
+    Origin, PeerPid, Phase, Protocol, Role, Rpc, Sender, SenderKind, SignalEvent, SignalId, SignalSet, SignalValue,
     StateChange, Task, ThreadState, Transfer, Verdict, WokenBy,
 };
 
@@ -86,9 +86,9 @@ fn call() -> impl Strategy<Value = Call> {
 fn kind() -> impl Strategy<Value = Kind> {
     prop_oneof![
         1 => (task(), any::<bool>()).prop_map(|(child, thread)| Kind::Fork { child, thread }),
-        1 => (text(), vec(text(), 0..3), any::<bool>()).prop_map(|(exe, argv, cut)| Kind::Exec { exe, argv, cut }),
+        1 => (text(), vec(text(), 0..3), any::<bool>()).prop_map(|(exe, argv, cut)| Kind::Exec(Box::new(Exec { exe, argv, cut }))),
         1 => (any::<bool>(), option::of(any::<i32>()), option::of(text()), any::<bool>())
-            .prop_map(|(thread, code, signal, core)| Kind::Exit(Exit { thread, code, signal, core })),
+            .prop_map(|(thread, code, signal, core)| Kind::Exit(Box::new(Exit { thread, code, signal, core }))),
         3 => change().prop_map(Kind::State),
         3 => end_change().prop_map(|it| Kind::Channel(Box::new(it))),
         2 => transfer().prop_map(|it| Kind::Send(Box::new(it))),
@@ -97,7 +97,7 @@ fn kind() -> impl Strategy<Value = Kind> {
         1 => rpc().prop_map(|it| Kind::Rpc(Box::new(it))),
         1 => quiet(),
         1 => (number(), text(), number(), number())
-            .prop_map(|(count, class, from, to)| Kind::Lost(Lost { count, class, t_from: Nanos(from), t_to: Nanos(to) })),
+            .prop_map(|(count, class, from, to)| Kind::Lost(Box::new(Lost { count, class, t_from: Nanos(from), t_to: Nanos(to) }))),
     ]
 }
 
@@ -127,7 +127,7 @@ fn quiet() -> impl Strategy<Value = Kind> {
     prop_oneof![
         (any::<i32>(), action, option::of(text()), vec(word(), 0..3), any::<u64>()).prop_map(
             |(signo, action, handler, flags, mask)| {
-                Kind::Disposition(Disposition { signo, action, handler, flags, mask: SignalSet(mask) })
+                Kind::Disposition(Box::new(Disposition { signo, action, handler, flags, mask: SignalSet(mask) }))
             }
         ),
         any::<(u64, u64)>().prop_map(|(ignored, caught)| {

@@ -72,7 +72,7 @@ impl World {
                 let tid = event.task.map_or(0, |task| task.tid);
                 self.fork(*child, *thread, parent, tid, event.comm.unwrap_or_default());
             }
-            (Kind::Exec { exe, argv, .. }, Some((task, key))) => self.exec(task, key, exe, argv),
+            (Kind::Exec(exec), Some((task, key))) => self.exec(task, key, &exec.exe, &exec.argv),
             (Kind::Exit(exit), Some((task, key))) => self.exit(task, key, exit),
             (Kind::State(change), Some((task, key))) => self.change_state(task, key, change),
             (Kind::Channel(change), Some((_, key))) => self.change_channel(key, change),
@@ -95,7 +95,7 @@ impl World {
             // Read out of what was sent, or nobody did it: nothing to tell of anybody.
             (Kind::Rpc(_), _)
             | (
-                Kind::Exec { .. }
+                Kind::Exec(_)
                 | Kind::Exit(_)
                 | Kind::State(_)
                 | Kind::Channel(_)
@@ -138,7 +138,7 @@ impl World {
         let known = self.by_pid.get(&task.pid).copied().filter(|key| {
             // The kernel reuses an id once its process is reaped; an exec is of somebody alive.
             self.processes.get(key).is_some_and(|p| {
-                p.ended.is_none() || !(p.is_reaped() || matches!(event.kind, Kind::Exec { .. } | Kind::Fork { .. }))
+                p.ended.is_none() || !(p.is_reaped() || matches!(event.kind, Kind::Exec(_) | Kind::Fork { .. }))
             })
         });
         let key = known.unwrap_or_else(|| self.add_process(task.pid));

@@ -40,9 +40,9 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// What a traced program could try: escape sequences as its name.
 fn hostile(mut event: Event) -> Event {
-    if let Kind::Exec { exe, argv, .. } = &mut event.kind {
-        "/\x1b[31m/\u{202e}".clone_into(exe);
-        argv.push("\x1b]0;title\x07\u{9b}2J".to_owned());
+    if let Kind::Exec(exec) = &mut event.kind {
+        "/\x1b[31m/\u{202e}".clone_into(&mut exec.exe);
+        exec.argv.push("\x1b]0;title\x07\u{9b}2J".to_owned());
     }
     event
 }

@@ -50,7 +50,15 @@ fn recorded(size: (u16, u16), lesson: &str, mode: Mode, until: f64) -> Stage {
 
 fn loss() -> Event {
     let lost = Lost { count: 1234, class: "state".to_owned(), t_from: Nanos(3_390_000), t_to: Nanos(3_400_000) };
-    Event { t: Nanos(3_400_000), seq: 70, task: None, comm: None, ns_pid: None, host: None, kind: Kind::Lost(lost) }
+    Event {
+        t: Nanos(3_400_000),
+        seq: 70,
+        task: None,
+        comm: None,
+        ns_pid: None,
+        host: None,
+        kind: Kind::Lost(Box::new(lost)),
+    }
 }
 
 #[test]

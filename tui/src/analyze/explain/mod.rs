@@ -24,7 +24,7 @@ pub fn explain(world: &World, event: &Event) -> Vec<String> {
     let mut story = Story { world, event, sentences: Vec::new() };
     match &event.kind {
         Kind::Fork { child, thread } => story.fork(*child, *thread),
-        Kind::Exec { exe, .. } => story.exec(exe),
+        Kind::Exec(exec) => story.exec(&exec.exe),
         Kind::Exit(exit) => story.exit(exit),
         Kind::State(change) => story.state(change),
         Kind::Channel(change) => story.channel(change),

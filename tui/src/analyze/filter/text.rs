@@ -6,7 +6,7 @@ use crate::event::{Action, ChannelId, Event, Kind, ThreadState, Verdict, text};
 pub(super) fn kind_name(kind: &Kind) -> &'static str {
     match kind {
         Kind::Fork { .. } => "fork",
-        Kind::Exec { .. } => "exec",
+        Kind::Exec(_) => "exec",
         Kind::Exit(_) => "exit",
         Kind::State(_) => "state",
         Kind::Channel(_) => "channel",
@@ -33,7 +33,7 @@ pub(super) fn texts(event: &Event, found: &mut dyn FnMut(&str) -> bool) -> bool 
     }
     match &event.kind {
         Kind::Fork { .. } | Kind::Disposition(_) | Kind::Dispositions(_) | Kind::Mask(_) => false,
-        Kind::Exec { exe, argv, .. } => found(exe) || argv.iter().any(|argument| found(argument)),
+        Kind::Exec(exec) => found(&exec.exe) || exec.argv.iter().any(|argument| found(argument)),
         Kind::Exit(exit) => exit.signal.as_deref().is_some_and(found),
         Kind::State(change) => change.from.is_some_and(|state| found(state.name())) || found(change.to.name()),
         Kind::Channel(change) => change.name.as_deref().is_some_and(&mut *found) || found(change.mechanism.name()),

@@ -27,7 +27,7 @@ impl Lines {
             Kind::Fork { child, thread: true } => {
                 out.add(Role::Call, "new thread").plain(" → ").add(Role::Pid, number(child.tid).to_string());
             }
-            Kind::Exec { exe, argv, cut } => exec(exe, argv, *cut, out),
+            Kind::Exec(started) => exec(&started.exe, &started.argv, started.cut, out),
             Kind::Exit(how) => exit(how, out),
             Kind::State(change) => self.state(change, out),
             Kind::Channel(change) => self.channel(change, out),

@@ -133,7 +133,7 @@ impl Label {
             Kind::Lost(lost) => {
                 (lost.t_from, lost.t_to) = (self.whole(lost.t_from), self.whole(lost.t_to));
             }
-            Kind::Exec { .. } | Kind::Exit(_) | Kind::Disposition(_) | Kind::Dispositions(_) | Kind::Mask(_) => {}
+            Kind::Exec(_) | Kind::Exit(_) | Kind::Disposition(_) | Kind::Dispositions(_) | Kind::Mask(_) => {}
         }
     }
 

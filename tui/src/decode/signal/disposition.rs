@@ -25,7 +25,7 @@ impl Decoder {
             flags: flags(record.sa_flags),
             mask: SignalSet(record.mask),
         };
-        self.push(header.time, task, Kind::Disposition(disposition));
+        self.push(header.time, task, Kind::Disposition(Box::new(disposition)));
         // By default SIGCONT counts as ignored here too (`sig_kernel_ignore`).
         if matches!(action, Action::Ignore | Action::Continue) {
             self.discard(header.time, task.pid, "ignored", |pending| pending == record.signo);

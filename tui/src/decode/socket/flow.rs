@@ -293,7 +293,7 @@ mod tests {
             comm: None,
             ns_pid: None,
             host: None,
-            kind: Kind::Lost(lost()),
+            kind: Kind::Lost(Box::new(lost())),
         };
         (0..count).map(|_| outbox.hold(event())).collect()
     }

@@ -45,8 +45,8 @@ use foldhash::HashMap;
 
 use self::words::{Problem, Words, bad, lookup, nanos, static_word};
 use crate::event::{
-    Blocked, Call, Cause, ChannelChange, ChannelEvent, ChannelId, ChannelType, Comm, End, Event, Exit, Kind, Lock,
-    Lost, Nanos, OpId, Origin, PeerPid, SignalId, StateChange, Task, ThreadState, WokenBy, signal_name,
+    Blocked, Call, Cause, ChannelChange, ChannelEvent, ChannelId, ChannelType, Comm, End, Event, Exec, Exit, Kind,
+    Lock, Lost, Nanos, OpId, Origin, PeerPid, SignalId, StateChange, Task, ThreadState, WokenBy, signal_name,
 };
 
 /// A pipeline `yes | head | sort` under a shell: pipes made and inherited, ends closed, a pipe that runs full, BLOCKED
@@ -121,20 +121,20 @@ impl Reader {
                 Kind::Fork { child, thread }
             }
             "exec" => exec(words)?,
-            "exit" => Kind::Exit(exit(words)?),
+            "exit" => Kind::Exit(Box::new(exit(words)?)),
             "state" => Kind::State(self.state(who()?, words)?),
             "write" => Kind::Send(Box::new(self.transfer(who()?, true, words)?)),
             "read" => Kind::Recv(Box::new(self.transfer(who()?, false, words)?)),
             "signal" => Kind::Signal(Box::new(self.signal(task, words)?)),
-            "disposition" => who().and_then(|_| signal::disposition(words)).map(Kind::Disposition)?,
+            "disposition" => who().and_then(|_| signal::disposition(words)).map(Box::new).map(Kind::Disposition)?,
             "dispositions" => who().and_then(|_| signal::dispositions(words)).map(Kind::Dispositions)?,
             "mask" => who().and_then(|_| signal::mask(words)).map(Kind::Mask)?,
-            "lost" => Kind::Lost(Lost {
+            "lost" => Kind::Lost(Box::new(Lost {
                 count: words.number("a count")?,
                 class: words.word("a class of records")?.to_owned(),
                 t_from: seconds(words.word("a time")?)?,
                 t_to: seconds(words.word("a time")?)?,
-            }),
+            })),
             _ => Kind::Channel(Box::new(self.channel(verb, words)?)),
         })
     }
@@ -243,7 +243,7 @@ fn exec(words: &mut Words<'_>) -> Result<Kind, Problem> {
     if cut {
         argv.pop();
     }
-    Ok(Kind::Exec { exe: exe.to_owned(), argv, cut })
+    Ok(Kind::Exec(Box::new(Exec { exe: exe.to_owned(), argv, cut })))
 }
 
 fn exit(words: &mut Words<'_>) -> Result<Exit, Problem> {

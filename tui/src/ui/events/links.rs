@@ -92,7 +92,7 @@ impl Links<'_> {
             Kind::Channel(change) if change.event == ChannelChange::Inherited => {
                 links.extend(self.forked(event, index));
             }
-            Kind::Fork { .. } | Kind::Exec { .. } | Kind::Channel(_) => links.extend(self.ran(event, index)),
+            Kind::Fork { .. } | Kind::Exec(_) | Kind::Channel(_) => links.extend(self.ran(event, index)),
             Kind::Rpc(rpc) => {
                 let call = |e: &Event| matches!(e.kind, Kind::Rpc(_)) && Some(e.seq) == rpc.call;
                 links.extend(rpc.call.and_then(|_| self.back(index, call)).map(link("the call")));
@@ -146,7 +146,7 @@ impl Links<'_> {
                 links.extend(self.wakes(event, index));
                 links.extend(self.own_after(event, index, |_| true).map(link("what it did next")));
             }
-            Kind::Exec { .. } => links.extend(self.own_after(event, index, |_| true).map(link("what it did next"))),
+            Kind::Exec(_) => links.extend(self.own_after(event, index, |_| true).map(link("what it did next"))),
             Kind::Rpc(rpc) => {
                 let answer = |e: &Event| matches!(&e.kind, Kind::Rpc(other) if other.call == Some(event.seq));
                 links.extend((!rpc.role.is_answer()).then(|| self.on(index, answer)).flatten().map(link("its answer")));

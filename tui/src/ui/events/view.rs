@@ -83,7 +83,7 @@ fn line(app: &App, event: &Event, found: bool, room: usize, cursor: bool) -> Lin
 fn mark(theme: Theme, event: &Event) -> (&'static str, Style) {
     match &event.kind {
         Kind::Fork { .. } => ("+", theme.life()),
-        Kind::Exec { .. } => ("▸", theme.life()),
+        Kind::Exec(_) => ("▸", theme.life()),
         Kind::Exit(_) => ("†", theme.life()),
         Kind::State(state) => (glyph(Some(state.to)), theme.state(Some(state.to))),
         Kind::Channel(_) => ("·", theme.dim()),

@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use super::{axis::Axis, lanes::Lane};
 use crate::{
     event::{
-        Event, Exit, Kind, Nanos, Phase, Protocol, Role, Rpc, SenderKind, StateChange, Transfer, Verdict, WokenBy,
-        number,
+        Event, Kind, Nanos, Phase, Protocol, Role, Rpc, SenderKind, StateChange, Transfer, Verdict, WokenBy, number,
     },
     ui::{
         App,
@@ -152,11 +151,12 @@ fn told(app: &App, event: &Event) -> (String, bool) {
         Kind::Fork { child, thread } => {
             (if *thread { format!("thread {}", number(child.tid)) } else { number(child.pid).to_string() }, false)
         }
-        Kind::Exec { exe, .. } => (exe.rsplit('/').next().unwrap_or(exe).to_owned(), false),
-        Kind::Exit(Exit { signal: Some(signal), .. }) => (format!("by {signal}"), true),
-        Kind::Exit(Exit { code, .. }) => {
-            (code.map_or_else(String::new, |code| format!("exit {code}")), code.is_some_and(|code| code != 0))
-        }
+        Kind::Exec(exec) => (exec.exe.rsplit('/').next().unwrap_or(&exec.exe).to_owned(), false),
+        Kind::Exit(exit) => match (&exit.signal, exit.code) {
+            (Some(signal), _) => (format!("by {signal}"), true),
+            (None, Some(code)) => (format!("exit {code}"), code != 0),
+            (None, None) => (String::new(), false),
+        },
         Kind::Signal(step) => {
             let name = step.signal.trim_start_matches("SIG").to_owned();
             let text = match (step.phase, step.delivery.verdict) {

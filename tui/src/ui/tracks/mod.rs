@@ -83,7 +83,7 @@ impl Tracks {
             Kind::Fork { child, .. } => {
                 self.begin(*child, t, event.comm.unwrap_or_default(), index);
             }
-            Kind::Exec { .. } => {
+            Kind::Exec(_) => {
                 // Only the thread that called it lives on (execve(2)).
                 let Some(task) = event.task else { return };
                 for track in self.threads.values_mut().filter(|track| track.task.pid == task.pid) {

@@ -146,7 +146,7 @@ impl Track {
                 return self.enter(t, Some(index), Some(change.to));
             }
             Kind::Fork { .. } => Deed::Fork,
-            Kind::Exec { .. } => Deed::Exec,
+            Kind::Exec(_) => Deed::Exec,
             Kind::Exit(_) => {
                 // Without the scheduler's word this is all that is known of its end.
                 if self.stays.back().is_some_and(|stay| stay.state.is_none()) {

@@ -12,7 +12,15 @@ const R: Key = (1, 20);
 
 fn place() -> Place {
     let lost = Lost { count: 0, class: String::new(), t_from: Nanos(0), t_to: Nanos(0) };
-    let event = Event { t: Nanos(0), seq: 0, task: None, comm: None, ns_pid: None, host: None, kind: Kind::Lost(lost) };
+    let event = Event {
+        t: Nanos(0),
+        seq: 0,
+        task: None,
+        comm: None,
+        ns_pid: None,
+        host: None,
+        kind: Kind::Lost(Box::new(lost)),
+    };
     Outbox::default().hold(event)
 }
 
