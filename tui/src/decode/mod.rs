@@ -106,12 +106,13 @@ impl Decoder {
 
     /// Takes a record; gives what became known.
     pub fn record(&mut self, bytes: &[u8], out: &mut Vec<Event>) {
-        match (record::header(bytes), record::parse(bytes)) {
+        // Records are large: one stays where it was put.
+        match (record::header(bytes), &record::parse(bytes)) {
             (Ok(header), Ok(record)) => {
                 self.now = self.now.max(header.time);
                 self.channels.now = self.now;
                 self.numbers.take(&header);
-                if self.is_any_shown() && is_own_doing(&record) {
+                if self.is_any_shown() && is_own_doing(record) {
                     self.suppressed(header.time, Task { pid: header.tgid, tid: header.tid });
                 }
                 self.apply(record);
@@ -188,67 +189,67 @@ impl Decoder {
         self.damaged
     }
 
-    fn apply(&mut self, record: Record<'_>) {
+    fn apply(&mut self, record: &Record<'_>) {
         match record {
             Record::Start(start) => {
                 self.start = Some(start.header.time);
                 self.flags = start.flags;
             }
-            Record::NewTask(record) => self.new_task(&record),
-            Record::Found(record) => self.found(&record),
-            Record::Exec(record) => self.exec(&record),
-            Record::Exit(record) => self.exit(&record),
-            Record::Freed(record) => self.freed(&record),
-            Record::Rename(record) => self.rename(&record),
-            Record::Switch(record) => self.switch(&record, None),
-            Record::Block(record) => self.switch(&record.switch, Some(&record)),
-            Record::Wait(record) => self.wait(&record),
-            Record::Waking(record) => self.waking(&record, false),
-            Record::WakingNew(record) => self.waking(&record, true),
-            Record::CallEnd(record) => self.call_end(&record),
-            Record::CallBegin(record) => self.call_begin(&record),
-            Record::Descriptor(record) => self.descriptor(&record),
-            Record::Held(record) => self.held(&record),
-            Record::FoundHeld(record) => self.found_held(&record),
-            Record::CloseRange(record) => self.close_range(&record),
-            Record::ChannelPath(record) => self.channel_path(&record),
-            Record::FileCall(record) => self.file_call(&record),
-            Record::PipeCall(record, payload) => self.pipe_call(&record, payload),
-            Record::PipeSample(record) => self.pipe_sample(&record),
-            Record::PipeContended(record) => self.pipe_contended(&record),
-            Record::PipeLayout(record) => self.pipe_layout(&record),
-            Record::PipeUnseen(record) => self.pipe_unseen(&record),
-            Record::QueueMessage(record) => self.queue_message(&record),
-            Record::QueueCall(record, payload) => self.queue_call(&record, payload),
-            Record::MqueueCall(record, payload) => self.mqueue_call(&record, payload),
-            Record::MqueueFacts(record) => self.mqueue_facts(&record),
-            Record::MqueueRefused(record) => self.mqueue_refused(&record),
-            Record::MqueueRemoved(record) => self.mqueue_removed(&record),
-            Record::ShmCall(record) => self.shm_call(&record),
-            Record::SemBegin(record) => self.sem_begin(&record),
-            Record::SemCall(record) => self.sem_call(&record),
-            Record::ObjectFacts(record) => self.object_facts(&record),
-            Record::ObjectBegin(record) => self.object_begin(&record),
-            Record::ObjectCall(record, payload) => self.object_call(&record, payload),
-            Record::MemoryCall(record) => self.memory_call(&record),
-            Record::MemoryRemoved(record) => self.memory_removed(&record),
-            Record::FutexBegin(record) => self.futex_begin(&record),
-            Record::FutexCall(record) => self.futex_call(&record),
-            Record::Generate(record) => self.generate(&record),
-            Record::Deliver(record) => self.deliver(&record),
-            Record::Sigaction(record) => self.sigaction(&record),
-            Record::Mask(record) => self.mask(&record),
-            Record::Consumed(record) => self.consumed(&record),
-            Record::SocketCall(record, payload) => self.socket_call(&record, payload),
-            Record::SocketChange(record) => self.socket_change(&record),
-            Record::SocketAddress(record) => self.socket_address(&record),
-            Record::SocketBegin(record) => self.socket_begin(&record, false),
-            Record::SocketShared(record) => self.socket_begin(&record, true),
-            Record::SocketBuffer(record) => self.socket_buffer(&record),
-            Record::SocketPieces(record) => self.socket_pieces(&record),
-            Record::SocketDropped(record) => self.socket_dropped(&record),
-            Record::SocketArrived(record) => self.socket_arrived(&record),
-            Record::Lost(record) => self.records_lost(&record),
+            Record::NewTask(record) => self.new_task(record),
+            Record::Found(record) => self.found(record),
+            Record::Exec(record) => self.exec(record),
+            Record::Exit(record) => self.exit(record),
+            Record::Freed(record) => self.freed(record),
+            Record::Rename(record) => self.rename(record),
+            Record::Switch(record) => self.switch(record, None),
+            Record::Block(record) => self.switch(&record.switch, Some(record)),
+            Record::Wait(record) => self.wait(record),
+            Record::Waking(record) => self.waking(record, false),
+            Record::WakingNew(record) => self.waking(record, true),
+            Record::CallEnd(record) => self.call_end(record),
+            Record::CallBegin(record) => self.call_begin(record),
+            Record::Descriptor(record) => self.descriptor(record),
+            Record::Held(record) => self.held(record),
+            Record::FoundHeld(record) => self.found_held(record),
+            Record::CloseRange(record) => self.close_range(record),
+            Record::ChannelPath(record) => self.channel_path(record),
+            Record::FileCall(record) => self.file_call(record),
+            Record::PipeCall(record, payload) => self.pipe_call(record, payload),
+            Record::PipeSample(record) => self.pipe_sample(record),
+            Record::PipeContended(record) => self.pipe_contended(record),
+            Record::PipeLayout(record) => self.pipe_layout(record),
+            Record::PipeUnseen(record) => self.pipe_unseen(record),
+            Record::QueueMessage(record) => self.queue_message(record),
+            Record::QueueCall(record, payload) => self.queue_call(record, payload),
+            Record::MqueueCall(record, payload) => self.mqueue_call(record, payload),
+            Record::MqueueFacts(record) => self.mqueue_facts(record),
+            Record::MqueueRefused(record) => self.mqueue_refused(record),
+            Record::MqueueRemoved(record) => self.mqueue_removed(record),
+            Record::ShmCall(record) => self.shm_call(record),
+            Record::SemBegin(record) => self.sem_begin(record),
+            Record::SemCall(record) => self.sem_call(record),
+            Record::ObjectFacts(record) => self.object_facts(record),
+            Record::ObjectBegin(record) => self.object_begin(record),
+            Record::ObjectCall(record, payload) => self.object_call(record, payload),
+            Record::MemoryCall(record) => self.memory_call(record),
+            Record::MemoryRemoved(record) => self.memory_removed(record),
+            Record::FutexBegin(record) => self.futex_begin(record),
+            Record::FutexCall(record) => self.futex_call(record),
+            Record::Generate(record) => self.generate(record),
+            Record::Deliver(record) => self.deliver(record),
+            Record::Sigaction(record) => self.sigaction(record),
+            Record::Mask(record) => self.mask(record),
+            Record::Consumed(record) => self.consumed(record),
+            Record::SocketCall(record, payload) => self.socket_call(record, payload),
+            Record::SocketChange(record) => self.socket_change(record),
+            Record::SocketAddress(record) => self.socket_address(record),
+            Record::SocketBegin(record) => self.socket_begin(record, false),
+            Record::SocketShared(record) => self.socket_begin(record, true),
+            Record::SocketBuffer(record) => self.socket_buffer(record),
+            Record::SocketPieces(record) => self.socket_pieces(record),
+            Record::SocketDropped(record) => self.socket_dropped(record),
+            Record::SocketArrived(record) => self.socket_arrived(record),
+            Record::Lost(record) => self.records_lost(record),
             Record::Tick(tick) => self.advance(tick.header.time),
             Record::Unknown(_) => {}
         }

@@ -20,8 +20,7 @@ pub struct Place(u64);
 pub struct Outbox {
     first: u64,
     slots: VecDeque<Slot>,
-    seq: u64,
-    last: Nanos,
+    told: Told,
     /// What is told; the rest is left out before it gets a number.
     wanted: FamilySet,
     /// Calls of remote procedures, if they are to be told.
@@ -30,6 +29,14 @@ pub struct Outbox {
     fills: Fills,
     /// Bytes kept of each payload; `None`: all that there are.
     payload: Option<usize>,
+}
+
+/// What has been handed over.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    /// The number of the next event.
+    seq: u64,
+    last: Nanos,
 }
 
 #[derive(Clone, Debug)]
@@ -72,49 +79,52 @@ impl Outbox {
 
     /// The events that can go. `now`: time of the data; `all`: nothing more will become known.
     pub fn drain(&mut self, now: Nanos, all: bool, out: &mut Vec<Event>) {
-        while let Some(slot) = self.slots.front() {
-            if slot.waits && !all && now.since(slot.event.t) < PATIENCE {
+        // What goes is made ready where it waits, and moved once.
+        while let Some(Slot { event, waits }) = self.slots.front_mut() {
+            if *waits && !all && now.since(event.t) < PATIENCE {
                 break;
             }
-            let Some(Slot { mut event, waits }) = self.slots.pop_front() else { break };
-            if waits {
-                go_without(&mut event);
+            if *waits {
+                go_without(event);
             }
-            self.first += 1;
-            self.fills.take(&mut event);
+            self.fills.take(event);
             if let Some(rpcs) = &mut self.rpcs {
-                let overdue = rpcs.overdue(event.t, self.seq);
-                self.tell(overdue, out);
+                self.told.tell(rpcs.overdue(event.t, self.told.seq), out);
             }
             let is_told = event.kind.family().is_none_or(|family| self.wanted.contains(family));
-            let next = self.seq + u64::from(is_told && !event.kind.is_quiet());
-            let calls = self.rpcs.as_mut().map(|rpcs| rpcs.take(&event, next)).unwrap_or_default();
+            let next = self.told.seq + u64::from(is_told && !event.kind.is_quiet());
+            let calls = self.rpcs.as_mut().map(|rpcs| rpcs.take(event, next)).unwrap_or_default();
             if is_told {
-                keep(&mut event, self.payload);
-                event.seq = self.seq;
-                self.tell_one(event, out);
+                keep(event, self.payload);
+                event.seq = self.told.seq;
+                self.told.take(event);
             }
-            self.tell(calls, out);
+            self.first += 1;
+            let slot = self.slots.pop_front();
+            out.extend(slot.filter(|_| is_told).map(|slot| slot.event));
+            self.told.tell(calls, out);
         }
         if all && let Some(rpcs) = &mut self.rpcs {
-            let overdue = rpcs.overdue(Nanos(u64::MAX), self.seq);
-            self.tell(overdue, out);
+            self.told.tell(rpcs.overdue(Nanos(u64::MAX), self.told.seq), out);
         }
     }
+}
 
+impl Told {
     /// Hands over events that have their numbers.
-    fn tell(&mut self, events: impl IntoIterator<Item = Event>, out: &mut Vec<Event>) {
-        for event in events {
-            self.tell_one(event, out);
+    fn tell(&mut self, events: Vec<Event>, out: &mut Vec<Event>) {
+        for mut event in events {
+            self.take(&mut event);
+            out.push(event);
         }
     }
 
-    fn tell_one(&mut self, mut event: Event, out: &mut Vec<Event>) {
+    /// This event is the next that goes.
+    fn take(&mut self, event: &mut Event) {
         self.seq += u64::from(!event.kind.is_quiet());
         // A record that was late by more than the sequencer waits must not turn time back.
         event.t = event.t.max(self.last);
         self.last = event.t;
-        out.push(event);
     }
 }
 
