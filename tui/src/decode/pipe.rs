@@ -263,7 +263,7 @@ impl Decoder {
                     Side::Read => Resolved::Unknown { call, why: Why::Overlap },
                     Side::Write => Resolved::Write { call, offset: None },
                 };
-                self.answer(key, vec![answer]);
+                self.answer(key, answer);
             }
         }
         self.resolve_pipe(key, false);

@@ -42,6 +42,7 @@ pub use facts::{Buffer, CallId, Layout, Leftover, Method, Part, Position, Resolv
 const MOST_SLOTS: u32 = 1 << 16;
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every pipe stays in the large one")]
 enum Mode {
     Solo(Solo),
     Contended(Box<Contended>),

@@ -2,10 +2,13 @@
 //!
 //! Invariant: where somebody may have moved bytes unseen, nothing is claimed, whatever was counted.
 
+use foldhash::HashMap;
+
 use super::super::{
     Decoder,
     descriptor::Key,
-    pipe_order::{Resolved, Why},
+    outbox::{Outbox, Place},
+    pipe_order::{CallId, Resolved, Why},
 };
 use super::{convert::origin, openers::Verdict};
 use crate::event::{FromUnknown, Kind, Transfer};
@@ -42,25 +45,33 @@ impl Decoder {
             Verdict::Open if !all => return,
             Verdict::Open | Verdict::Others => pipe.outside = true,
         }
-        let known: Vec<Resolved> = pipe.order.resolved().collect();
-        self.answer(key, known);
-    }
-
-    /// Completes the events of these calls.
-    pub(super) fn answer(&mut self, key: Key, known: Vec<Resolved>) {
-        for resolved in known {
-            let Some(pipe) = self.channels.pipe(key) else { return };
-            let call = match &resolved {
-                Resolved::Read { call, .. } | Resolved::Unknown { call, .. } | Resolved::Write { call, .. } => *call,
-            };
-            let obstacle = pipe.obstacle();
-            let Some(place) = pipe.waiting.remove(&call) else { continue };
-            self.outbox.complete(place, |event| {
-                let (Kind::Send(transfer) | Kind::Recv(transfer)) = &mut event.kind else { return };
-                complete(transfer, resolved, obstacle);
-            });
+        let obstacle = pipe.obstacle();
+        for resolved in pipe.order.resolved() {
+            answer(&mut pipe.waiting, &mut self.outbox, resolved, obstacle);
         }
     }
+
+    /// Completes the event of one call on a pipe.
+    pub(super) fn answer(&mut self, key: Key, resolved: Resolved) {
+        let Some(pipe) = self.channels.pipe(key) else { return };
+        let obstacle = pipe.obstacle();
+        answer(&mut pipe.waiting, &mut self.outbox, resolved, obstacle);
+    }
+}
+
+/// Completes an event, if it still waits.
+fn answer(
+    waiting: &mut HashMap<CallId, Place>,
+    outbox: &mut Outbox,
+    resolved: Resolved,
+    obstacle: Option<FromUnknown>,
+) {
+    let (Resolved::Read { call, .. } | Resolved::Unknown { call, .. } | Resolved::Write { call, .. }) = &resolved;
+    let Some(place) = waiting.remove(call) else { return };
+    outbox.complete(place, |event| {
+        let (Kind::Send(transfer) | Kind::Recv(transfer)) = &mut event.kind else { return };
+        complete(transfer, resolved, obstacle);
+    });
 }
 
 /// Says of a transfer what has become known.

@@ -37,6 +37,12 @@ impl Content {
         content
     }
 
+    /// None, in the room of this one.
+    pub(super) fn emptied(mut self) -> Self {
+        self.pieces.clear();
+        self
+    }
+
     /// Appends bytes at the young end.
     pub(super) fn push(&mut self, sender: Sender, bytes: u64) {
         if bytes == 0 {

@@ -79,6 +79,8 @@ pub(super) struct Solo {
     /// Bytes in it.
     queued: u64,
     pub(super) waiting: VecDeque<Waiting>,
+    /// The room of a content that is done with.
+    spare: Content,
     pub(super) ahead: Option<Ahead>,
     /// Stream offset of the next byte written, and read.
     pub(super) put: Option<u64>,
@@ -167,7 +169,7 @@ impl Solo {
                 self.waiting.push_back(Waiting {
                     call: call.id,
                     missing: bytes,
-                    content: Content::default(),
+                    content: std::mem::take(&mut self.spare),
                     offset: None,
                     discarded: 0,
                     exited: time,
@@ -268,6 +270,7 @@ impl Solo {
                 Ok(parts) => read.resolved(parts),
                 Err(why) => Resolved::Unknown { call: read.call, why },
             });
+            self.spare = read.content.emptied();
         }
     }
 
