@@ -1,5 +1,7 @@
 //! How channels change: who holds which end, what went through, how long who was blocked on them.
 
+use std::collections::btree_map::Entry;
+
 use super::{Channel, ProcessKey, World, channel::Side, process::Waited};
 use crate::event::{ChannelChange, ChannelEvent, ChannelId, ChannelType, End, Nanos, Task, ThreadState, Transfer};
 
@@ -93,17 +95,9 @@ impl World {
         let t = self.now;
         let side = if send { Side::Send } else { Side::Receive };
         let bytes = transfer.bytes.unwrap_or(0);
-        let waited = self.thread_mut(key, task.tid).and_then(|thread| thread.waited.take());
-        // What was waited in this call is in its `blocked_ns`, if that is known; what was waited in another is not.
-        let (in_call, elsewhere) = match waited {
-            Some(waited) if waited.is_in(transfer) => (waited.ns, None),
-            other => (0, other),
-        };
-        if let Some(waited) = elsewhere {
-            self.charge(&waited);
-        }
-        let blocked = transfer.call.blocked_ns.unwrap_or(in_call);
+        let mut waited = None;
         if let Some(process) = self.processes.get_mut(&key) {
+            waited = process.threads.get_mut(&task.tid).and_then(|thread| thread.waited.take());
             process.calls = process.calls.saturating_add(1);
             match side {
                 Side::Send => process.bytes_sent = process.bytes_sent.saturating_add(bytes),
@@ -114,6 +108,15 @@ impl World {
                 process.channels.insert(transfer.channel.clone());
             }
         }
+        // What was waited in this call is in its `blocked_ns`, if that is known; what was waited in another is not.
+        let (in_call, elsewhere) = match waited {
+            Some(waited) if waited.is_in(transfer) => (waited.ns, None),
+            other => (0, other),
+        };
+        if let Some(waited) = elsewhere {
+            self.charge(&waited);
+        }
+        let blocked = transfer.call.blocked_ns.unwrap_or(in_call);
         let origins = transfer.from.iter().flatten().filter(|_| transfer.mechanism.is_socket());
         let pairs: Vec<_> = origins.filter_map(|origin| Some((*self.by_pid.get(&origin.pid)?, key))).collect();
         let channel = self.channel_mut(&transfer.channel, transfer.mechanism);
@@ -177,12 +180,15 @@ impl World {
     }
 
     fn channel_mut(&mut self, id: &ChannelId, mechanism: ChannelType) -> &mut Channel {
-        let (t, next) = (self.now, &mut self.next_channel);
-        if !self.channels.contains_key(id) {
-            *next = next.wrapping_add(1);
-            self.unheld.insert((t, id.clone()));
+        let t = self.now;
+        match self.channels.entry(id.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let index = self.next_channel;
+                self.next_channel = index.wrapping_add(1);
+                self.unheld.insert((t, id.clone()));
+                place.insert(Channel::new(id.clone(), mechanism, index, t))
+            }
         }
-        let index = next.wrapping_sub(1);
-        self.channels.entry(id.clone()).or_insert_with(|| Channel::new(id.clone(), mechanism, index, t))
     }
 }
