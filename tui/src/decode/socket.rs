@@ -18,7 +18,9 @@ mod sequence;
 mod transfer;
 mod udp;
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::net::SocketAddr;
+
+use foldhash::HashMap;
 
 use ipcscope_common::{
     descriptor::object,

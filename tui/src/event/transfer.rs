@@ -88,7 +88,7 @@ pub struct Transfer {
     pub way: Option<Way>,
     /// Which bytes of a TCP connection these are; not told, for those who join the ends of one on two hosts.
     #[serde(skip)]
-    pub stream: Option<Stream>,
+    pub stream: Option<Box<Stream>>,
     /// Bytes of a packet that were cut off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub discarded: Option<u64>,

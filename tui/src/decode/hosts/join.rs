@@ -37,7 +37,12 @@ impl Joints {
         match &mut event.kind {
             Kind::Send(send) => {
                 let (op, offset, bytes) = (send.call.op, send.offset, send.bytes.unwrap_or(0));
-                let flow = send.stream.zip(task).map(|(stream, task)| (send.channel.clone(), stream, task));
+                let flow = send
+                    .stream
+                    .as_deref()
+                    .copied()
+                    .zip(task)
+                    .map(|(stream, task)| (send.channel.clone(), stream, task));
                 outbox.push(event);
                 let Some((channel, stream, task)) = flow else { return };
                 let sequence = self.flow(channel, stream);
@@ -52,7 +57,7 @@ impl Joints {
             Kind::Recv(receive)
                 if receive.from.is_none() && receive.bytes > Some(0) && names.is_shared(&receive.channel) =>
             {
-                let Some(stream) = receive.stream else {
+                let Some(stream) = receive.stream.as_deref().copied() else {
                     outbox.push(event);
                     return;
                 };

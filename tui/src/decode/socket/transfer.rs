@@ -192,7 +192,7 @@ impl Decoder {
             let (flow, sender) = ((own, peer), (op, task.pid));
             let sequence = sockets.sequences.entry(flow).or_default();
             transfer.offset = sequence.sent(sender, record.seq, record.ret as u64);
-            transfer.stream = stream(own, record);
+            transfer.stream = stream(own, record).map(Box::new);
             touched.push(flow);
         }
         if !is_restart(record.ret) {
@@ -216,7 +216,7 @@ impl Decoder {
             // Bytes that were not copied: discarded (MSG_TRUNC), or moved on (splice).
             transfer.from_unknown = Some(FromUnknown::Overlap);
         }
-        transfer.stream = stream(peer, record).filter(|_| is_counted);
+        transfer.stream = stream(peer, record).filter(|_| is_counted).map(Box::new);
         let bytes = transfer.bytes.unwrap_or(0);
         let mut event = self.event(time, task, Kind::Recv(Box::new(transfer)));
         if !is_counted {
