@@ -9,6 +9,7 @@
 
 mod across;
 mod address;
+mod between;
 mod buffers;
 mod datagrams;
 mod flow;
@@ -33,6 +34,7 @@ use super::{Decoder, descriptor::Key, outbox::Place};
 use crate::event::{Arrival, ChannelId, ChannelType, FromUnknown, Kind, OpId, Task};
 
 use across::Across;
+use between::Between;
 use buffers::{Buffers, Piece};
 use datagrams::Datagrams;
 use flow::Flow;
@@ -101,11 +103,11 @@ impl Socket {
 pub struct Sockets {
     by_key: HashMap<Key, Socket>,
     by_name: HashMap<Name, Key>,
-    flows: HashMap<FlowKey, Flow>,
+    flows: Between<Flow>,
     /// TCP connections whose ends are in two network namespaces.
     across: Across,
     /// TCP.
-    sequences: HashMap<FlowKey, Sequence>,
+    sequences: Between<Sequence>,
     /// UNIX sockets that datagrams can be sent to, by name.
     bound: HashMap<String, Name>,
     /// Addresses told of a thread's call before the call itself: when it was entered, own, other.
@@ -232,7 +234,7 @@ impl Sockets {
     fn connect(&mut self, one: Name, other: Name, messages: bool, tag: u64, unknown: Option<FromUnknown>) {
         for key in [(one, other), (other, one)] {
             if matches!(one, Name::Inet(..)) {
-                self.sequences.entry(key).or_default();
+                self.sequences.ensure(key, Sequence::default);
                 continue;
             }
             let is_it = self.flows.get(&key).is_some_and(|flow| tag == 0 || flow.tag == tag);
@@ -249,7 +251,7 @@ impl Sockets {
             (true, false) => Some(FromUnknown::BeforeStart),
             (false, _) => Some(FromUnknown::External),
         };
-        self.flows.entry(key).or_insert_with(|| Flow::new(messages, 0, why))
+        self.flows.ensure(key, || Flow::new(messages, 0, why))
     }
 
     /// Answers what can be answered of a flow.
@@ -280,14 +282,17 @@ impl Sockets {
 
     /// Nobody in the trace holds it any more.
     fn remove(&mut self, key: Key, answers: &mut Vec<Answer>) {
-        let Some(name) = self.by_key.get(&key).map(|socket| socket.name) else { return };
-        self.datagrams.forget_receiver(key);
+        let Some((name, mechanism)) = self.by_key.get(&key).map(|socket| (socket.name, socket.mechanism)) else {
+            return;
+        };
+        if mechanism == ChannelType::Udp {
+            self.datagrams.forget_receiver(key);
+        }
         let Some(name) = name else {
             self.by_key.remove(&key);
             return;
         };
-        let all = self.flows.keys().chain(self.sequences.keys());
-        let touching: Vec<FlowKey> = all.filter(|(a, b)| *a == name || *b == name).copied().collect();
+        let touching: Vec<FlowKey> = self.flows.at(name).chain(self.sequences.at(name)).collect();
         for flow in touching {
             self.serve(flow, answers);
             if flow.1 == name
@@ -451,7 +456,7 @@ impl Decoder {
             socket.sends.lose();
             socket.receives.lose();
         }
-        let flows: Vec<FlowKey> = sockets.flows.keys().copied().collect();
+        let flows: Vec<FlowKey> = sockets.flows.keys().collect();
         for flow in sockets.flows.values_mut() {
             flow.lose(FromUnknown::Lost, false);
         }
@@ -466,10 +471,10 @@ impl Decoder {
     /// The trace is over.
     pub(super) fn finish_sockets(&mut self) {
         let mut answers = Vec::new();
-        for (_, mut flow) in self.channels.sockets.flows.drain() {
+        for mut flow in self.channels.sockets.flows.take() {
             flow.end(&mut answers);
         }
-        for (_, mut sequence) in self.channels.sockets.sequences.drain() {
+        for mut sequence in self.channels.sockets.sequences.take() {
             sequence.end(FromUnknown::Lost, &mut answers);
         }
         self.answer_sockets(answers);

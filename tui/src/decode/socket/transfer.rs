@@ -6,7 +6,7 @@ use ipcscope_common::socket::{self as wire, flag};
 
 use super::super::{Decoder, descriptor::Key, names as words};
 use super::{
-    FlowKey, Name,
+    FlowKey, Name, Sequence,
     buffers::Piece,
     flow::{Received, Sent},
     has_messages, mechanism, names,
@@ -190,7 +190,7 @@ impl Decoder {
         }
         if moved && record.flags & flag::SEQ != 0 {
             let (flow, sender) = ((own, peer), (op, task.pid));
-            let sequence = sockets.sequences.entry(flow).or_default();
+            let sequence = sockets.sequences.ensure(flow, Sequence::default);
             transfer.offset = sequence.sent(sender, record.seq, record.ret as u64);
             transfer.stream = stream(own, record).map(Box::new);
             touched.push(flow);
@@ -224,7 +224,7 @@ impl Decoder {
             return;
         }
         let sequences = &mut self.channels.sockets.sequences;
-        let sequence = sequences.entry(flow).or_default();
+        let sequence = sequences.ensure(flow, Sequence::default);
         let ticket = sequence.offer(record.seq[0].wrapping_add(record.skipped), bytes);
         if let Kind::Recv(transfer) = &mut event.kind {
             transfer.offset = ticket.offset;
