@@ -200,11 +200,10 @@ impl Datagrams {
     ) {
         for sender in senders.iter().flatten() {
             let log = self.logs.entry(*sender).or_default();
-            let multicast = log.sent.iter().any(|sent| sent.to.ip().is_multicast());
             let pair = self.pairs.entry((*sender, receiver)).or_insert_with(|| Pair {
                 next: log.first + log.sent.iter().take_while(|sent| sent.entered < since).count() as u64,
                 // When it joined the group is not known.
-                unordered: multicast,
+                unordered: log.sent.iter().any(|sent| sent.to.ip().is_multicast()),
                 ..Pair::default()
             });
             pair.unordered |= !received.alone;
