@@ -25,6 +25,9 @@ kinds! {
     SOCKET_ARRIVED = 0x78;
 }
 
+/// Messages of one call that are told, each by a [`SocketCall`]; of more, the others are not.
+pub const MESSAGES: u32 = 8;
+
 /// `AF_UNIX`, `AF_INET`, `AF_INET6`.
 pub const AF_UNIX: u16 = 1;
 /// See [`AF_UNIX`].

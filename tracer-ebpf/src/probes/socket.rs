@@ -15,8 +15,8 @@ use ipcscope_common::{
     offsets::ABSENT,
     settings::lost,
     socket::{
-        AF_UNIX, SOCKET_ARRIVED, SOCKET_BEGIN, SOCKET_BUFFER, SOCKET_DROPPED, SOCKET_PIECES, SOCKET_SHARED, STREAM,
-        SocketArrived, SocketBegin, SocketBuffer, SocketDropped, SocketPiece, SocketPieces, change,
+        AF_UNIX, MESSAGES, SOCKET_ARRIVED, SOCKET_BEGIN, SOCKET_BUFFER, SOCKET_DROPPED, SOCKET_PIECES, SOCKET_SHARED,
+        STREAM, SocketArrived, SocketBegin, SocketBuffer, SocketDropped, SocketPiece, SocketPieces, change,
     },
 };
 
@@ -31,8 +31,6 @@ use tell::{tell_call, tell_change};
 
 /// Sockets whose users are remembered at once.
 const SOCKETS: u32 = 65536;
-/// Messages of one call that are told.
-const MESSAGES: u64 = PIECES as u64;
 /// `IPPROTO_TCP`.
 const TCP: u16 = 6;
 /// `IPPROTO_UDP`.
@@ -428,7 +426,7 @@ fn exit(task: &mut Task, me: Ptr, regs: Ptr) {
         }
         class::SENDMMSG | class::RECVMMSG if ret > 0 => {
             let side = u32::from(task.class == class::SENDMMSG);
-            for index in 0..MESSAGES {
+            for index in 0..u64::from(MESSAGES) {
                 if index >= ret as u64 {
                     break;
                 }

@@ -367,8 +367,12 @@ impl Decoder {
             sockets.datagrams.begin(task.tid, (key, op), record.entered);
             return;
         }
-        let Some(socket) = sockets.get_mut(key) else { return };
+        let Some(socket) = sockets.by_key.get_mut(&key) else { return };
         if record.sends == 0 {
+            if socket.mechanism == ChannelType::Udp {
+                // Who of several takes what cannot be said.
+                sockets.datagrams.went(key);
+            }
             socket.receives.enter(op, task);
         } else {
             socket.sends.enter(op, task);

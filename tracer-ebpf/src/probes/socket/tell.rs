@@ -10,12 +10,12 @@ use ipcscope_common::{
     pipe,
     settings::lost,
     socket::{
-        ADDRESS_LEN, AF_INET, AF_INET6, AF_UNIX, Endpoint, SOCKET_ADDRESS, SOCKET_CALL, SOCKET_CHANGE, SocketAddress,
-        SocketCall, SocketChange, change, flag, whose,
+        ADDRESS_LEN, AF_INET, AF_INET6, AF_UNIX, Endpoint, MESSAGES, SOCKET_ADDRESS, SOCKET_CALL, SOCKET_CHANGE,
+        SocketAddress, SocketCall, SocketChange, change, flag, whose,
     },
 };
 
-use super::{MESSAGES, TOLD, UDP, UNSURE, inode_of, is_tcp, sock_of, watch};
+use super::{TOLD, UDP, UNSURE, inode_of, is_tcp, sock_of, watch};
 use crate::{
     emit::{header, reserve},
     kernel::{Ptr, copy_user, copy_vector, current, field, offset, peek, peek_user, registers, setting, vector_len},
@@ -294,7 +294,7 @@ pub extern "C" fn tell_call(side: u32, index: u32) -> i32 {
     }
     let count =
         if matches!(task.class, class::SENDMMSG | class::RECVMMSG) && task.ret > 0 { task.ret as u32 } else { 1 };
-    if task.sampled & UNSURE != 0 || !same || u64::from(count) > MESSAGES {
+    if task.sampled & UNSURE != 0 || !same || count > MESSAGES {
         flags |= flag::UNSURE;
     }
     let sock = if same { sock_of(end) } else { 0 };

@@ -174,9 +174,7 @@ impl Datagrams {
 
     /// Something went from a socket's queue that nobody received.
     pub fn went(&mut self, receiver: Key) {
-        if let Some(queue) = self.queues.get_mut(&receiver) {
-            queue.lose();
-        }
+        self.queues.entry(receiver).or_default().lose();
     }
 
     /// Records are missing.

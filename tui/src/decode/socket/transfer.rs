@@ -76,7 +76,7 @@ impl Decoder {
         }
         let count = record.index >> 16;
         let index = record.index & 0xffff;
-        let (first, last) = (index == 0, index + 1 >= count);
+        let (first, last) = (index == 0, index + 1 >= count.min(wire::MESSAGES));
         let mut call = self.call(task, op, record.nr, (record.entered, record.header.time));
         if !first {
             call.blocked_ns = None;

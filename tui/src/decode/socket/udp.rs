@@ -74,7 +74,8 @@ impl Decoder {
             let bytes = record.ret as u64;
             let from = address::of(&record.end).0;
             let (entered, returned) = (record.entered, record.header.time);
-            let sent = Sent { op, pid: task.pid, entered, returned, from, to, bytes, payload: payload.to_vec() };
+            let (payload, partial) = (payload.to_vec(), record.index >> 16 > wire::MESSAGES);
+            let sent = Sent { op, pid: task.pid, entered, returned, from, to, bytes, payload, partial };
             sockets.datagrams.sent(key, sent, &mut answers);
         }
         if last {

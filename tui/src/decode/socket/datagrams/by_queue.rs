@@ -18,6 +18,15 @@ pub(super) enum First {
     Untold,
 }
 
+/// What of a call a receive can have got.
+enum OfCall {
+    One(Found),
+    /// Something that is not told.
+    Untold,
+    /// Nothing with these bytes.
+    None,
+}
+
 impl Datagrams {
     /// Which one it is by its place in the queue.
     pub(super) fn first(&mut self, receiver: Key, received: &Received) -> First {
@@ -38,12 +47,14 @@ impl Datagrams {
         for (index, came) in queue.firsts() {
             match came.sent {
                 None => candidates.push((index, None)),
-                Some((sender, op)) => {
-                    if let Some(sent) = self.of_call(sender, op, receiver, received) {
+                Some((sender, op)) => match self.of_call(sender, op, receiver, received) {
+                    OfCall::One(sent) => {
                         found = Some(sent);
                         candidates.push((index, Some(op)));
                     }
-                }
+                    OfCall::Untold => candidates.push((index, None)),
+                    OfCall::None => {}
+                },
             }
         }
         match found {
@@ -53,16 +64,21 @@ impl Datagrams {
     }
 
     /// Which of what a call has sent it is.
-    fn of_call(&self, sender: Key, op: OpId, receiver: Key, received: &Received) -> Option<Found> {
-        let log = self.logs.get(&sender)?;
+    fn of_call(&self, sender: Key, op: OpId, receiver: Key, received: &Received) -> OfCall {
+        let Some(log) = self.logs.get(&sender) else { return OfCall::Untold };
         // The messages of a call are told one after the other.
-        let last = log.sent.iter().rposition(|sent| sent.op == op)?;
+        let Some(last) = log.sent.iter().rposition(|sent| sent.op == op) else { return OfCall::Untold };
+        let is_partial = log.sent.get(last).is_some_and(|sent| sent.partial);
         let count = log.sent.range(..=last).rev().take_while(|sent| sent.op == op).count();
         let of_call = (log.first..).zip(&log.sent).take(last + 1).skip(last + 1 - count);
         let fitting = of_call.filter(|(_, sent)| sent.leads_to(received) && sent.fits(received));
         let had = |number: u64| self.pairs.get(&(sender, receiver)).is_some_and(|pair| pair.had.contains(&number));
         let numbers = fitting.map(|(number, _)| Found { sender, number, again: had(number) });
-        numbers.min_by_key(|sent| (sent.again, sent.number))
+        match numbers.min_by_key(|sent| (sent.again, sent.number)) {
+            Some(sent) if !(is_partial && sent.again) => OfCall::One(sent),
+            _ if is_partial => OfCall::Untold,
+            _ => OfCall::None,
+        }
     }
 
     /// What was in front was received.

@@ -25,6 +25,8 @@ pub struct Sent {
     pub bytes: u64,
     /// Its first bytes.
     pub payload: Vec<u8>,
+    /// The call has sent more than is told.
+    pub partial: bool,
 }
 
 impl Sent {

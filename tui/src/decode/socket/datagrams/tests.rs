@@ -48,12 +48,14 @@ fn received(time: u64, text: &str) -> Received {
 
 struct Run {
     all: Datagrams,
+    /// Calls send more than is told.
+    partial: bool,
     told: Vec<String>,
 }
 
 impl Run {
     fn new() -> Self {
-        Self { all: Datagrams::default(), told: Vec::new() }
+        Self { all: Datagrams::default(), partial: false, told: Vec::new() }
     }
 
     /// One in which these were sent.
@@ -84,7 +86,7 @@ impl Run {
         let bytes = payload.len() as u64;
         let (from, to) = (address(10), address(20));
         let entered = op * 10;
-        let sent = Sent { op: OpId(op), pid: 1, entered, returned, from, to, bytes, payload };
+        let sent = Sent { op: OpId(op), pid: 1, entered, returned, from, to, bytes, payload, partial: self.partial };
         let mut answers = Vec::new();
         self.all.sent(S, sent, &mut answers);
         self.note(answers);
@@ -296,6 +298,34 @@ fn one_that_came_twice_by_the_queue_is_a_duplicate() {
     }
     (0..4).for_each(|_| run.receive_first(40, "same"));
     assert_eq!(run.told, ["1:4 cut 0", "1:4 cut 0 duplicate", "2:4 cut 0", "2:4 cut 0 duplicate"]);
+}
+
+#[test]
+fn what_a_call_sends_untold_is_no_duplicate() {
+    let mut run = Run::new();
+    run.partial = true;
+    run.begin(1);
+    (11..=13).for_each(|time| run.come(1, time, true));
+    run.sent(1, "same");
+    run.partial = false;
+    run.begin(3);
+    run.come(3, 31, true);
+    run.sent(3, "same");
+    for text in ["same", "same", "other", "same"] {
+        run.receive_first(40, text);
+    }
+    assert_eq!(run.told, ["1:4 cut 0", "overlap", "overlap", "3:4 cut 0"]);
+}
+
+#[test]
+fn who_reads_first_of_several_is_not_known() {
+    let mut run = Run::new();
+    run.begin(1);
+    run.come(1, 11, true);
+    run.sent(1, "same");
+    run.all.went(R);
+    run.receive_first(40, "same");
+    assert_eq!(run.told, ["overlap"]);
 }
 
 #[test]
