@@ -2,7 +2,9 @@
 #![no_main]
 
 use std::{
-    env, fs,
+    env,
+    fs::{self, File},
+    os::fd::AsRawFd as _,
     path::{Path, PathBuf},
     sync::OnceLock,
 };
@@ -24,13 +26,19 @@ const PLACES: usize = 4;
 /// What an input is merged with.
 const OTHER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tui/tests/fixtures/flight.ipcs");
 
+/// A file that has no name any more: nothing is left of it, however this ends.
 fn path() -> &'static Path {
-    static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| {
+    static FILE: OnceLock<(File, PathBuf)> = OnceLock::new();
+    let (_, path) = FILE.get_or_init(|| {
         // Where memory is a folder, the disk is spared.
         let folder = Some(PathBuf::from("/dev/shm")).filter(|folder| folder.is_dir()).unwrap_or_else(env::temp_dir);
-        folder.join(format!("ipcscope-fuzz-{}.ipcs", std::process::id()))
-    })
+        let name = folder.join(format!("ipcscope-fuzz-{}.ipcs", std::process::id()));
+        let file = File::create(&name).expect("a file can be made");
+        fs::remove_file(&name).expect("and its name taken away");
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        (file, path.into())
+    });
+    path
 }
 
 fuzz_target!(|input: &[u8]| {

@@ -220,7 +220,7 @@ proptest! {
 /// Each format that was ever written opens and says the same.
 #[test]
 fn fixtures_say_what_they_said() {
-    for name in ["small", "flight", "merged"] {
+    for name in ["small", "flight", "merged", "families"] {
         let path = fixture(&format!("{name}.ipcs"));
         let mut recording = Recording::open(&path).unwrap();
         let mut said = recording.header().to_json() + "\n";

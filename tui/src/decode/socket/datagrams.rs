@@ -3,14 +3,14 @@
 //! The kernel tells a receiver where a datagram came from, but not which one it was. Where the probes tell what came into
 //! its queue ([`queue`]), and one reads, it is the first in there, whoever else sends the same.
 //!
-//! Elsewhere (before Linux 6.4, or several read, or several sent at the same moment) it has to be found out. Between two
-//! sockets of one machine datagrams keep their order, and those for which there was no room are told of; so the next one sent is the next
-//! one received, if it has the same bytes. Where that is not the next one, some may be missing unseen, or the network was
-//! told to change their order (tc(8)): then it has to be the only one with these bytes. One with bytes that only what was
-//! received before has, while nobody is sending, is that one, doubled on its way.
+//! Elsewhere (before Linux 6.4, or several read, or several sent at the same moment) it has to be found out ([`by_bytes`]).
+//! Between two sockets of one machine datagrams keep their order, and those for which there was no room are told of; so the
+//! next one sent is the next one received, if it has the same bytes. Where that is not the next one, some may be missing
+//! unseen, or the network was told to change their order (tc(8)): then it has to be the only one with these bytes. One with
+//! bytes that only what was received before has, while nobody is sending, is that one, doubled on its way.
 //!
 //! Invariants: an origin is exact or absent; a datagram is received once by a socket (a multicast by each of several).
-//! Tested by a table of sends and receives and by tui/tests/live_sockets.rs and live_unruly.rs.
+//! Tested by a table of sends and receives and by tui/tests/live_datagrams.rs, live_sockets.rs and live_unruly.rs.
 
 mod by_bytes;
 mod by_queue;
@@ -154,10 +154,11 @@ impl Datagrams {
     /// what this call has sent, behind all that was there.
     pub fn came(&mut self, receiver: Key, time: u64, by: Option<(u32, u64)>, own: bool, answers: &mut Vec<Answer>) {
         let call = by.and_then(|(tid, entered)| self.sending.get(&tid).filter(|(.., since)| *since == entered));
-        let sent = call.map(|(sender, op, _)| (*sender, *op)).filter(|_| own);
+        let during = call.map(|(sender, op, _)| (*sender, *op));
+        let sent = during.filter(|_| own);
         let since = by.map_or(time.saturating_sub(SLACK), |(_, entered)| entered);
         let since = if own { time } else { since };
-        self.queues.entry(receiver).or_default().arrived(Came { time, since, sent });
+        self.queues.entry(receiver).or_default().arrived(Came { time, since, sent, during });
         self.serve(answers);
     }
 

@@ -222,22 +222,24 @@ impl Player<'_> {
     fn look_for(&mut self, filter: &Filter, from: u64, forward: bool) -> Result<(), End> {
         let (mut said, began) = (Instant::now(), Instant::now());
         let (requests, updates) = (self.requests, self.updates);
+        let mut is_ended = false;
         let go_on = |t: Nanos| {
             if said.elapsed() >= NEWS && began.elapsed() >= 3 * NEWS {
                 said = Instant::now();
                 let text = format!("looking for it, at {:.3} s; whatever else is asked for ends it", t.seconds());
                 let _ = updates.send(Update::Notice(text));
             }
-            requests.is_empty()
+            is_ended |= !requests.is_empty();
+            !is_ended
         };
         let found = find(&mut self.walk, &self.index, filter, from, forward, go_on)?;
         // The place was lost by looking.
         self.go(Target::Event(found.unwrap_or(from)), false)?;
         if found.is_none() {
-            let text = match (self.requests.is_empty(), forward) {
-                (false, _) => "the search was ended",
-                (true, true) => "none further on",
-                (true, false) => "none further back",
+            let text = match (is_ended, forward) {
+                (true, _) => "the search was ended",
+                (false, true) => "none further on",
+                (false, false) => "none further back",
             };
             self.tell(Update::Notice(text.to_owned()))?;
         }

@@ -4,7 +4,7 @@
 
 use crate::event::OpId;
 
-use super::{Datagrams, Found, Key, Received};
+use super::{Came, Datagrams, Found, Key, Received};
 
 /// What the queue tells.
 pub(super) enum First {
@@ -45,7 +45,7 @@ impl Datagrams {
         let mut found = None;
         let mut candidates = Vec::new();
         for (index, came) in queue.firsts() {
-            match came.sent {
+            match came.sent.or_else(|| self.supposed(&came, receiver, received)) {
                 None => candidates.push((index, None)),
                 Some((sender, op)) => match self.of_call(sender, op, receiver, received) {
                     OfCall::One(sent) => {
@@ -81,6 +81,25 @@ impl Datagrams {
         }
     }
 
+    /// The call during which one was put there, if nothing else that was sent by then and not seen to come can be it: it was
+    /// received before the probe could look at it.
+    fn supposed(&self, came: &Came, receiver: Key, received: &Received) -> Option<(Key, OpId)> {
+        let (_, op) = came.during?;
+        let queue = self.queues.get(&receiver)?;
+        for (sender, log) in &self.logs {
+            let pair = self.pairs.get(&(*sender, receiver));
+            let had = |number: u64| pair.is_some_and(|pair| pair.had.contains(&number));
+            let all = (log.first..).zip(&log.sent).filter(|(number, sent)| {
+                sent.op != op && sent.entered < came.time && !had(*number) && !log.gone.contains(&(*number, receiver))
+            });
+            let mut others = all.filter(|(_, sent)| sent.leads_to(received) && sent.fits(received));
+            if others.any(|(_, sent)| !queue.has(sent.op)) {
+                return None;
+            }
+        }
+        came.during
+    }
+
     /// What was in front was received.
     pub(super) fn take(&mut self, receiver: Key, received: &Received) {
         if !received.peek
@@ -100,14 +119,18 @@ impl Datagrams {
     ) {
         let Some(queue) = self.queues.get_mut(&receiver) else { return };
         let of = |op: Option<OpId>| candidates.iter().find(|(_, other)| *other == op).map(|(index, _)| *index);
-        let taken = if op.is_some() { of(op) } else { None };
-        match taken.or_else(|| of(None)) {
+        let taken = match op {
+            Some(op) => of(Some(op)).or_else(|| of(None)),
+            None => candidates.last().map(|(index, _)| *index),
+        };
+        match taken {
             Some(_) if received.peek => {}
             Some(index) => {
-                if op.is_none()
-                    && let Some((named, Some(_))) = candidates.first()
-                {
-                    queue.blur(*named);
+                if op.is_none() {
+                    // It may have been any of them.
+                    for (index, _) in candidates {
+                        queue.blur(*index);
+                    }
                 }
                 queue.take(index);
             }

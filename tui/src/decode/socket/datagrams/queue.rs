@@ -21,6 +21,8 @@ pub struct Arrival {
     pub since: u64,
     /// From which socket, by which call; `None`: that is unknown.
     pub sent: Option<(Key, OpId)>,
+    /// The call during which it was put there; most likely its own.
+    pub during: Option<(Key, OpId)>,
 }
 
 /// See the module.
@@ -91,10 +93,15 @@ impl Queue {
         self.arrivals.remove(index);
     }
 
+    /// Whether something of that call is known to be there.
+    pub fn has(&self, op: OpId) -> bool {
+        self.arrivals.iter().any(|arrival| arrival.sent.is_some_and(|(_, other)| other == op))
+    }
+
     /// It may have been this one that was received, and the other one be still there.
     pub fn blur(&mut self, index: usize) {
         if let Some(arrival) = self.arrivals.get_mut(index) {
-            arrival.sent = None;
+            (arrival.sent, arrival.during) = (None, None);
         }
     }
 }
@@ -107,7 +114,8 @@ mod tests {
     fn queue(arrivals: &[(u64, u64, u64)]) -> Queue {
         let mut queue = Queue::default();
         for (since, time, op) in arrivals {
-            queue.arrived(Arrival { time: *time, since: *since, sent: (*op != 0).then_some(((1, 1), OpId(*op))) });
+            let sent = (*op != 0).then_some(((1, 1), OpId(*op)));
+            queue.arrived(Arrival { time: *time, since: *since, sent, during: sent });
         }
         queue
     }
@@ -138,7 +146,7 @@ mod tests {
             assert!(!unknown.is_known(true) && unknown.arrivals.len() == 1, "{since} {sending:?}");
         }
         let mut many = Queue::default();
-        (0..=MOST as u64).for_each(|time| many.arrived(Arrival { time, since: time, sent: None }));
+        (0..=MOST as u64).for_each(|time| many.arrived(Arrival { time, since: time, sent: None, during: None }));
         assert!(!many.is_known(true));
     }
 }

@@ -301,6 +301,24 @@ fn one_that_came_twice_by_the_queue_is_a_duplicate() {
 }
 
 #[test]
+fn one_that_was_received_before_it_was_looked_at_is_the_only_one_it_can_be() {
+    let mut run = Run::new();
+    run.begin(1);
+    run.come(1, 11, false);
+    run.sent(1, "same");
+    run.receive_first(25, "same");
+    assert_eq!(run.told.split_off(0), ["1:4 cut 0"]);
+    // One like it, which is not seen to come, may have been kept back until then.
+    run.begin(3);
+    run.sent(3, "same");
+    run.begin(5);
+    run.come(5, 51, false);
+    run.sent(5, "same");
+    run.receive_first(60, "same");
+    assert_eq!(run.told, ["overlap"]);
+}
+
+#[test]
 fn what_a_call_sends_untold_is_no_duplicate() {
     let mut run = Run::new();
     run.partial = true;
