@@ -20,6 +20,7 @@ pub mod offsets;
 pub mod pipe;
 pub mod process;
 pub mod queue;
+pub mod records;
 pub mod sched;
 pub mod sem;
 pub mod settings;

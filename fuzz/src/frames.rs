@@ -3,24 +3,10 @@
 //! A frame is its kind (a byte), its time (8), the length of its bytes (2) and these: fixed places, unlike in a block of a
 //! recording. An input that ends within a frame has the frames before it. Tested here.
 
-use ipcscope::trace::{Frame, FrameKind};
-use ipcscope_common::{
-    Header, call, descriptor, file, futex, mark, memory, mqueue, object, pipe, process, queue, sched, sem, shm, signal,
-    socket,
-};
+use ipcscope::trace::Frame;
+use ipcscope_common::{Header, records::Record};
 
 const HEAD: usize = 11;
-
-/// The number of a frame's kind in a file, which `trace` keeps to itself.
-pub fn code(kind: FrameKind) -> u8 {
-    match kind {
-        FrameKind::Wire => 1,
-        FrameKind::Output => 2,
-        FrameKind::NotKept => 3,
-        FrameKind::Part => 4,
-        FrameKind::Other(code) => code,
-    }
-}
 
 /// The frames of an input.
 pub fn decode(mut input: &[u8]) -> Vec<Frame> {
@@ -43,7 +29,7 @@ pub fn encode(frames: &[Frame], most: usize) -> Vec<u8> {
         if input.len() + HEAD + bytes.len() > most {
             break;
         }
-        input.push(code(frame.kind));
+        input.push(frame.kind.code());
         input.extend(frame.time.to_le_bytes());
         input.extend((bytes.len() as u16).to_le_bytes());
         input.extend(bytes);
@@ -51,45 +37,18 @@ pub fn encode(frames: &[Frame], most: usize) -> Vec<u8> {
     input
 }
 
-macro_rules! kinds {
-    ($($family:ident [$($name:ident $($kind:ident)*;)*])*) => {
-        /// Every kind of record, and how long it is.
-        pub const KINDS: &[(u16, usize)] = &[$($($(($family::$kind, size_of::<$family::$name>()),)*)*)*];
-    };
-}
-
-kinds! {
-    process [NewTask NEW_TASK; Found FOUND; Exec EXEC; Exit EXIT; Freed FREED; Rename RENAME;]
-    sched [Switch SWITCH; Block BLOCK; Wait WAIT; Waking WAKING WAKING_NEW;]
-    call [CallEnd CALL_END; CallBegin CALL_BEGIN;]
-    descriptor [Descriptor DESCRIPTOR HELD FOUND_HELD; ChannelPath CHANNEL_PATH; CloseRange CLOSED_RANGE;]
-    file [FileCall FILE_CALL;]
-    pipe [PipeCall PIPE_CALL; PipeUnseen PIPE_UNSEEN; PipeSample PIPE_SAMPLE; PipeLayout PIPE_LAYOUT PIPE_CONTENDED;]
-    signal [Generate GENERATE; Deliver DELIVER; Sigaction SIGACTION; Mask MASK; Consumed CONSUMED;]
-    queue [QueueMessage QUEUE_MESSAGE; QueueCall QUEUE_CALL;]
-    mqueue [MqueueCall MQUEUE_CALL; MqueueFacts MQUEUE_FACTS; MqueueName MQUEUE_REFUSED MQUEUE_REMOVED;]
-    shm [ShmCall SHM_CALL;]
-    sem [SemBegin SEM_BEGIN; SemCall SEM_CALL;]
-    object [ObjectFacts OBJECT_FACTS; ObjectCall OBJECT_CALL; ObjectBegin OBJECT_BEGIN;]
-    memory [MemoryCall MEMORY_CALL; MemoryName MEMORY_REMOVED;]
-    futex [FutexBegin FUTEX_BEGIN; FutexCall FUTEX_CALL;]
-    socket [SocketCall SOCKET_CALL; SocketChange SOCKET_CHANGE; SocketAddress SOCKET_ADDRESS;
-        SocketBegin SOCKET_BEGIN SOCKET_SHARED; SocketBuffer SOCKET_BUFFER; SocketPieces SOCKET_PIECES;
-        SocketDropped SOCKET_DROPPED;]
-    mark [Start START; Lost LOST; Tick TICK;]
-}
-
 /// A record of zeros behind its header.
-pub fn blank((kind, len): (u16, usize), like: &Header) -> Vec<u8> {
+pub fn blank(record: &Record, like: &Header) -> Vec<u8> {
     use zerocopy::IntoBytes as _;
-    let mut bytes = Header { kind, ..*like }.as_bytes().to_vec();
-    bytes.resize(len, 0);
+    let mut bytes = Header { kind: record.kind, ..*like }.as_bytes().to_vec();
+    bytes.resize(record.size, 0);
     bytes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ipcscope::trace::FrameKind;
 
     #[test]
     fn frames_are_read_as_written_and_no_more_than_fit() {

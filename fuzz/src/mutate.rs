@@ -5,11 +5,11 @@
 //! bytes mutated as libFuzzer would. Everything hangs on the seed alone.
 
 use ipcscope::trace::{Frame, FrameKind};
-use ipcscope_common::Header;
+use ipcscope_common::{Header, records};
 use libfuzzer_sys::fuzzer_mutate;
 use zerocopy::FromBytes as _;
 
-use crate::frames::{self, KINDS};
+use crate::frames;
 
 /// Numbers at which something ends.
 const EDGES: [u64; 16] = [
@@ -173,7 +173,7 @@ fn made(frames: &[Frame], dice: &mut Dice) -> Frame {
     let like = frames.get(dice.below(frames.len()));
     let header = like.and_then(|frame| Header::read_from_prefix(&frame.bytes).ok());
     let header = header.map_or(Header::default(), |(header, _)| header);
-    let mut bytes = frames::blank(KINDS[dice.below(KINDS.len())], &header);
+    let mut bytes = frames::blank(&records::ALL[dice.below(records::ALL.len())], &header);
     for _ in 0..dice.below(12) {
         let from = frames.get(dice.below(frames.len()));
         let word = from.map_or(0, |frame| word(&frame.bytes, dice));

@@ -10,8 +10,6 @@ use ipcscope_common::{
 };
 use zerocopy::IntoBytes as _;
 
-use crate::frames;
-
 /// What a frame's kind says.
 mod bit {
     /// The second process sends.
@@ -46,7 +44,7 @@ pub fn records(sends: &[Frame], choice: u8) -> Vec<Frame> {
     }
     let mut sent = [0_u32; 2];
     for send in sends {
-        let how = frames::code(send.kind);
+        let how = send.kind.code();
         let side = usize::from(how & bit::SECOND != 0);
         time += 1000;
         if how & bit::LOST != 0 {

@@ -11,12 +11,8 @@ use ipcscope::{
     event::Kind,
     trace::{Frame, FrameKind},
 };
-use ipcscope_common::{Header, socket::SocketCall};
-use ipcscope_fuzz::{
-    file,
-    frames::{self, KINDS},
-    sends, told,
-};
+use ipcscope_common::{Header, records, socket::SocketCall};
+use ipcscope_fuzz::{file, frames, sends, told};
 use zerocopy::FromBytes as _;
 
 /// An input is no longer, bytes; what a recording begins with is in all of its inputs.
@@ -53,7 +49,8 @@ fn main() -> io::Result<()> {
     for (choice, filter) in (0..4).flat_map(|choice| FILTERS.map(|filter| (choice, filter))) {
         to.put("text", &[&[choice], filter.as_bytes()].concat())?;
     }
-    let blanks = KINDS.iter().map(|kind| frames::blank(*kind, &Header { tid: 1, tgid: 1, ..Header::default() }));
+    let blanks =
+        records::ALL.iter().map(|record| frames::blank(record, &Header { tid: 1, tgid: 1, ..Header::default() }));
     let blanks: Vec<Frame> = blanks.map(|bytes| Frame { kind: FrameKind::Wire, time: 0, bytes }).collect();
     to.records(&blanks)?;
     println!("{} seeds", to.count);

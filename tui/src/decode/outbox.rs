@@ -110,6 +110,16 @@ impl Outbox {
     }
 }
 
+/// Places of events that say nothing, for tests of who answers.
+#[cfg(test)]
+pub fn places(count: usize) -> Vec<Place> {
+    let lost = || crate::event::Lost { count: 0, class: String::new(), t_from: Nanos(0), t_to: Nanos(0) };
+    let kind = || Kind::Lost(Box::new(lost()));
+    let event = || Event { t: Nanos(0), seq: 0, task: None, comm: None, ns_pid: None, host: None, kind: kind() };
+    let mut outbox = Outbox::default();
+    (0..count).map(|_| outbox.hold(event())).collect()
+}
+
 impl Told {
     /// Hands over events that have their numbers.
     fn tell(&mut self, events: Vec<Event>, out: &mut Vec<Event>) {

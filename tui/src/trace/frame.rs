@@ -16,7 +16,8 @@ pub enum FrameKind {
 }
 
 impl FrameKind {
-    fn code(self) -> u8 {
+    /// Its number in a file.
+    pub fn code(self) -> u8 {
         match self {
             Self::Wire => 1,
             Self::Output => 2,

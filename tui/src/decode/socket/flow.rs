@@ -279,24 +279,8 @@ fn origins(
 mod tests {
     #![expect(clippy::indexing_slicing, reason = "tests")]
 
-    use super::super::super::outbox::Outbox;
+    use super::super::super::outbox::places;
     use super::*;
-    use crate::event::{Event, Kind, Lost, Nanos};
-
-    fn places(count: usize) -> Vec<Place> {
-        let mut outbox = Outbox::default();
-        let lost = || Lost { count: 0, class: String::new(), t_from: Nanos(0), t_to: Nanos(0) };
-        let event = || Event {
-            t: Nanos(0),
-            seq: 0,
-            task: None,
-            comm: None,
-            ns_pid: None,
-            host: None,
-            kind: Kind::Lost(Box::new(lost())),
-        };
-        (0..count).map(|_| outbox.hold(event())).collect()
-    }
 
     fn sent(op: u64, bytes: u64) -> Sent {
         Sent { op: OpId(op), pid: op as u32, bytes, entered: op * 10 }

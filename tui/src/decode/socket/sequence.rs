@@ -236,22 +236,11 @@ impl Sequence {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::outbox::Outbox;
+    use super::super::super::outbox::places;
     use super::*;
-    use crate::event::{Event, Kind, Lost, Nanos};
 
     fn place() -> Place {
-        let lost = Lost { count: 0, class: String::new(), t_from: Nanos(0), t_to: Nanos(0) };
-        let event = Event {
-            t: Nanos(0),
-            seq: 0,
-            task: None,
-            comm: None,
-            ns_pid: None,
-            host: None,
-            kind: Kind::Lost(Box::new(lost)),
-        };
-        Outbox::default().hold(event)
+        places(1).remove(0)
     }
 
     fn told(sequence: &mut Sequence, in_flight: Option<u64>, obstacle: Option<FromUnknown>) -> Vec<String> {

@@ -2,27 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use super::super::super::outbox::Outbox;
-use super::{datagram::arrives, *};
-use crate::event::{Event, Kind, Lost, Nanos};
 use std::net::SocketAddr;
+
+use super::super::super::outbox::places;
+use super::{datagram::arrives, *};
 
 const S: Key = (1, 10);
 const R: Key = (1, 20);
-
-fn place() -> Place {
-    let lost = Lost { count: 0, class: String::new(), t_from: Nanos(0), t_to: Nanos(0) };
-    let event = Event {
-        t: Nanos(0),
-        seq: 0,
-        task: None,
-        comm: None,
-        ns_pid: None,
-        host: None,
-        kind: Kind::Lost(Box::new(lost)),
-    };
-    Outbox::default().hold(event)
-}
 
 fn address(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
@@ -32,7 +18,7 @@ fn address(port: u16) -> SocketAddr {
 fn received(time: u64, text: &str) -> Received {
     let payload = text.as_bytes().to_vec();
     Received {
-        place: place(),
+        place: places(1).remove(0),
         time,
         from: Some(address(10)),
         at: address(20),
