@@ -18,10 +18,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 
 use super::setup;
 use crate::{
-    decode::{record, sequence::Batch},
+    decode::sequence::Batch,
     source::live::Session,
     sys::{launch::Running, outcome::Outcome},
-    trace::{self, FrameKind, Recorder},
+    trace::Recorder,
 };
 
 /// How often to look at the command, the clock and the signals.
@@ -167,13 +167,7 @@ impl Follow {
 
     fn record(&mut self, batch: Batch) {
         let Some(recorder) = &self.recorder else { return };
-        let start = self.session.clock_start;
-        let frame = |bytes: &[u8]| {
-            let time = record::header(bytes).map_or(0, |header| header.time);
-            (FrameKind::Wire, time.saturating_sub(start), bytes.len())
-        };
-        let frames = batch.iter().map(frame).collect();
-        recorder.record(trace::Batch::new(frames, batch.into_bytes()));
+        recorder.records(batch, self.session.clock_start);
         if let Some(error) = recorder.failure() {
             self.recording_failed = true;
             eprintln!("ipcscope: the recording ends here: {error}");

@@ -24,7 +24,7 @@ use signal_hook::consts;
 
 use crate::{
     app,
-    decode::{Decoder, record, sequence::Batch},
+    decode::{Decoder, sequence::Batch},
     event::{Ending, Event},
     source::{
         Request, Update,
@@ -274,16 +274,11 @@ impl Work {
 
     fn batch(&mut self, batch: &Batch, session: &mut Session, updates: &Sender<Update>) -> ControlFlow<()> {
         let mut events = Vec::new();
-        let mut frames = trace::Batch::default();
-        for bytes in batch.iter() {
-            if self.recorder.is_some() {
-                let time = record::header(bytes).map_or(0, |header| header.time);
-                frames.push(FrameKind::Wire, time.saturating_sub(session.clock_start), bytes);
-            }
-            self.decoder.record(bytes, &mut events);
-        }
         if let Some(recorder) = &self.recorder {
-            recorder.record(frames);
+            recorder.records(batch.clone(), session.clock_start);
+        }
+        for bytes in batch.iter() {
+            self.decoder.record(bytes, &mut events);
         }
         session.forget_pipes(&self.decoder.take_gone());
         self.tell(events, updates)

@@ -4,98 +4,105 @@
 //! turn around by some microseconds. So records wait until nothing older can come any more (a *watermark*), then leave
 //! sorted. Invariant: what leaves is in order of time, and nothing is dropped.
 
-use ipcscope_common::mark::Tick;
+use std::sync::Arc;
 
 use super::record::header;
 
-/// Records one after the other, in order of time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Records in order of time. They lie where they were put first: a batch is cheap to clone, and to make.
+#[derive(Clone, Debug, Default)]
 pub struct Batch {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
+    chunks: Vec<Arc<Vec<u8>>>,
+    places: Vec<Place>,
+}
+
+/// Where a record lies.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    time: u64,
+    chunk: usize,
+    start: usize,
+    end: usize,
 }
 
 impl Batch {
-    /// An empty one with room for `records` of `bytes` in all.
-    pub fn with_capacity(records: usize, bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), ends: Vec::with_capacity(records) }
-    }
-
-    /// The bytes of all records, one behind the other.
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
-    }
-
     /// Adds a record at the end.
-    pub fn push(&mut self, record: &[u8]) {
-        self.bytes.extend_from_slice(record);
-        self.ends.push(self.bytes.len());
+    pub fn push(&mut self, time: u64, record: &[u8]) {
+        self.places.push(Place { time, chunk: self.chunks.len(), start: 0, end: record.len() });
+        self.chunks.push(Arc::new(record.to_vec()));
     }
 
     /// How many records.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.places.len()
     }
 
     /// None.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.places.is_empty()
+    }
+
+    /// Bytes of all records.
+    pub fn bytes(&self) -> usize {
+        self.places.iter().map(|place| place.end - place.start).sum()
     }
 
     /// Each record's bytes.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).filter_map(|(start, end)| self.bytes.get(start..*end))
+        self.timed().map(|(_, record)| record)
+    }
+
+    /// Each record's time and bytes.
+    pub fn timed(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.places.iter().filter_map(|place| {
+            let chunk = self.chunks.get(place.chunk)?;
+            Some((place.time, chunk.get(place.start..place.end)?))
+        })
     }
 }
 
 /// Records that wait for older ones.
 #[derive(Clone, Debug, Default)]
 pub struct Sequencer {
-    bytes: Vec<u8>,
-    waiting: Vec<Waiting>,
+    /// What came before the last release, and is not gone yet.
+    chunks: Vec<Arc<Vec<u8>>>,
+    /// What came since.
+    latest: Vec<u8>,
+    waiting: Vec<Place>,
     released: u64,
     late: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    time: u64,
-    start: usize,
-    end: usize,
 }
 
 impl Sequencer {
     /// Takes a record in; one without a header is of no use.
     pub fn push(&mut self, record: &[u8]) {
         let Ok(header) = header(record) else { return };
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(record);
+        let start = self.latest.len();
+        self.latest.extend_from_slice(record);
         if header.time < self.released {
             self.late += 1;
         }
-        self.waiting.push(Waiting { time: header.time, start, end: self.bytes.len() });
+        let (chunk, end) = (self.chunks.len(), self.latest.len());
+        self.waiting.push(Place { time: header.time, chunk, start, end });
     }
 
     /// Everything before `watermark`, sorted; records of the same time keep the order they came in.
     pub fn release(&mut self, watermark: u64) -> Batch {
+        if !self.latest.is_empty() {
+            // As much will come again.
+            let room = Vec::with_capacity(self.latest.len());
+            self.chunks.push(Arc::new(std::mem::replace(&mut self.latest, room)));
+        }
         self.waiting.sort_by_key(|waiting| waiting.time);
         let count = self.waiting.partition_point(|waiting| waiting.time < watermark);
-        let leaving: usize = self.waiting.iter().take(count).map(|waiting| waiting.end - waiting.start).sum();
-        // Room for a mark of time too.
-        let mut batch = Batch::with_capacity(count + 1, leaving + size_of::<Tick>());
-        for waiting in self.waiting.drain(..count) {
-            self.released = self.released.max(waiting.time);
-            batch.push(self.bytes.get(waiting.start..waiting.end).unwrap_or_default());
+        let rest = self.waiting.split_off(count);
+        let places = std::mem::replace(&mut self.waiting, rest);
+        let batch = Batch { chunks: if places.is_empty() { Vec::new() } else { self.chunks.clone() }, places };
+        if let Some(last) = batch.places.last() {
+            self.released = self.released.max(last.time);
         }
-        // Keep what still waits, at the front of a fresh buffer.
-        let mut rest = Vec::with_capacity(self.bytes.len() - leaving);
-        for waiting in &mut self.waiting {
-            let start = rest.len();
-            rest.extend_from_slice(self.bytes.get(waiting.start..waiting.end).unwrap_or_default());
-            (waiting.start, waiting.end) = (start, rest.len());
-        }
-        self.bytes = rest;
+        let gone = self.waiting.iter().map(|waiting| waiting.chunk).min().unwrap_or(self.chunks.len());
+        self.chunks.drain(..gone);
+        self.waiting.iter_mut().for_each(|waiting| waiting.chunk -= gone);
         batch
     }
 

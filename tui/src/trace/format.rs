@@ -7,17 +7,19 @@ use zerocopy::{
 
 pub(super) const MAGIC: [u8; 8] = *b"\x89ipcs\r\n\x1a";
 pub(super) const MARKER: [u8; 8] = *b"\xf5ipcblk\x9e";
-/// What a trace is recorded as: major, minor.
-pub(super) const PLAIN: (u16, u16) = (1, 2);
-/// What recordings of several hosts are merged as: a reader that knows only the other would find nothing in it.
-pub(super) const MERGED: (u16, u16) = (2, 0);
+/// What is written: major, minor.
+pub(super) const FORMAT: (u16, u16) = (3, 0);
+/// The first that a release wrote: all since then are read.
+pub(super) const OLDEST: u16 = 1;
 
-/// Frames.
+/// Frames as they are: before version 3.
 pub(super) const KIND_FRAMES: u32 = 0;
 /// How the trace ended.
 pub(super) const KIND_END: u32 = 1;
 /// What somebody noted, behind the end.
 pub(super) const KIND_NOTES: u32 = 2;
+/// Frames, of which kernel records are told as differences.
+pub(super) const KIND_ALIKE: u32 = 3;
 
 /// A block is closed once its contents are as long, bytes.
 pub(super) const BLOCK_BYTES: usize = 1 << 20;

@@ -1,5 +1,7 @@
 //! Frames, and how they lie in a block.
 
+use super::alike::{Alike, unzigzag, zigzag};
+
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FrameKind {
@@ -95,31 +97,45 @@ impl Frame {
 }
 
 /// Appends a frame to a block's contents; `previous` is the time of the frame before.
-pub(super) fn encode(contents: &mut Vec<u8>, previous: u64, kind: FrameKind, time: u64, bytes: &[u8]) {
+pub(super) fn encode(
+    contents: &mut Vec<u8>,
+    alike: &mut Alike,
+    previous: u64,
+    kind: FrameKind,
+    time: u64,
+    bytes: &[u8],
+) {
     contents.push(kind.code());
-    let difference = time.wrapping_sub(previous) as i64;
-    put_varint(contents, ((difference << 1) ^ (difference >> 63)) as u64);
+    put_varint(contents, zigzag(time.wrapping_sub(previous)));
     put_varint(contents, bytes.len() as u64);
-    contents.extend_from_slice(bytes);
+    if kind == FrameKind::Wire {
+        alike.encode(contents, time, bytes);
+    } else {
+        contents.extend_from_slice(bytes);
+    }
 }
 
 /// Takes a frame off the front of `contents`; `None` if what is there is not a whole frame. What the frame held before goes,
-/// its room is used again.
-pub(super) fn decode(contents: &mut &[u8], previous: u64, frame: &mut Frame) -> Option<()> {
+/// its room is used again. `alike`: records are told as differences, as in blocks of version 3.
+pub(super) fn decode(contents: &mut &[u8], alike: Option<&mut Alike>, previous: u64, frame: &mut Frame) -> Option<()> {
     let (kind, rest) = contents.split_first()?;
     *contents = rest;
-    let zigzag = take_varint(contents)?;
-    let difference = (zigzag >> 1) ^ (zigzag & 1).wrapping_neg();
+    let difference = unzigzag(take_varint(contents)?);
     let len = usize::try_from(take_varint(contents)?).ok()?;
-    let (bytes, rest) = contents.split_at_checked(len)?;
-    *contents = rest;
     (frame.kind, frame.time) = ((*kind).into(), previous.wrapping_add(difference));
     frame.bytes.clear();
-    frame.bytes.extend_from_slice(bytes);
-    Some(())
+    match alike {
+        Some(alike) if frame.kind == FrameKind::Wire => alike.decode(contents, frame.time, len, &mut frame.bytes),
+        _ => {
+            let (bytes, rest) = contents.split_at_checked(len)?;
+            *contents = rest;
+            frame.bytes.extend_from_slice(bytes);
+            Some(())
+        }
+    }
 }
 
-fn put_varint(to: &mut Vec<u8>, mut value: u64) {
+pub(super) fn put_varint(to: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         to.push(value as u8 | 0x80);
         value >>= 7;
@@ -127,7 +143,12 @@ fn put_varint(to: &mut Vec<u8>, mut value: u64) {
     to.push(value as u8);
 }
 
-fn take_varint(from: &mut &[u8]) -> Option<u64> {
+pub(super) fn take_varint(from: &mut &[u8]) -> Option<u64> {
+    // Most are a byte.
+    if let [byte @ ..0x80, rest @ ..] = from {
+        *from = rest;
+        return Some(u64::from(*byte));
+    }
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let (byte, rest) = from.split_first()?;
@@ -165,11 +186,11 @@ mod tests {
 
     #[test]
     fn small_steps_take_little_room() {
-        let mut contents = Vec::new();
-        encode(&mut contents, 1_000_000, FrameKind::Wire, 1_000_050, &[7; 3]);
-        assert_eq!(contents, [1, 100, 3, 7, 7, 7], "50 ns later");
+        let (mut contents, mut alike) = (Vec::new(), Alike::new());
+        encode(&mut contents, &mut alike, 1_000_000, FrameKind::NotKept, 1_000_050, &[7; 3]);
+        assert_eq!(contents, [3, 100, 3, 7, 7, 7], "50 ns later");
         contents.clear();
-        encode(&mut contents, 1_000_050, FrameKind::Output, 1_000_000, &[]);
+        encode(&mut contents, &mut alike, 1_000_050, FrameKind::Output, 1_000_000, &[]);
         assert_eq!(contents, [2, 99, 0], "50 ns earlier");
     }
 }

@@ -3,7 +3,7 @@
 //! A frame is opaque here: the bytes of a kernel record or of the command's terminal, with a time. What they mean is
 //! for `decode`, so that a recording keeps what the kernel said, not what this version made of it.
 //!
-//! # The format, version 1.2
+//! # The format, version 3.0
 //!
 //! All numbers are little-endian. The file is a prologue and then blocks; nothing points anywhere, so it can be written
 //! to and read from a pipe.
@@ -11,7 +11,7 @@
 //! | prologue at | size | what |
 //! |---|---|---|
 //! | 0 | 8 | magic: `89 69 70 63 73 0d 0a 1a` |
-//! | 8 | 2 + 2 | format: major, minor. Readers take their own major and any minor |
+//! | 8 | 2 + 2 | format: major, minor. Readers take their own major, those before it and any minor |
 //! | 12 | 16 | the version of ipcscope that wrote it, padded with NUL; stays here in every format |
 //! | 28 | 8 | the recording's id: any number that no other recording has, repeated in every block |
 //! | 36 | 4 | length of the header that follows |
@@ -25,7 +25,7 @@
 //! | 16 | 8 | the block's number, from 0 |
 //! | 24 | 8 + 8 | least and greatest time in it |
 //! | 40 | 4 | frames in it |
-//! | 44 | 4 | kind: 0 frames, 1 the end, 2 notes, behind the end (since 1.2). Others are to be skipped |
+//! | 44 | 4 | kind: 0 frames (before 3.0), 1 the end, 2 notes, behind the end (since 1.2), 3 frames with records as differences (since 3.0). Others are to be skipped |
 //! | 48 | 4 | length of the contents once decompressed, at most 16 MiB |
 //! | 52 | 4 | length of the contents as they follow |
 //! | 56 | 4 | CRC-32 of the contents as they follow |
@@ -37,12 +37,14 @@
 //! difference is to the frame before (to 0 in the first), modulo 2^64, zigzag coded because frames of several CPUs are
 //! not in order. Times are ns since the start of the trace. Contents of kind 1 are JSON: [`Ending`](crate::event::Ending).
 //!
+//! Contents of kind 3 are the same, but for kernel records, which are told as differences ([`alike`]).
+//!
 //! Contents of kind 2 are JSON, all [`Note`]s of a recording; the last such block holds.
 //!
 //! A frame of kind 3 (since 1.1) holds a number of 8 bytes: so many records from before are not in this file; the kernel
 //! records in front of it were made to stand for them ([`crate::decode::roots`]).
 //!
-//! # Merged recordings, version 2.0
+//! # Merged recordings, since version 2.0
 //!
 //! The same, with `parts` in the header and nothing but frames of kind 4: the frames of each part, untouched but for their
 //! time, which is that of the whole ([`OfPart`]).
@@ -56,6 +58,7 @@
 //! IO is on `Read` and `Write` only. Tested by properties: what is written is read; every truncation gives a prefix;
 //! every damaged byte gives frames that were written, and no others.
 
+mod alike;
 mod format;
 mod frame;
 mod header;

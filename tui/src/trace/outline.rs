@@ -7,7 +7,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use zerocopy::FromBytes as _;
 
-use super::format::{BlockHeader, KIND_FRAMES, MARKER, MAX_BLOCK, Prologue};
+use super::format::{BlockHeader, KIND_ALIKE, KIND_FRAMES, MARKER, MAX_BLOCK, Prologue};
 
 /// Bytes searched for a marker at a time.
 const CHUNK: usize = 64 << 10;
@@ -38,7 +38,7 @@ impl Outline {
     pub fn read(mut file: impl Read + Seek) -> io::Result<Self> {
         let mut outline = Self::default();
         walk(&mut file, |block, _| {
-            if block.kind == KIND_FRAMES {
+            if matches!(block.kind, KIND_FRAMES | KIND_ALIKE) {
                 outline.stretches.push(block.stretch);
             }
             Ok(())

@@ -1,7 +1,8 @@
 //! Frames gather, and become a block's compressed contents.
 
 use super::{
-    format::{BLOCK_BYTES, BLOCK_NANOS, BlockHeader, KIND_FRAMES, MAX_BLOCK, MAX_FRAME},
+    alike::Alike,
+    format::{BLOCK_BYTES, BLOCK_NANOS, BlockHeader, KIND_ALIKE, MAX_BLOCK, MAX_FRAME},
     frame::{self, Frame, FrameKind},
     write::WriteError,
 };
@@ -25,6 +26,9 @@ pub(super) struct Packed {
 pub(super) struct Packer {
     compressor: zstd::bulk::Compressor<'static>,
     contents: Vec<u8>,
+    alike: Alike,
+    /// Bytes of the frames themselves.
+    size: usize,
     frames: u32,
     first: u64,
     last: u64,
@@ -40,6 +44,8 @@ impl Packer {
         Ok(Self {
             compressor: zstd::bulk::Compressor::new(LEVEL)?,
             contents: Vec::new(),
+            alike: Alike::new(),
+            size: 0,
             frames: 0,
             first: 0,
             last: 0,
@@ -55,14 +61,17 @@ impl Packer {
             return Err(WriteError::FrameTooLong(bytes.len()));
         }
         if self.frames == 0 {
-            (self.first, self.last, self.previous) = (time, time, 0);
+            (self.first, self.last, self.previous, self.size) = (time, time, 0, 0);
+            self.alike.forget();
         }
-        frame::encode(&mut self.contents, self.previous, kind, time, bytes);
+        frame::encode(&mut self.contents, &mut self.alike, self.previous, kind, time, bytes);
+        self.size += bytes.len();
         self.frames += 1;
         self.previous = time;
         self.first = self.first.min(time);
         self.last = self.last.max(time);
-        Ok(self.contents.len() >= BLOCK_BYTES)
+        // Differences take less room than what they tell; but a frame without bytes takes some.
+        Ok(self.size.max(self.contents.len()) >= BLOCK_BYTES)
     }
 
     /// The block has been open for a second.
@@ -78,7 +87,7 @@ impl Packer {
         let contents = std::mem::take(&mut self.contents);
         let (frames, first, last) = (std::mem::take(&mut self.frames), self.first, self.last);
         self.opened = None;
-        let result = self.compress(KIND_FRAMES, &contents);
+        let result = self.compress(KIND_ALIKE, &contents);
         self.contents = contents;
         self.contents.clear();
         result?;
@@ -113,11 +122,11 @@ impl Packed {
     /// What it was made of.
     pub(super) fn frames(&self) -> Result<Vec<Frame>, WriteError> {
         let contents = zstd::bulk::decompress(&self.bytes, self.raw_len as usize)?;
-        let (mut rest, mut previous) = (contents.as_slice(), 0);
+        let (mut rest, mut alike, mut previous) = (contents.as_slice(), Alike::new(), 0);
         let mut frames = Vec::with_capacity(self.frames as usize);
         loop {
             let mut frame = Frame::empty();
-            if frame::decode(&mut rest, previous, &mut frame).is_none() {
+            if frame::decode(&mut rest, Some(&mut alike), previous, &mut frame).is_none() {
                 return Ok(frames);
             }
             previous = frame.time;

@@ -8,7 +8,8 @@ use std::{
 use zerocopy::FromBytes as _;
 
 use super::{
-    format::{BlockHeader, KIND_END, KIND_FRAMES, MAGIC, MARKER, MAX_HEADER, MERGED, PLAIN, Prologue},
+    alike::Alike,
+    format::{BlockHeader, FORMAT, KIND_ALIKE, KIND_END, KIND_FRAMES, MAGIC, MARKER, MAX_HEADER, OLDEST, Prologue},
     frame::{self, Frame},
     header::{self, RecordingHeader},
 };
@@ -19,6 +20,7 @@ use crate::event::Ending;
 const MAX_SEARCHES: u32 = 64;
 /// Bytes asked for at a time.
 const CHUNK: usize = 64 << 10;
+const NEWEST: u16 = FORMAT.0;
 
 /// Why a recording cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +38,9 @@ pub enum ReadError {
     #[error("the recording's header is damaged: its checksum is wrong")]
     DamagedHeader,
     /// Made by a later program, whose files this one does not know.
-    #[error("the recording has format {major}, this ipcscope reads {} and older: it needs ipcscope {version} or newer", MERGED.0)]
+    #[error(
+        "the recording has format {major}, this ipcscope reads {NEWEST} and older: it needs ipcscope {version} or newer"
+    )]
     TooNew {
         /// Its format.
         major: u16,
@@ -99,6 +103,10 @@ pub struct Reader<R> {
     position: usize,
     frames_left: u32,
     previous: u64,
+    /// What its records are told by.
+    alike: Alike,
+    /// They are.
+    is_alike: bool,
     /// The number the next block should have.
     expected: u64,
     /// Bytes were skipped since the last sound block.
@@ -120,8 +128,8 @@ impl<R: Read> Reader<R> {
         }
         let prologue = Prologue::read_from_bytes(&start).map_err(|_| ReadError::CutOff)?;
         match prologue.major.get() {
-            major if major == PLAIN.0 || major == MERGED.0 => {}
-            major if major > MERGED.0 => return Err(ReadError::TooNew { major, version: prologue.version() }),
+            OLDEST..=NEWEST => {}
+            major if major > NEWEST => return Err(ReadError::TooNew { major, version: prologue.version() }),
             major => return Err(ReadError::TooOld(major)),
         }
         let len = prologue.header_len.get() as usize;
@@ -148,6 +156,8 @@ impl<R: Read> Reader<R> {
             position: 0,
             frames_left: 0,
             previous: 0,
+            alike: Alike::new(),
+            is_alike: false,
             expected: 0,
             skipping: false,
             searches: 0,
@@ -275,8 +285,10 @@ impl<R: Read> Reader<R> {
             self.expected = number.saturating_add(1);
             self.skipping = false;
             match header.kind.get() {
-                KIND_FRAMES => {
+                kind @ (KIND_FRAMES | KIND_ALIKE) => {
                     (self.position, self.previous, self.frames_left) = (0, 0, header.frames.get());
+                    self.is_alike = kind == KIND_ALIKE;
+                    self.alike.forget();
                     return Ok(true);
                 }
                 KIND_END => {
@@ -322,7 +334,8 @@ impl<R: Read> Reader<R> {
                 return Ok(false);
             }
             let mut contents = self.contents.get(self.position..).unwrap_or_default();
-            if self.frames_left > 0 && frame::decode(&mut contents, self.previous, frame).is_some() {
+            let alike = self.is_alike.then_some(&mut self.alike);
+            if self.frames_left > 0 && frame::decode(&mut contents, alike, self.previous, frame).is_some() {
                 self.position = self.contents.len() - contents.len();
                 self.previous = frame.time;
                 self.frames_left -= 1;

@@ -18,12 +18,12 @@ use super::{
     FrameKind, RecordingHeader, WriteError, Writer,
     keep::{FLIGHT_BYTES, Flight, Keep, Open, Rotating},
 };
-use crate::event::Ending;
+use crate::{decode::sequence, event::Ending};
 
 /// How often the writer looks at the clock if nothing comes.
 const TICK: Duration = Duration::from_millis(200);
 /// Bytes that a frame costs in the queue besides its own.
-const FRAME_COST: usize = 32;
+const FRAME_COST: u64 = 32;
 /// The class of loss in the ending.
 pub(super) const LOST_HERE: &str = "recording";
 
@@ -36,11 +36,6 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Frames that are there already: `bytes` one behind the other, and the kind, time and length of each.
-    pub fn new(frames: Vec<(FrameKind, u64, usize)>, bytes: Vec<u8>) -> Self {
-        Self { frames, bytes }
-    }
-
     /// Adds a frame.
     pub fn push(&mut self, kind: FrameKind, time: u64, bytes: &[u8]) {
         self.frames.push((kind, time, bytes.len()));
@@ -52,10 +47,6 @@ impl Batch {
         self.frames.is_empty()
     }
 
-    fn cost(&self) -> u64 {
-        (self.bytes.len() + self.frames.len() * FRAME_COST) as u64
-    }
-
     fn iter(&self) -> impl Iterator<Item = (FrameKind, u64, &[u8])> {
         let mut rest = self.bytes.as_slice();
         self.frames.iter().map(move |(kind, time, len)| {
@@ -63,6 +54,30 @@ impl Batch {
             rest = after;
             (*kind, *time, bytes)
         })
+    }
+}
+
+/// What waits to be written.
+enum Waiting {
+    Frames(Batch),
+    /// Kernel records, and what their clock showed when the trace began.
+    Records(sequence::Batch, u64),
+}
+
+impl Waiting {
+    fn frames(&self) -> u64 {
+        (match self {
+            Self::Frames(batch) => batch.frames.len(),
+            Self::Records(batch, _) => batch.len(),
+        }) as u64
+    }
+
+    fn cost(&self) -> u64 {
+        let bytes = match self {
+            Self::Frames(batch) => batch.bytes.len(),
+            Self::Records(batch, _) => batch.bytes(),
+        };
+        bytes as u64 + self.frames() * FRAME_COST
     }
 }
 
@@ -89,7 +104,7 @@ struct Shared {
 }
 
 enum Message {
-    Batch(Batch),
+    Batch(Waiting),
     Save,
     Finish(Ending),
 }
@@ -149,7 +164,16 @@ impl Recorder {
 
     /// Hands frames over; never waits. `false`: they did not fit and are lost (and counted).
     pub fn record(&self, batch: Batch) -> bool {
-        let (cost, frames) = (batch.cost(), batch.frames.len() as u64);
+        self.take(Waiting::Frames(batch))
+    }
+
+    /// The same of kernel records; `start`: what their clock showed when the trace began.
+    pub fn records(&self, batch: sequence::Batch, start: u64) -> bool {
+        self.take(Waiting::Records(batch, start))
+    }
+
+    fn take(&self, batch: Waiting) -> bool {
+        let (cost, frames) = (batch.cost(), batch.frames());
         let waiting = self.shared.queued.fetch_add(cost, Ordering::Relaxed);
         let fits = waiting.saturating_add(cost) <= self.limit;
         let taken = fits && self.queue.as_ref().is_some_and(|queue| queue.send(Message::Batch(batch)).is_ok());
@@ -254,22 +278,23 @@ fn run(keeper: Box<dyn Keep>, incoming: &Receiver<Message>, shared: &Shared) {
     }
 }
 
-fn write(keeper: Option<&mut (dyn Keep + 'static)>, batch: &Batch, shared: &Shared) -> Result<(), WriteError> {
-    let all = batch.frames.len() as u64;
+fn write(keeper: Option<&mut (dyn Keep + 'static)>, batch: &Waiting, shared: &Shared) -> Result<(), WriteError> {
     let mut taken = 0;
     let result = keeper.map_or(Ok(()), |keeper| {
-        for (kind, time, bytes) in batch.iter() {
-            match keeper.frame(kind, time, bytes) {
-                Ok(()) => taken += 1,
-                // This one is lost, the recording goes on.
-                Err(WriteError::FrameTooLong(_)) => {}
-                Err(failure) => return Err(failure),
+        let mut take = |kind, time, bytes: &[u8]| match keeper.frame(kind, time, bytes) {
+            // This one is lost, the recording goes on.
+            Err(WriteError::FrameTooLong(_)) => Ok(()),
+            result => result.inspect(|()| taken += 1),
+        };
+        match batch {
+            Waiting::Frames(batch) => batch.iter().try_for_each(|(kind, time, bytes)| take(kind, time, bytes)),
+            Waiting::Records(batch, start) => {
+                batch.timed().try_for_each(|(time, bytes)| take(FrameKind::Wire, time.saturating_sub(*start), bytes))
             }
         }
-        Ok(())
     });
     shared.frames.fetch_add(taken, Ordering::Relaxed);
-    shared.lost.fetch_add(all - taken, Ordering::Relaxed);
+    shared.lost.fetch_add(batch.frames() - taken, Ordering::Relaxed);
     result
 }
 

@@ -179,13 +179,13 @@ fn a_missing_block_is_counted_by_its_number() {
 #[test]
 fn newer_minors_open_newer_majors_name_what_they_need() {
     let mut bytes = recording(&some_frames(3), 5);
-    bytes[8] = 3;
+    bytes[8] = 4;
     bytes[12..28].copy_from_slice(b"7.1.0\0\0\0\0\0\0\0\0\0\0\0");
     let error = read(&bytes).unwrap_err().to_string();
-    assert_eq!(error, "the recording has format 3, this ipcscope reads 2 and older: it needs ipcscope 7.1.0 or newer");
+    assert_eq!(error, "the recording has format 4, this ipcscope reads 3 and older: it needs ipcscope 7.1.0 or newer");
     bytes[8] = 0;
     assert!(matches!(read(&bytes), Err(ReadError::TooOld(0))));
-    bytes[8] = 1;
+    bytes[8] = 3;
     bytes[10] = 9;
     let json = u32::from_le_bytes(bytes[36..40].try_into().unwrap()) as usize;
     let mut crc = crc32fast::Hasher::new();

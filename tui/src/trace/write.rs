@@ -8,7 +8,7 @@ use std::{
 use zerocopy::IntoBytes as _;
 
 use super::{
-    format::{BlockHeader, KIND_END, KIND_NOTES, MARKER, MAX_HEADER, MERGED, PLAIN, Prologue},
+    format::{BlockHeader, FORMAT, KIND_END, KIND_NOTES, MARKER, MAX_HEADER, Prologue},
     frame::FrameKind,
     header::{self, RecordingHeader},
     notes::{self, Note},
@@ -109,8 +109,7 @@ impl<W: Write> BlockFile<W> {
         }
         // Random, so that nothing a traced program says can look like a block of this recording.
         let id = RandomState::new().build_hasher().finish();
-        let format = if header.parts.is_empty() { PLAIN } else { MERGED };
-        let mut packet = Prologue::new(id, &json, format).as_bytes().to_vec();
+        let mut packet = Prologue::new(id, &json, FORMAT).as_bytes().to_vec();
         packet.extend_from_slice(&json);
         out.write_all(&packet)?;
         out.flush()?;

@@ -49,8 +49,10 @@ const STRAGGLERS: u32 = 5;
 /// Marks of time go on for so long after the last record, ns: longer than any event waits for a fact.
 const AFTER_QUIET: u64 = PATIENCE + PATIENCE / 4;
 
-fn tick(time: u64) -> mark::Tick {
-    mark::Tick { header: Header { time, kind: mark::TICK, ..Header::default() } }
+/// Adds a mark of time.
+fn tick(batch: &mut Batch, time: u64) {
+    let mark = mark::Tick { header: Header { time, kind: mark::TICK, ..Header::default() } };
+    batch.push(time, mark.as_bytes());
 }
 
 /// What the thread works with.
@@ -94,7 +96,7 @@ impl Ring {
                 last_record = began;
             }
             if began.saturating_sub(last_record) <= AFTER_QUIET {
-                batch.push(tick(before.saturating_sub(MARGIN)).as_bytes());
+                tick(&mut batch, before.saturating_sub(MARGIN));
             }
             before = began;
             if !batch.is_empty() && self.batches.send(batch).is_err() {
@@ -119,7 +121,7 @@ impl Ring {
         self.account.tell_skipped(&mut sequencer, look.0, now);
         self.account.tell_missing(&mut sequencer, before, now);
         let mut batch = sequencer.release(u64::MAX);
-        batch.push(tick(now).as_bytes());
+        tick(&mut batch, now);
         // Whoever has left needs no last batch.
         let _ = self.batches.send(batch);
     }
