@@ -76,7 +76,7 @@ pub struct Channels {
     outside: HashMap<Key, Vec<u32>>,
     /// What exec has left open, until the exec itself is told.
     after_exec: HashMap<u32, Vec<wire::Descriptor>>,
-    /// Who holds an end alone, as long as no descriptor changes.
+    /// Who holds an end of a pipe alone, as long as no descriptor of it changes.
     peers: HashMap<(Key, End), Option<PeerPid>>,
     /// Time of the data.
     pub now: u64,
@@ -184,13 +184,26 @@ impl Channels {
         })
     }
 
+    /// About how many bytes a copy takes, by what there may be many of.
+    pub fn weight(&self) -> usize {
+        let held: usize = self.tables.values().map(|table| table.held.len()).sum();
+        self.sockets.weight() + self.pipes.len() * 1000 + self.objects.len() * 300 + (held + self.names.len()) * 100
+    }
+
     /// Kernel addresses of pipes that are gone, since the last call.
     pub fn take_gone(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.gone)
     }
 
+    /// A descriptor of that channel came or went.
+    fn forget_peers(&mut self, key: Key) {
+        for end in [End::R, End::W] {
+            self.peers.remove(&(key, end));
+        }
+    }
+
     pub(super) fn put(&mut self, files: u64, fd: i32, held: Held) {
-        self.peers.clear();
+        self.forget_peers(held.key);
         let table = self.tables.entry(files).or_default();
         let old = table.held.insert(fd, held);
         if let Some(pipe) = self.pipes.get_mut(&held.key) {
@@ -217,7 +230,7 @@ impl Channels {
     }
 
     fn release(&mut self, held: Held) {
-        self.peers.clear();
+        self.forget_peers(held.key);
         if let Some(pipe) = self.pipes.get_mut(&held.key) {
             pipe.holders = pipe.holders.saturating_sub(1);
             pipe.openers.release(held.file, self.now);
@@ -387,7 +400,7 @@ impl Decoder {
 
     /// A message takes a copy of an end along. Until somebody in the trace gets it, it may be anybody's.
     fn sent(&mut self, record: &wire::Descriptor, task: Task, held: Held) {
-        self.channels.peers.clear();
+        self.channels.forget_peers(held.key);
         let pipe = self.channels.pipes.get_mut(&held.key).map(|pipe| &mut pipe.on_the_way);
         let socket = self.channels.sockets.get_mut(held.key).map(|socket| &mut socket.on_the_way);
         let Some(on_the_way) = pipe.or(socket) else {

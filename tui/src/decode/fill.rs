@@ -82,6 +82,16 @@ impl Fills {
         }
     }
 
+    /// How many connections.
+    pub fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// It is gone.
+    pub fn forget(&mut self, channel: &ChannelId) {
+        self.connections.remove(channel);
+    }
+
     fn change(&mut self, change: &ChannelEvent) {
         let begins =
             matches!(change.event, ChannelChange::Created | ChannelChange::Connected | ChannelChange::Accepted);

@@ -156,6 +156,11 @@ impl Decoder {
         self.outbox.waits_from()
     }
 
+    /// About how many bytes a copy takes.
+    pub fn weight(&self) -> usize {
+        self.outbox.weight() + self.channels.weight()
+    }
+
     /// The trace is over: what still waits goes as it is.
     pub fn finish(&mut self, out: &mut Vec<Event>) {
         let untold = self.numbers.untold(self.now);

@@ -62,6 +62,8 @@ struct Facts {
 #[derive(Clone, Debug, Default)]
 pub struct Objects {
     by_key: HashMap<Key, Object>,
+    /// How many there may be before those that nobody holds are dropped.
+    room: usize,
     /// Given to those that have no number of their own.
     numbers: HashMap<ChannelType, u32>,
 }
@@ -109,9 +111,16 @@ impl Objects {
         self.by_key.get_mut(&key)
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
     fn insert(&mut self, key: Key, id: ChannelId, mechanism: ChannelType, facts: Option<Facts>) {
-        if self.by_key.len() >= MOST {
+        if self.by_key.len() >= self.room.max(MOST) {
             self.by_key.retain(|_, object| object.holders > 0);
+            // If all stay, looking again soon is of no use.
+            self.room = self.by_key.len().saturating_mul(2);
         }
         let before = facts.as_ref().map_or(0, |facts| facts.value);
         let counter = if mechanism == ChannelType::Eventfd { Counter::new(before) } else { Counter::default() };

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use super::{fill::Fills, rpc::Rpcs};
-use crate::event::{Event, Family, FamilySet, FromUnknown, Kind, Nanos};
+use crate::event::{ChannelId, Event, Family, FamilySet, FromUnknown, Kind, Nanos};
 
 /// How long, in time of the data, an event may wait for a fact.
 pub const PATIENCE: u64 = 1_000_000_000;
@@ -27,6 +27,8 @@ pub struct Outbox {
     rpcs: Option<Rpcs>,
     /// What is in the connections of sockets.
     fills: Fills,
+    /// Channels that are gone, and the place of the first event behind.
+    gone: VecDeque<(u64, ChannelId)>,
     /// Bytes kept of each payload; `None`: all that there are.
     payload: Option<usize>,
 }
@@ -72,6 +74,17 @@ impl Outbox {
         }
     }
 
+    /// A channel is gone: no event tells of it any more, but for those on their way.
+    pub fn forget(&mut self, channel: ChannelId) {
+        self.gone.push_back((self.first + self.slots.len() as u64, channel));
+    }
+
+    /// About how many bytes a copy takes.
+    pub fn weight(&self) -> usize {
+        // An event, and what it has on the heap.
+        self.slots.len() * 600 + self.fills.len() * 150
+    }
+
     /// When the first event that waits happened.
     pub fn waits_from(&self) -> Option<Nanos> {
         self.slots.front().map(|slot| slot.event.t)
@@ -88,6 +101,14 @@ impl Outbox {
                 go_without(event);
             }
             self.fills.take(event);
+            while self.gone.front().is_some_and(|(behind, _)| *behind <= self.first)
+                && let Some((_, channel)) = self.gone.pop_front()
+            {
+                self.fills.forget(&channel);
+                if let Some(rpcs) = &mut self.rpcs {
+                    rpcs.forget(channel);
+                }
+            }
             if let Some(rpcs) = &mut self.rpcs {
                 self.told.tell(rpcs.overdue(event.t, self.told.seq), out);
             }

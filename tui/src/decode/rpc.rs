@@ -105,6 +105,11 @@ pub(super) struct Rpcs {
 }
 
 impl Rpcs {
+    /// It is gone.
+    pub(super) fn forget(&mut self, channel: ChannelId) {
+        self.conversations.remove(&Key::Stream(channel));
+    }
+
     /// Takes an event that is about to be told. Gives the messages that its bytes make whole; the first has the number `next`.
     pub(super) fn take(&mut self, event: &Event, next: u64) -> Vec<Event> {
         let mut found = Found { next, events: Vec::new() };
@@ -114,7 +119,7 @@ impl Rpcs {
                 self.transferred(event, transfer, false, &mut found);
             }
             Kind::Channel(change) if matches!(change.event, ChannelChange::Removed | ChannelChange::Reset) => {
-                self.conversations.remove(&Key::Stream(change.channel.clone()));
+                self.forget(change.channel.clone());
             }
             Kind::Lost(lost) if !matches!(&*lost.class, "sched" | "signal" | "queue" | "pipe" | "pipe-sample") => {
                 self.conversations.values_mut().for_each(Conversation::lose);

@@ -96,7 +96,17 @@ impl Socket {
             None
         }
     }
+
+    /// What it and its peer are called, if it is a TCP socket whose connection is over: the kernel has taken its port away,
+    /// but what is received last is still from that connection.
+    fn connection_over(&self, end: &Endpoint) -> Option<(Name, Name)> {
+        let is_over = matches!(self.name, Some(Name::Inet(..))) && end.state == CLOSED;
+        self.name.zip(self.peer).filter(|_| is_over)
+    }
 }
+
+/// `TCP_CLOSE` (include/net/tcp_states.h).
+const CLOSED: u16 = 7;
 
 /// All of them.
 #[derive(Clone, Debug, Default)]
@@ -170,6 +180,11 @@ fn names(end: &Endpoint) -> (Name, Name) {
 }
 
 impl Sockets {
+    /// About how many bytes a copy takes: a socket comes with names, flows and who finds them.
+    pub fn weight(&self) -> usize {
+        self.by_key.len() * 2000 + self.datagrams.len() * 150
+    }
+
     /// The socket with that inode.
     pub fn get(&self, key: Key) -> Option<&Socket> {
         self.by_key.get(&key)
@@ -223,6 +238,11 @@ impl Sockets {
         if socket.name != Some(name) {
             if let Some(before) = socket.name.replace(name) {
                 self.by_name.remove(&before);
+                // It was connected once, and is again: nothing comes to it from there any more.
+                let over: Vec<FlowKey> = self.sequences.at(before).filter(|flow| flow.1 == before).collect();
+                for flow in over {
+                    self.sequences.remove(&flow);
+                }
             }
             self.by_name.insert(name, key);
             self.across.saw(name);
@@ -442,8 +462,14 @@ impl Decoder {
         if self.channels.sockets.get(key).is_none_or(|socket| socket.holders > 0 || socket.on_the_way > 0) {
             return;
         }
-        if let Some(Name::Sock(address)) = self.channels.sockets.get(key).and_then(|socket| socket.name) {
-            self.channels.forget(address);
+        if let Some(socket) = self.channels.sockets.get(key) {
+            let (name, peer, id) = (socket.name, socket.peer, socket.id.clone());
+            if peer.and_then(|peer| self.channels.sockets.named(peer)).is_none_or(|other| other.id != id) {
+                self.outbox.forget(id);
+            }
+            if let Some(Name::Sock(address)) = name {
+                self.channels.forget(address);
+            }
         }
         let mut answers = Vec::new();
         self.channels.sockets.remove(key, &mut answers);

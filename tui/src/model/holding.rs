@@ -1,7 +1,5 @@
 //! How channels change: who holds which end, what went through, how long who was blocked on them.
 
-use std::collections::btree_map::Entry;
-
 use super::{Channel, ProcessKey, World, channel::Side, process::Waited};
 use crate::event::{ChannelChange, ChannelEvent, ChannelId, ChannelType, End, Nanos, Task, ThreadState, Transfer};
 
@@ -181,14 +179,12 @@ impl World {
 
     fn channel_mut(&mut self, id: &ChannelId, mechanism: ChannelType) -> &mut Channel {
         let t = self.now;
-        match self.channels.entry(id.clone()) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => {
-                let index = self.next_channel;
-                self.next_channel = index.wrapping_add(1);
-                self.unheld.insert((t, id.clone()));
-                place.insert(Channel::new(id.clone(), mechanism, index, t))
-            }
-        }
+        let Self { channels, next_channel, unheld, .. } = self;
+        channels.ensure(id, || {
+            let index = *next_channel;
+            *next_channel = index.wrapping_add(1);
+            unheld.insert((t, id.clone()));
+            Channel::new(id.clone(), mechanism, index, t)
+        })
     }
 }

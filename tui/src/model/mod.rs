@@ -7,6 +7,7 @@
 //! number of living things plus the ended ones kept for display. Absent on purpose: file handles, clocks, drawing.
 
 mod channel;
+mod channels;
 mod flow;
 mod holding;
 mod process;
@@ -15,6 +16,7 @@ mod signal;
 mod world;
 
 pub use channel::{Channel, Directions, Hold, Side};
+pub use channels::Channels;
 pub use flow::Edge;
 pub use process::{Process, ProcessKey, Thread};
 pub use signal::{SignalRow, Stir};

@@ -38,7 +38,7 @@ fn names<'a>(world: &World, keys: impl IntoIterator<Item = &'a super::ProcessKey
 }
 
 fn pipe(world: &World, n: u32) -> &Channel {
-    &world.channels[&format!("pipe:[{n}]").as_str().into()]
+    world.channels.get(&format!("pipe:[{n}]").as_str().into()).unwrap()
 }
 
 fn state(process: &Process) -> (ThreadState, Option<&'static str>) {

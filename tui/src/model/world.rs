@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use foldhash::HashMap;
 
-use super::{Channel, Process, ProcessKey, SignalRow, Thread};
+use super::{Channels, Process, ProcessKey, SignalRow, Thread};
 use crate::event::{
     ChannelId, Comm, Event, Exit, Hosts, Kind, Nanos, Phase, SignalEvent, SignalId, StateChange, Task, ThreadState,
 };
@@ -32,7 +32,7 @@ pub struct World {
     /// The latest process with that id: the living one, or the last that ended.
     pub by_pid: HashMap<u32, ProcessKey>,
     /// All channels. Those longest gone are dropped beyond 4096.
-    pub channels: BTreeMap<ChannelId, Channel>,
+    pub channels: Channels,
     /// Signal instances, oldest first; the last thousand.
     pub signals: VecDeque<SignalRow>,
     pub(super) next_process: u32,

@@ -108,6 +108,11 @@ impl Recording {
         Some(Standing { place, decoding: self.decoding.clone(), until: self.until })
     }
 
+    /// About how many bytes a [`Standing`] takes.
+    pub fn weight(&self) -> usize {
+        self.decoding.weight()
+    }
+
     /// Goes on from there.
     pub fn go(&mut self, standing: &Standing) -> Result<(), RecordingError> {
         let input = self.file(standing.place.offset).map_err(|error| self.unreadable(error.into()))?;

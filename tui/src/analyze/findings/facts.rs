@@ -7,14 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::{HashMap, HashSet};
 
-use super::sides::Sides;
+use super::{room::Room, sides::Sides};
 use crate::{
     event::{Blocked, ChannelChange, ChannelId, ChannelType, Event, Kind, Nanos, ThreadState},
     model::{Channel, Process, ProcessKey, World},
 };
-
-/// Channels remembered before those that the world has forgotten are dropped.
-const CHANNELS: usize = 16_384;
 
 /// Ancestors looked at.
 const GENERATIONS: usize = 64;
@@ -53,10 +50,12 @@ pub(super) struct Facts {
     held: HashMap<u32, BTreeMap<i32, u64>>,
     /// Channels that were made in the trace.
     made: HashSet<ChannelId>,
+    room_made: Room,
     /// Which end of a connection a descriptor is.
     pub(super) sides: Sides,
     /// Who made or looked up a set of semaphores or a message queue.
     knows: HashMap<ChannelId, BTreeSet<ProcessKey>>,
+    room_known: Room,
 }
 
 impl Facts {
@@ -98,14 +97,16 @@ impl Facts {
                 if matches!(change.mechanism, ChannelType::SysvSem | ChannelType::SysvMq | ChannelType::PosixMq)
                     && let Some(process) = world.process(task.pid)
                 {
-                    if self.knows.len() >= CHANNELS {
+                    if self.room_known.is_used_up(self.knows.len()) {
                         self.knows.retain(|id, _| world.channels.contains_key(id));
+                        self.room_known.stayed(self.knows.len());
                     }
                     self.knows.entry(change.channel.clone()).or_default().insert(process.key);
                 }
                 if change.event == ChannelChange::Created {
-                    if self.made.len() >= CHANNELS {
+                    if self.room_made.is_used_up(self.made.len()) {
                         self.made.retain(|id| world.channels.contains_key(id));
+                        self.room_made.stayed(self.made.len());
                     }
                     self.made.insert(change.channel.clone());
                 }

@@ -13,6 +13,7 @@ use foldhash::HashMap;
 use super::{
     Finding, Found,
     facts::{Facts, Wait},
+    room::Room,
     telling::{list, name, name_of},
 };
 use crate::{
@@ -32,6 +33,7 @@ pub(super) struct Flight {
     /// The last message with sendmsg(2), by sender and socket.
     sent: BTreeMap<(ProcessKey, ChannelId), u64>,
     closed: HashMap<ChannelId, Closed>,
+    room: Room,
 }
 
 /// Who closed the write ends of a pipe, and when and by which event the last one.
@@ -88,8 +90,9 @@ impl Flight {
     }
 
     fn close(&mut self, world: &World, key: ProcessKey, id: &ChannelId, event: &Event) {
-        if self.closed.len() >= MOST {
+        if self.room.is_used_up(self.closed.len()) {
             self.closed.retain(|id, _| world.channels.contains_key(id));
+            self.room.stayed(self.closed.len());
         }
         let closed = self.closed.entry(id.clone()).or_default();
         if !closed.by.contains(&key) && closed.by.len() < MOST {

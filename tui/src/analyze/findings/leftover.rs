@@ -8,6 +8,7 @@ use foldhash::HashMap;
 use super::{
     Finding, Found,
     facts::Facts,
+    room::Room,
     sigpipe::Broken,
     telling::{bytes, list, name_of},
 };
@@ -16,21 +17,20 @@ use crate::{
     model::{Channel, ProcessKey, World},
 };
 
-/// Channels whose last sends are remembered.
-const CHANNELS: usize = 16_384;
-
 /// The last send of each channel.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Leftover {
     sends: HashMap<ChannelId, u64>,
+    room: Room,
 }
 
 impl Leftover {
     pub(super) fn apply(&mut self, facts: &Facts, broken: &Broken, world: &World, event: &Event, found: &mut Found) {
         match (&event.kind, event.task) {
             (Kind::Send(send), _) if send.bytes.is_some_and(|n| n > 0) => {
-                if self.sends.len() >= CHANNELS {
+                if self.room.is_used_up(self.sends.len()) {
                     self.sends.retain(|id, _| world.channels.contains_key(id));
+                    self.room.stayed(self.sends.len());
                 }
                 match self.sends.get_mut(&send.channel) {
                     Some(seq) => *seq = event.seq,

@@ -23,6 +23,7 @@ mod locks;
 mod lone;
 mod overflow;
 mod pending;
+mod room;
 mod sides;
 mod sigpipe;
 mod stage;

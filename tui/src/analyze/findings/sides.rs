@@ -7,13 +7,11 @@ use std::collections::BTreeMap;
 
 use foldhash::HashMap;
 
+use super::room::Room;
 use crate::{
     event::{ChannelChange, ChannelEvent, ChannelId, ChannelType},
     model::{Channel, ProcessKey, World},
 };
-
-/// Connections remembered before those that the world has forgotten are dropped.
-const CHANNELS: usize = 16_384;
 
 /// One of the two ends: who connected, or the first of a pair; who accepted, or the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +36,7 @@ pub(super) struct Sides {
     ends: HashMap<u32, BTreeMap<i32, (ChannelId, Half)>>,
     /// Which ends of a connection came about in the trace.
     seen: HashMap<ChannelId, (bool, bool)>,
+    room: Room,
 }
 
 impl Sides {
@@ -100,8 +99,9 @@ impl Sides {
     }
 
     fn set(&mut self, world: &World, pid: u32, fd: i32, channel: &ChannelId, half: Half) {
-        if self.seen.len() >= CHANNELS {
+        if self.room.is_used_up(self.seen.len()) {
             self.seen.retain(|id, _| world.channels.contains_key(id));
+            self.room.stayed(self.seen.len());
         }
         let seen = self.seen.entry(channel.clone()).or_default();
         match half {

@@ -63,7 +63,7 @@ impl Joints {
                 };
                 let sequence = self.flow(receive.channel.clone(), stream);
                 let [from, _] = stream.seq;
-                let ticket = sequence.offer(from, receive.bytes.unwrap_or(0));
+                let ticket = sequence.offer(from, receive.bytes.unwrap_or(0), receive.peek);
                 receive.offset = receive.offset.or(ticket.offset);
                 receive.from_unknown = None;
                 let waits = outbox.hold(event);

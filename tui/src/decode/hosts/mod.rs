@@ -63,6 +63,12 @@ pub struct Hosts {
 }
 
 impl Hosts {
+    /// About how many bytes a copy takes.
+    pub fn weight(&self) -> usize {
+        let parts = self.parts.iter().map(|part| part.decoder.weight() + part.ready.len() * 600);
+        self.outbox.weight() + parts.sum::<usize>()
+    }
+
     /// One that has seen nothing.
     pub fn new(parts: Vec<Part>) -> Self {
         let families = parts.iter().map(|part| part.families).reduce(FamilySet::union).unwrap_or_default();

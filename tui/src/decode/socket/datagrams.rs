@@ -54,11 +54,22 @@ struct Log {
     gone: BTreeSet<(u64, Key)>,
 }
 
+impl Log {
+    /// What was sent from that number on, with its number.
+    fn since(&self, number: u64) -> impl Iterator<Item = (u64, &Sent)> {
+        let from = number.max(self.first);
+        let passed = usize::try_from(from - self.first).unwrap_or(usize::MAX);
+        (from..).zip(self.sent.iter().skip(passed))
+    }
+}
+
 /// From one socket to another.
 #[derive(Clone, Debug, Default)]
 struct Pair {
     /// Received already, by whomever.
     taken: BTreeSet<u64>,
+    /// All before this one are, or did not get there.
+    done: u64,
     /// Received already by this one.
     had: BTreeSet<u64>,
     /// The one behind the last that was received.
@@ -92,6 +103,11 @@ pub struct Datagrams {
 }
 
 impl Datagrams {
+    /// How many are remembered.
+    pub fn len(&self) -> usize {
+        self.logs.values().map(|log| log.sent.len()).sum()
+    }
+
     /// A thread begins to send from a socket.
     pub fn begin(&mut self, tid: u32, (sender, op): (Key, OpId), entered: u64) {
         self.sending.insert(tid, (sender, op, entered));
@@ -183,8 +199,9 @@ impl Datagrams {
         self.queues.values_mut().for_each(Queue::lost);
         self.logs.clear();
         self.sending.clear();
+        // What is sent from now on is numbered anew.
         for pair in self.pairs.values_mut() {
-            pair.unordered = true;
+            *pair = Pair { unordered: true, doubles: pair.doubles, ..Pair::default() };
         }
     }
 
@@ -280,6 +297,10 @@ impl Datagrams {
             pair.had.insert(number);
             pair.next = pair.next.max(number + 1);
             pair.newest = pair.newest.max(sent.entered);
+            pair.done = pair.done.max(log.first);
+            while pair.taken.contains(&pair.done) || log.gone.contains(&(pair.done, receiver)) {
+                pair.done += 1;
+            }
             if !sent.to.ip().is_multicast() {
                 // Nobody else gets it.
                 for (_, other) in self.pairs.iter_mut().filter(|((from, to), _)| *from == sender && *to != receiver) {

@@ -41,8 +41,10 @@ impl Decoder {
         let outside = !self.follows() || self.channels.is_outside(key);
         let (own, peer) = names(&record.end);
         let sockets = &mut self.channels.sockets;
-        let peer = sockets.across.real(peer);
         let socket = sockets.ensure(key, mechanism, record.end.peer_ino, outside);
+        let over = socket.connection_over(&record.end).filter(|_| record.change == change::SHUTDOWN);
+        let (own, peer) = over.unwrap_or((own, sockets.across.real(peer)));
+        let Some(socket) = sockets.get_mut(key) else { return };
         socket.maker = task.pid;
         let joined = matches!(record.change, change::PAIRED | change::ACCEPTED)
             || record.change == change::CONNECTED && matches!(record.ret, 0 | -115);

@@ -17,6 +17,9 @@ use super::flow::Answer;
 
 /// Places, windows and receives kept; beyond, nobody reads what is sent, or records are missing.
 const MOST: usize = 1 << 16;
+/// Of what was read, so many sends are kept: a receive may be told after others that got later bytes, or look at them once
+/// more.
+const BEHIND: usize = 1024;
 /// Sends that overlap and have no place yet.
 const PENDING: usize = 256;
 
@@ -57,6 +60,10 @@ pub struct Sequence {
     /// Where the first byte sent in the trace has its place, and the last.
     span: Option<(i64, i64)>,
     known: BTreeMap<i64, (i64, Sender)>,
+    /// Behind the last byte that was read.
+    read: i64,
+    /// How many may be known before what was read long ago is dropped.
+    room: usize,
     pending: Vec<Window>,
     waiting: Vec<Waiting>,
 }
@@ -111,6 +118,7 @@ impl Sequence {
         self.fresh = true;
         self.reference = self.reference.map(|(count, place)| (count, shift(place)));
         self.span = self.span.map(|(from, to)| (shift(from), shift(to)));
+        self.read = shift(self.read);
         let known = std::mem::take(&mut self.known);
         self.known = known.into_iter().map(|(from, (to, sender))| (shift(from), (shift(to), sender))).collect();
         for (from, to) in self.pending.iter_mut().flat_map(|window| &mut window.free) {
@@ -160,15 +168,27 @@ impl Sequence {
                 self.known.insert(place.0, (place.1, window.sender));
             }
         }
+        if self.known.len() >= self.room.max(2 * BEHIND) {
+            let mut unread = self.known.split_off(&self.read);
+            while self.known.len() > BEHIND {
+                self.known.pop_first();
+            }
+            self.known.append(&mut unread);
+            self.room = self.known.len().saturating_mul(2);
+        }
         while self.known.len() > MOST {
             self.known.pop_first();
         }
     }
 
-    /// A receive got bytes from that count on.
-    pub fn offer(&mut self, seq: u32, bytes: u64) -> Ticket {
+    /// A receive got bytes from that count on; `peek`: they stay where they are.
+    pub fn offer(&mut self, seq: u32, bytes: u64, peek: bool) -> Ticket {
         let from = self.place(seq);
-        Ticket { offset: self.offset(from), from, to: from.saturating_add_unsigned(bytes) }
+        let to = from.saturating_add_unsigned(bytes);
+        if !peek {
+            self.read = self.read.max(to);
+        }
+        Ticket { offset: self.offset(from), from, to }
     }
 
     /// It waits for who sent them.
@@ -254,7 +274,7 @@ mod tests {
     }
 
     fn receive(sequence: &mut Sequence, seq: u32, bytes: u64) -> Option<u64> {
-        let ticket = sequence.offer(seq, bytes);
+        let ticket = sequence.offer(seq, bytes, false);
         sequence.wait(ticket, place());
         ticket.offset
     }
@@ -311,6 +331,30 @@ mod tests {
         assert_eq!(receive(&mut sequence, 100, 5), Some(10));
         sequence.begins(100, 99);
         assert_eq!(receive(&mut sequence, 105, 5), Some(15), "it is known once");
+    }
+
+    #[test]
+    fn what_was_read_long_ago_is_forgotten() {
+        let mut sequence = Sequence::begun(0);
+        let mut most = 0;
+        for send in 0..100_000_u32 {
+            sequence.sent((OpId(send.into()), 1), [send, send + 1], 1);
+            receive(&mut sequence, send, 1);
+            assert_eq!(told(&mut sequence, None, None), [format!("{send}:1")]);
+            most = most.max(sequence.known.len());
+        }
+        assert!(most <= 2 * BEHIND + 1, "{most}");
+        // One that is told late; one that is told too late is nobody's.
+        receive(&mut sequence, 99_000, 1);
+        assert_eq!(told(&mut sequence, None, None), ["99000:1"]);
+        receive(&mut sequence, 90_000, 1);
+        assert!(told(&mut sequence, None, None).is_empty());
+        // What nobody reads stays, up to a limit.
+        let mut unread = Sequence::begun(0);
+        for send in 0..70_000_u32 {
+            unread.sent((OpId(send.into()), 1), [send, send + 1], 1);
+        }
+        assert_eq!(unread.known.len(), MOST);
     }
 
     #[test]

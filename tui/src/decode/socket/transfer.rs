@@ -18,8 +18,6 @@ use crate::event::{
 
 /// `ECONNRESET`.
 const RESET: i64 = -104;
-/// `TCP_CLOSE`.
-const CLOSED: u16 = 7;
 /// ns within which a socket's queue is looked at after the call returned.
 const SLACK: u64 = 100_000;
 
@@ -61,12 +59,8 @@ impl Decoder {
         let socket = sockets.ensure(key, mechanism, record.end.peer_ino, outside);
         socket.outside |= outside;
         socket.unsure |= record.flags & (flag::UNSURE | flag::OUT_OF_BAND) != 0;
-        if matches!(own, Name::Inet(..))
-            && record.end.state == CLOSED
-            && let Some((name, other)) = socket.name.zip(socket.peer)
-        {
-            // What is received last comes from a connection that is over and has lost its port.
-            (own, peer) = (name, other);
+        if let Some(over) = socket.connection_over(&record.end) {
+            (own, peer) = over;
         } else if record.end.sock != 0 {
             peer = sockets.across.real(peer);
             if record.flags & (flag::SEND | flag::SEQ) == flag::SEQ && record.ret > 0 {
@@ -217,7 +211,7 @@ impl Decoder {
             transfer.from_unknown = Some(FromUnknown::Overlap);
         }
         transfer.stream = stream(peer, record).filter(|_| is_counted).map(Box::new);
-        let bytes = transfer.bytes.unwrap_or(0);
+        let (bytes, peek) = (transfer.bytes.unwrap_or(0), transfer.peek);
         let mut event = self.event(time, task, Kind::Recv(Box::new(transfer)));
         if !is_counted {
             self.outbox.push(event);
@@ -225,7 +219,7 @@ impl Decoder {
         }
         let sequences = &mut self.channels.sockets.sequences;
         let sequence = sequences.ensure(flow, Sequence::default);
-        let ticket = sequence.offer(record.seq[0].wrapping_add(record.skipped), bytes);
+        let ticket = sequence.offer(record.seq[0].wrapping_add(record.skipped), bytes, peek);
         if let Kind::Recv(transfer) = &mut event.kind {
             transfer.offset = ticket.offset;
         }

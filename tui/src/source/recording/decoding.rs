@@ -30,6 +30,14 @@ pub(super) fn terminal(parts: &[Part]) -> Option<usize> {
 }
 
 impl Decoding {
+    /// About how many bytes a copy takes.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::One(decoder) => decoder.weight(),
+            Self::Several { hosts, .. } => hosts.weight(),
+        }
+    }
+
     pub(super) fn new(header: &RecordingHeader) -> Self {
         if header.parts.is_empty() {
             return Self::One(Box::new(Decoder::new(header.families(), header.header.payload_limit)));

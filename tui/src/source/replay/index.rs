@@ -16,8 +16,9 @@ use crate::{
 
 /// Events between two checkpoints at least; more where the world is large and copies cost.
 pub const APART: u64 = 1 << 14;
-/// How many events each thing in the world is worth, so that a checkpoint costs its share of memory and no more.
-const WORTH: u64 = 8;
+/// What all checkpoints may take, bytes: so much, or so much for each event. Beyond, every other one goes.
+const ROOM: usize = 512 << 20;
+const ROOM_PER_EVENT: usize = 48;
 /// What the command wrote that is kept, bytes; what comes later is only shown when it is played.
 const OUTPUT: usize = 64 << 20;
 /// Of that, how much is written anew to a terminal after going somewhere, bytes: more would take longer than a frame.
@@ -59,6 +60,8 @@ pub struct Checkpoint {
     pub standing: Standing,
     /// What those events came to.
     pub scene: Scene,
+    /// About how many bytes it takes.
+    weight: usize,
 }
 
 #[derive(Debug, Default)]
@@ -80,18 +83,29 @@ pub struct Index {
 impl Index {
     /// Reads the whole recording, unless told to stop, with checkpoints at least so many events `apart`. An error ends it;
     /// whoever plays meets it, too.
-    pub fn build(&self, mut recording: Recording, apart: u64) {
+    pub fn build(&self, recording: Recording, apart: u64) {
+        self.build_within(recording, apart, (ROOM, ROOM_PER_EVENT));
+    }
+
+    /// The same with no more of them than there is room for.
+    pub(super) fn build_within(&self, mut recording: Recording, mut apart: u64, (room, per_event): (usize, usize)) {
         let mut scene = Scene::new(recording.follows());
-        let (mut count, mut last) = (0, None);
+        let (mut count, mut last) = (0_u64, None);
         let mut events = Vec::new();
         while !self.stop.load(Ordering::Relaxed) {
-            if last.is_none_or(|last| count >= last + apart.max(WORTH.min(apart) * weight(&scene.world)))
+            if last.is_none_or(|last| count >= last + apart)
                 && let Some(standing) = recording.standing()
             {
-                last = Some(count);
-                let checkpoint = Checkpoint { event: count, standing, scene: scene.clone() };
+                let changed = count - last.replace(count).unwrap_or(0);
+                let weight = recording.weight() + weight(&scene.world, changed);
+                let checkpoint = Checkpoint { event: count, standing, scene: scene.clone(), weight };
                 let mut state = self.state();
                 state.checkpoints.push(Arc::new(checkpoint));
+                let room = room.max(usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(per_event));
+                while state.checkpoints.len() > 2 && state.weight() > room {
+                    state.thin();
+                    apart = apart.saturating_mul(2);
+                }
                 state.extent.indexed = scene.world.now;
                 self.news.notify_all();
             }
@@ -192,8 +206,26 @@ impl Index {
     }
 }
 
-/// How many things there are in a world.
-fn weight(world: &World) -> u64 {
+impl State {
+    /// Every other checkpoint goes, but for the first.
+    fn thin(&mut self) {
+        let mut stays = false;
+        self.checkpoints.retain(|_| {
+            stays = !stays;
+            stays
+        });
+    }
+
+    fn weight(&self) -> usize {
+        self.checkpoints.iter().map(|point| point.weight).sum()
+    }
+}
+
+/// About how many bytes a copy of a world takes, where so many events have happened since the last: what has not changed
+/// since then is shared.
+fn weight(world: &World, changed: u64) -> usize {
     let threads: usize = world.processes.values().map(|process| process.threads.len()).sum();
-    (world.processes.len() + threads + world.channels.len() + world.signals.len()) as u64
+    let channels = world.channels.len();
+    let copied = channels.min(usize::try_from(changed).unwrap_or(usize::MAX));
+    world.processes.len() * 2000 + threads * 300 + channels * 200 + copied * 1500 + world.signals.len() * 600
 }

@@ -57,6 +57,26 @@ fn every_place_is_the_fold_from_the_start_however_it_was_come_by() {
     every_place_of(&lesson());
 }
 
+#[test]
+fn where_checkpoints_take_too_much_every_other_one_goes() {
+    let index = Index::default();
+    let open = || Recording::open(&lesson()).unwrap();
+    index.build_within(open(), 1, (1, 0));
+    let few = index.until(u64::MAX);
+    let all = indexed().1.until(u64::MAX).len();
+    assert!((1..=2).contains(&few.len()) && few[0].event == 0 && all > 3, "{} of {all}", few.len());
+    let mut walk = Walk::new(open());
+    let last = all_of(&lesson()).len() as u64 - 1;
+    let place = |walk: &mut Walk, index: &Index, target| {
+        walk.move_to(Target::Event(target), false, index, || false).unwrap().unwrap()
+    };
+    let (mut other, whole) = indexed();
+    for target in [last, 0, last / 2] {
+        let (one, same) = (place(&mut walk, &index, target), place(&mut other, &whole, target));
+        assert!(at_cursor(&one).world == at_cursor(&same).world, "{target}");
+    }
+}
+
 /// The same of any recording of several blocks.
 ///
 /// # Panics

@@ -4,12 +4,7 @@
 
 use crate::event::FromUnknown;
 
-use super::{Datagrams, Found, Key, Known, Log, Received, Sent};
-
-/// What was sent, with its number, that can have come where this was received by then.
-fn arrived<'a>(log: &'a Log, received: &Received) -> impl Iterator<Item = (u64, &'a Sent)> {
-    (log.first..).zip(&log.sent).filter(|(_, sent)| sent.arrives_at(received))
-}
+use super::{Datagrams, Found, Key, Known, Received};
 
 impl Datagrams {
     /// Which one it is, from one of these; `None`: it may be one that is still being sent.
@@ -25,12 +20,15 @@ impl Datagrams {
             let (Some(log), Some(pair)) = (self.logs.get(sender), self.pairs.get(&(*sender, receiver))) else {
                 continue;
             };
-            let numbers = arrived(log, received)
-                .filter(|(number, _)| !pair.taken.contains(number) && !log.gone.contains(&(*number, receiver)));
+            let is_gone = |number| pair.taken.contains(&number) || log.gone.contains(&(number, receiver));
             let mut next = Some(());
-            for (number, sent) in numbers {
-                let is_first = number >= pair.next && next.take().is_some();
-                if sent.fits(received) {
+            for (number, sent) in log.since(pair.done) {
+                let (may_be_first, fits) = (next.is_some() && number >= pair.next, sent.fits(received));
+                if !fits && !may_be_first || !sent.arrives_at(received) || is_gone(number) {
+                    continue;
+                }
+                let is_first = may_be_first && next.take().is_some();
+                if fits {
                     is_next |= is_first && fitting.is_empty() && !pair.unordered && senders.len() == 1;
                     // Several threads may have sent them at the same time.
                     is_next &= fitting.is_empty() || sent.entered > first_returned;
@@ -64,8 +62,9 @@ impl Datagrams {
             let (Some(log), Some(pair)) = (self.logs.get(sender), self.pairs.get(&(*sender, receiver))) else {
                 continue;
             };
-            let again =
-                arrived(log, received).filter(|(number, sent)| pair.had.contains(number) && sent.fits(received));
+            let again = log
+                .since(log.first)
+                .filter(|(number, sent)| sent.fits(received) && sent.arrives_at(received) && pair.had.contains(number));
             had.extend(again.map(|(number, _)| (*sender, number)));
         }
         had

@@ -341,3 +341,26 @@ fn only_what_stays_on_the_machine_counts() {
     assert!(!arrives(far, any, address(10)) && !arrives(address(20), address(21), address(10)));
     assert!(arrives(far, any, "192.0.2.1:10".parse().unwrap()));
 }
+
+#[test]
+fn after_a_loss_nothing_is_taken_for_what_was_before() {
+    let mut run = Run::of(&[(1, "a"), (2, "b")]);
+    run.receive(100, "a", true);
+    run.receive(101, "b", true);
+    run.all.lost();
+    run.send(20, "a");
+    run.receive(300, "a", true);
+    assert_eq!(run.told, ["1:1 cut 0", "2:1 cut 0", "20:1 cut 0"]);
+}
+
+#[test]
+fn what_was_received_is_passed_over() {
+    let mut run = Run::new();
+    for op in 0..1000 {
+        run.send(op, "a");
+        run.receive(op * 10 + 9, "a", true);
+    }
+    let pair = run.all.pairs.get(&(S, R)).unwrap();
+    assert_eq!((pair.done, run.told.len()), (1000, 1000));
+    assert_eq!(run.told.last().unwrap(), "999:1 cut 0");
+}
