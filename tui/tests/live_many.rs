@@ -1,11 +1,13 @@
-//! Ten thousand channels at once, of each kind: each is told of, and whose message came out of it.
+//! Ten thousand channels at once, of each kind: each is told of, and whose message came out of it. Thousands one after the
+//! other: those that are over are not carried along.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{number, text, trace_workload};
+use common::{Scratch, ipcscope, number, text, trace_workload, workload};
+use ipcscope::{event::Kind, source::recording::Recording};
 
 const MANY: &str = "10000";
 
@@ -64,4 +66,36 @@ fn addresses() {
 #[ignore = "root"]
 fn message_queues() {
     all_are_told("sysv-mq", 0);
+}
+
+#[test]
+#[ignore = "root"]
+fn connections_that_are_over_are_forgotten() {
+    let file = Scratch::new("over");
+    let status = ipcscope()
+        .args(["record", "-o"])
+        .arg(&file.0)
+        .arg("--")
+        .arg(workload())
+        .args(["one-after-the-other", "2000"])
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let mut recording = Recording::open(&file.0).unwrap();
+    let (mut events, mut received, mut heaviest) = (Vec::new(), 0, 0);
+    while recording.next_item(&mut events).unwrap().is_some() {
+        heaviest = heaviest.max(recording.weight());
+        for event in events.drain(..) {
+            let Kind::Recv(receive) = &event.kind else { continue };
+            if receive.mechanism == ipcscope::event::ChannelType::Tcp && receive.bytes > Some(0) {
+                assert!(receive.from.is_some(), "{event:?}");
+                received += receive.bytes.unwrap();
+            }
+        }
+    }
+    assert_eq!(recording.note(), None);
+    assert_eq!(received, 2000 * 2000);
+    // All of them, with what was sent in them, would be 2,000 times 1,300 bytes and more.
+    println!("at most {heaviest} bytes");
+    assert!(heaviest < 1 << 20, "{heaviest}");
 }

@@ -1,7 +1,8 @@
-//! Many channels at once, of one kind: each gets one message, all are held until the end.
+//! Many channels at once, of one kind: each gets one message, all are held until the end. And many one after the other.
 
 use std::{
-    net::{Ipv4Addr, UdpSocket},
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, Shutdown, TcpListener, TcpStream, UdpSocket},
     os::{fd::AsRawFd as _, raw::c_int, unix::net::UnixStream},
 };
 
@@ -54,6 +55,25 @@ pub fn many(kind: &str, count: u32) {
             Channel::Stream(..) | Channel::Datagrams(_) => {}
         }
     }
+}
+
+/// So many TCP connections, one after the other; in each, who accepted it sends and goes first.
+pub fn one_after_the_other(count: u32) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    for number in 0..count {
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        for message in 0..20 {
+            server.write_all(&[message; 100]).unwrap();
+        }
+        drop(server);
+        let mut got = Vec::new();
+        client.read_to_end(&mut got).unwrap();
+        assert_eq!(got.len(), 2000, "{number}");
+        // The connection is over then, and its port gone.
+        client.shutdown(Shutdown::Both).unwrap();
+    }
+    say("connections", count);
 }
 
 /// Descriptors that may be open besides those that are; as many as the system allows.

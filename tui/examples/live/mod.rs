@@ -54,6 +54,7 @@ pub fn run(words: &[&str]) -> bool {
         words if mqueues::run(words) || datagrams::run(words) => {}
         words if shared::run(words) || objects::run(words) => {}
         ["unruly", count] => unruly::unruly(count.parse().unwrap()),
+        ["one-after-the-other", count] => many::one_after_the_other(count.parse().unwrap()),
         ["many", kind, count] => many::many(kind, count.parse().unwrap()),
         ["ring"] => beyond::ring(),
         [name] => {

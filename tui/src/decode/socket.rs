@@ -180,9 +180,11 @@ fn names(end: &Endpoint) -> (Name, Name) {
 }
 
 impl Sockets {
-    /// About how many bytes a copy takes: a socket comes with names, flows and who finds them.
+    /// About how many bytes a copy takes.
     pub fn weight(&self) -> usize {
-        self.by_key.len() * 2000 + self.datagrams.len() * 150
+        let sends: usize = self.sequences.values().map(Sequence::sends).sum();
+        let between = self.flows.values().count() + self.sequences.values().count();
+        self.by_key.len() * 700 + between * 1300 + (sends + self.datagrams.len()) * 100
     }
 
     /// The socket with that inode.

@@ -40,15 +40,22 @@ enum Body {
 
 /// Whether a request or status line begins here.
 pub(super) fn probe(bytes: &[u8], cut: bool) -> Probe {
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    if line.len() < bytes.len() {
+    // Most of what is sent is no HTTP: what is cheap to find out comes first. `contains` looks at many bytes at once.
+    if !bytes.first().is_some_and(|byte| is_token(*byte)) {
+        return Probe::No;
+    }
+    if bytes.contains(&b'\n') {
+        let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
         return if is_first_line(line.strip_suffix(b"\r").unwrap_or(line)) { Probe::Yes } else { Probe::No };
     }
     let begins = |with: &[u8]| bytes.starts_with(with) || with.starts_with(bytes);
-    if bytes.iter().any(|byte| !(b' '..=b'~').contains(byte) && *byte != b'\r') {
+    let method = METHODS.iter().find(|method| begins(method));
+    if method.is_none() && !begins(b"HTTP/1.")
+        || bytes.iter().any(|byte| !(b' '..=b'~').contains(byte) && *byte != b'\r')
+    {
         return Probe::No;
     }
-    match METHODS.iter().find(|method| begins(method)) {
+    match method {
         Some(method) if cut => match bytes.get(method.len()) {
             Some(b'/') => Probe::Yes,
             _ => Probe::No,
@@ -59,6 +66,11 @@ pub(super) fn probe(bytes: &[u8], cut: bool) -> Probe {
     }
 }
 
+/// What methods consist of (RFC 9110, section 5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 /// `GET /path HTTP/1.1`, or `HTTP/1.1 200 OK`.
 fn is_first_line(line: &[u8]) -> bool {
     let is_version = |word: &[u8]| matches!(word, b"HTTP/1.0" | b"HTTP/1.1");
@@ -67,8 +79,7 @@ fn is_first_line(line: &[u8]) -> bool {
     if is_version(first) {
         return second.len() == 3 && second.iter().all(u8::is_ascii_digit);
     }
-    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    !first.is_empty() && first.iter().all(is_token) && !second.is_empty() && third.is_some_and(is_version)
+    !first.is_empty() && first.iter().all(|byte| is_token(*byte)) && !second.is_empty() && third.is_some_and(is_version)
 }
 
 impl Parser {

@@ -70,6 +70,11 @@ impl<T> Between<T> {
         self.all.keys().copied()
     }
 
+    /// All.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.all.values()
+    }
+
     /// All, to change.
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.all.values_mut()

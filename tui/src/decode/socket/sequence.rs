@@ -83,6 +83,11 @@ impl Sequence {
         Self { reference: Some((seq, 0)), fresh: true, ..Self::default() }
     }
 
+    /// Sends that are remembered.
+    pub fn sends(&self) -> usize {
+        self.known.len()
+    }
+
     /// Somebody in the trace has sent something.
     pub fn is_known(&self) -> bool {
         self.span.is_some()
