@@ -12,6 +12,7 @@ use std::{
 };
 
 use common::{Value, ipcscope, is, lines, number, text};
+use ipcscope::trace::{FrameKind, Reader};
 
 /// A folder for a while.
 struct Folder(PathBuf);
@@ -237,4 +238,30 @@ fn a_flight_that_cannot_be_saved_goes_on() {
     assert!(output.status.success() && told.contains("failed to save") && told.contains("a.1.ipcs"), "{told}");
     let (events, complaint) = print(&file);
     assert!(events.len() > 2 && complaint.is_empty(), "{complaint}");
+}
+
+#[test]
+#[ignore = "root"]
+fn what_waits_in_the_buffer_leaves_in_order() {
+    let folder = Folder::new("backlog");
+    let (file, begun) = (folder.file("trace.ipcs"), folder.file("begun"));
+    // On all processors at once, while the recorder does not get to run.
+    let bytes = "dd if=/dev/zero bs=1 count=150000 2>/dev/null | dd of=/dev/null bs=1 2>/dev/null";
+    let script = format!("touch '{}'; sleep 0.2; {bytes} & {bytes} & wait", begun.display());
+    let mut child = record(&file, &["--buffer", "256MiB", "-e", "pipe", "-s", "0"], &script).spawn().unwrap();
+    wait_for(&begun);
+    for _ in 0..8 {
+        signal(&child, libc::SIGSTOP);
+        thread::sleep(Duration::from_millis(300));
+        signal(&child, libc::SIGCONT);
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(common::wait(&mut child).success());
+    let reader = Reader::new(fs::File::open(&file).unwrap()).unwrap();
+    let times: Vec<u64> =
+        reader.map(Result::unwrap).filter(|frame| frame.kind == FrameKind::Wire).map(|frame| frame.time).collect();
+    let back: Vec<_> = times.windows(2).filter(|pair| pair[1] < pair[0]).collect();
+    println!("{} records", times.len());
+    assert!(times.len() > 500_000, "{}", times.len());
+    assert!(back.is_empty(), "{} times: {:?}", back.len(), &back[..back.len().min(5)]);
 }

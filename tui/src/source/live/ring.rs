@@ -1,7 +1,8 @@
 //! Draining the ring buffer by the clock, and putting what comes into order.
 //!
 //! Records are submitted without wakeups, so a timer drains them. A record may be reserved a little after its time was
-//! taken, so only what is older than the drain before last, less a margin, leaves in order.
+//! taken, so only what is older than the drain before last, less a margin, leaves in order; and while the buffer has more
+//! than was drained, only what is older than the last that was.
 //!
 //! Invariants: this thread waits for nobody but the queue behind it; if that is full, the ring buffer fills and the kernel
 //! side counts what does not fit. When it ends the hooks are gone and the buffer is empty, so the account is closed.
@@ -26,7 +27,7 @@ use zerocopy::IntoBytes;
 use super::{account::Account, file};
 use crate::{
     decode::{
-        PATIENCE,
+        PATIENCE, record,
         sequence::{Batch, Sequencer},
     },
     sys::clock,
@@ -53,6 +54,13 @@ const AFTER_QUIET: u64 = PATIENCE + PATIENCE / 4;
 fn tick(batch: &mut Batch, time: u64) {
     let mark = mark::Tick { header: Header { time, kind: mark::TICK, ..Header::default() } };
     batch.push(time, mark.as_bytes());
+}
+
+/// Nothing older can come any more, if the drain before began at `before` and this one found so many records, the last of
+/// that time: what is still in the buffer may be hardly younger than what has been drained, however long ago that was.
+fn settled(before: u64, (count, newest): (usize, u64)) -> u64 {
+    let drained = if count < MOST { before } else { before.min(newest) };
+    drained.saturating_sub(MARGIN)
 }
 
 /// What the thread works with.
@@ -82,21 +90,22 @@ impl Ring {
         let mut last_record = before;
         while !self.stop.load(Ordering::Acquire) {
             let began = clock::now();
-            let count = self.drain(&mut sequencer);
+            let (count, newest) = self.drain(&mut sequencer);
             self.account.tell(&mut sequencer, before, clock::now());
             look.1 -= 1;
             if look.1 == 0 {
                 self.account.tell_skipped(&mut sequencer, look.0, clock::now());
                 look = (began, LOOK);
             }
-            let mut batch = sequencer.release(before.saturating_sub(MARGIN));
+            let settled = settled(before, (count, newest));
+            let mut batch = sequencer.release(settled);
             // A mark behind the last records, and more of them when it has fallen quiet: what waits for later ones can go
             // once its time has come.
             if !batch.is_empty() {
                 last_record = began;
             }
             if began.saturating_sub(last_record) <= AFTER_QUIET {
-                tick(&mut batch, before.saturating_sub(MARGIN));
+                tick(&mut batch, settled);
             }
             before = began;
             if !batch.is_empty() && self.batches.send(batch).is_err() {
@@ -110,7 +119,7 @@ impl Ring {
         }
         self.hooks.clear();
         for _ in 0..STRAGGLERS {
-            while self.drain(&mut sequencer) > 0 {}
+            while self.drain(&mut sequencer).0 > 0 {}
             if self.account.missing() == 0 {
                 break;
             }
@@ -126,12 +135,14 @@ impl Ring {
         let _ = self.batches.send(batch);
     }
 
-    fn drain(&mut self, sequencer: &mut Sequencer) -> usize {
-        let mut count = 0;
-        while let Some(record) = self.events.next() {
-            match file::settle(&record) {
+    /// How many records came, and the time of the last.
+    fn drain(&mut self, sequencer: &mut Sequencer) -> (usize, u64) {
+        let (mut count, mut newest) = (0, 0);
+        while let Some(bytes) = self.events.next() {
+            newest = record::header(&bytes).map_or(newest, |header| header.time);
+            match file::settle(&bytes) {
                 Some(settled) => sequencer.push(settled.as_bytes()),
-                None => sequencer.push(&record),
+                None => sequencer.push(&bytes),
             }
             self.account.saw();
             count += 1;
@@ -139,6 +150,20 @@ impl Ring {
                 break;
             }
         }
-        count
+        (count, newest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backlog_is_not_overtaken_by_the_clock() {
+        let (long_ago, now) = (5_000_000_000, 9_000_000_000);
+        assert_eq!(settled(now, (MOST - 1, long_ago)), now - MARGIN, "it was drained");
+        assert_eq!(settled(now, (MOST, long_ago)), long_ago - MARGIN, "it was not");
+        assert_eq!(settled(long_ago, (MOST, now)), long_ago - MARGIN, "what is younger than the drain before waits");
+        assert_eq!(settled(0, (0, 0)), 0);
     }
 }
