@@ -48,6 +48,10 @@ struct Log {
     /// The number of the first that is remembered.
     first: u64,
     sent: VecDeque<Sent>,
+    /// The number of the last message of each call that is remembered.
+    last: HashMap<OpId, u64>,
+    /// Received by somebody, where nobody else gets it.
+    taken: BTreeSet<u64>,
     /// Receivers that had no room for a send that is not over yet.
     dropped: HashMap<OpId, Vec<Key>>,
     /// The same for those that are over.
@@ -55,6 +59,38 @@ struct Log {
 }
 
 impl Log {
+    fn forget_first(&mut self) {
+        if let Some(sent) = self.sent.pop_front()
+            && self.last.get(&sent.op) == Some(&self.first)
+        {
+            self.last.remove(&sent.op);
+        }
+        self.first += 1;
+        while self.gone.first().is_some_and(|(number, _)| *number < self.first) {
+            self.gone.pop_first();
+        }
+        while self.taken.first().is_some_and(|number| *number < self.first) {
+            self.taken.pop_first();
+        }
+    }
+
+    fn get(&self, number: u64) -> Option<&Sent> {
+        self.sent.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+
+    /// The messages of a call, with their numbers.
+    fn of_call(&self, op: OpId) -> impl Iterator<Item = (u64, &Sent)> {
+        let last = self.last.get(&op).copied();
+        let numbers = last.into_iter().flat_map(|last| (self.first..=last).rev());
+        numbers.map_while(move |number| Some((number, self.get(number).filter(|sent| sent.op == op)?)))
+    }
+
+    /// That receiver does not get it any more: it or somebody else has, or there was no room for it.
+    fn is_gone(&self, (number, sent): (u64, &Sent), receiver: Key, pair: &Pair) -> bool {
+        let taken = if sent.to.ip().is_multicast() { &pair.had } else { &self.taken };
+        taken.contains(&number) || self.gone.contains(&(number, receiver))
+    }
+
     /// What was sent from that number on, with its number.
     fn since(&self, number: u64) -> impl Iterator<Item = (u64, &Sent)> {
         let from = number.max(self.first);
@@ -66,8 +102,6 @@ impl Log {
 /// From one socket to another.
 #[derive(Clone, Debug, Default)]
 struct Pair {
-    /// Received already, by whomever.
-    taken: BTreeSet<u64>,
     /// All before this one are, or did not get there.
     done: u64,
     /// Received already by this one.
@@ -131,15 +165,10 @@ impl Datagrams {
         for receiver in log.dropped.remove(&sent.op).unwrap_or_default() {
             log.gone.insert((number, receiver));
         }
+        log.last.insert(sent.op, number);
         log.sent.push_back(sent);
         if log.sent.len() > MOST {
-            log.sent.pop_front();
-            log.first += 1;
-            log.gone = log.gone.split_off(&(log.first, (0, 0)));
-            for (_, pair) in self.pairs.iter_mut().filter(|((from, _), _)| *from == sender) {
-                pair.taken = pair.taken.split_off(&log.first);
-                pair.had = pair.had.split_off(&log.first);
-            }
+            log.forget_first();
         }
         self.serve(answers);
     }
@@ -281,8 +310,8 @@ impl Datagrams {
     /// It is this one.
     fn found(&mut self, found: Found, receiver: Key, received: &Received) -> Option<Known> {
         let Found { sender, number, again } = found;
-        let log = self.logs.get(&sender)?;
-        let sent = log.sent.get(usize::try_from(number - log.first).ok()?)?;
+        let log = self.logs.get_mut(&sender)?;
+        let sent = log.get(number)?;
         let mut known = sent.known(received, again.then_some(Arrival::Duplicate));
         if !received.peek
             && !again
@@ -293,19 +322,18 @@ impl Datagrams {
                 known.arrival = Some(Arrival::Reordered);
                 pair.unordered = true;
             }
-            pair.taken.insert(number);
             pair.had.insert(number);
+            while pair.had.first().is_some_and(|number| *number < log.first) {
+                pair.had.pop_first();
+            }
             pair.next = pair.next.max(number + 1);
             pair.newest = pair.newest.max(sent.entered);
-            pair.done = pair.done.max(log.first);
-            while pair.taken.contains(&pair.done) || log.gone.contains(&(pair.done, receiver)) {
-                pair.done += 1;
-            }
             if !sent.to.ip().is_multicast() {
-                // Nobody else gets it.
-                for (_, other) in self.pairs.iter_mut().filter(|((from, to), _)| *from == sender && *to != receiver) {
-                    other.taken.insert(number);
-                }
+                log.taken.insert(number);
+            }
+            pair.done = pair.done.max(log.first);
+            while log.get(pair.done).is_some_and(|sent| log.is_gone((pair.done, sent), receiver, pair)) {
+                pair.done += 1;
             }
         }
         Some(known)

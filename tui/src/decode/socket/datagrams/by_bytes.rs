@@ -20,11 +20,10 @@ impl Datagrams {
             let (Some(log), Some(pair)) = (self.logs.get(sender), self.pairs.get(&(*sender, receiver))) else {
                 continue;
             };
-            let is_gone = |number| pair.taken.contains(&number) || log.gone.contains(&(number, receiver));
             let mut next = Some(());
             for (number, sent) in log.since(pair.done) {
                 let (may_be_first, fits) = (next.is_some() && number >= pair.next, sent.fits(received));
-                if !fits && !may_be_first || !sent.arrives_at(received) || is_gone(number) {
+                if !fits && !may_be_first || !sent.arrives_at(received) || log.is_gone((number, sent), receiver, pair) {
                     continue;
                 }
                 let is_first = may_be_first && next.take().is_some();

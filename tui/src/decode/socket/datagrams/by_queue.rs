@@ -67,11 +67,9 @@ impl Datagrams {
     fn of_call(&self, sender: Key, op: OpId, receiver: Key, received: &Received) -> OfCall {
         let Some(log) = self.logs.get(&sender) else { return OfCall::Untold };
         // The messages of a call are told one after the other.
-        let Some(last) = log.sent.iter().rposition(|sent| sent.op == op) else { return OfCall::Untold };
-        let is_partial = log.sent.get(last).is_some_and(|sent| sent.partial);
-        let count = log.sent.range(..=last).rev().take_while(|sent| sent.op == op).count();
-        let of_call = (log.first..).zip(&log.sent).take(last + 1).skip(last + 1 - count);
-        let fitting = of_call.filter(|(_, sent)| sent.leads_to(received) && sent.fits(received));
+        let Some((_, last)) = log.of_call(op).next() else { return OfCall::Untold };
+        let is_partial = last.partial;
+        let fitting = log.of_call(op).filter(|(_, sent)| sent.leads_to(received) && sent.fits(received));
         let had = |number: u64| self.pairs.get(&(sender, receiver)).is_some_and(|pair| pair.had.contains(&number));
         let numbers = fitting.map(|(number, _)| Found { sender, number, again: had(number) });
         match numbers.min_by_key(|sent| (sent.again, sent.number)) {
