@@ -156,6 +156,8 @@ pub mod class {
     pub const IOCTL: u8 = 121;
     /// mknod(2), mknodat(2).
     pub const MKNOD: u8 = 122;
+    /// clone(2), clone3(2): may give a descriptor of the child.
+    pub const CLONE: u8 = 123;
 }
 
 /// Mechanisms whose calls have programs of their own, with a stack of their own, that the common ones go on to.

@@ -98,7 +98,9 @@ fn what_a_read_claims_adds_up_to_what_it_got() {
 fn timers_processes_and_signals_as_descriptors() {
     let (trace, truth) = trace_workload(&["events"]);
     let timer = "timerfd:1";
-    assert_eq!(changes(&trace, timer), ["created", "changed", "inherited", "closed", "closed"]);
+    // Each of three children has a copy.
+    let life = ["created", "changed", "inherited", "closed", "inherited", "closed", "inherited", "closed", "closed"];
+    assert_eq!(changes(&trace, timer), life);
     let set = trace.on("channel", timer).nth(1).unwrap();
     assert_eq!((number(set, "value"), number(set, "interval_ns")), (20_000_000, 10_000_000));
     let reads: Vec<String> = trace.on("recv", timer).map(|read| read["value"].to_string()).collect();
@@ -110,6 +112,13 @@ fn timers_processes_and_signals_as_descriptors() {
     assert_eq!(opened["peer"]["pid"].to_string(), truth["child"]);
     let mut waits = trace.kind("state").filter(|state| state["to"] == "BLOCKED" && state["on"]["syscall"] == "poll");
     assert!(waits.any(|state| state["on"]["channels"][0] == process.as_str()));
+    // It may come with the child.
+    for (name, call) in [("cloned", "clone"), ("cloned3", "clone3")] {
+        let process = format!("pidfd:{}", truth[name]);
+        assert_eq!(changes(&trace, &process), ["opened", "closed"], "{call}");
+        let opened = trace.on("channel", &process).next().unwrap();
+        assert_eq!((opened["peer"]["pid"].to_string(), text(opened, "syscall")), (truth[name].clone(), call));
+    }
 
     let signals = "signalfd:1";
     assert_eq!(changes(&trace, signals), ["created", "closed"]);

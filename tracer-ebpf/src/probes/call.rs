@@ -163,6 +163,9 @@ pub fn exit(ctx: &BtfTracePointContext) {
             if class == class::IOCTL && ret >= 0 && field!(regs, regs_si as u64) == TIOCGPTPEER {
                 other::tell_opened(ret as u64);
             }
+            if class == class::CLONE && ret > 0 {
+                other::tell_cloned(nr as u64, field!(regs, regs_di as u64), field!(regs, regs_dx as u64));
+            }
             if class == class::READ && ret > 0 && ret & 127 == 0 && setting!(signals) != 0 {
                 signal::read(task, regs);
             }

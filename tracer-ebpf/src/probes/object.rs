@@ -338,6 +338,27 @@ pub extern "C" fn tell_opened(fd: u64) -> i32 {
     descriptor::tell_descriptor(fd, -1, change::OPENED)
 }
 
+/// `CLONE_PIDFD` (include/uapi/linux/sched.h).
+const CLONE_PIDFD: u64 = 0x1000;
+/// clone3(2).
+const CLONE3: u64 = 435;
+
+/// A child was made by a call with that number, first and third argument: the descriptor of it that it gave, if it did. A
+/// global function, as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn tell_cloned(nr: u64, first: u64, third: u64) -> i32 {
+    // clone(2): flags, the stack, where the descriptor goes. struct clone_args: flags, where the descriptor goes.
+    let [flags, at] = if nr == CLONE3 { peek_user::<[u64; 2]>(first).unwrap_or([0, 0]) } else { [first, third] };
+    if flags & CLONE_PIDFD == 0 {
+        return 0;
+    }
+    match peek_user::<u32>(at) {
+        Some(fd) => tell_opened(u64::from(fd)),
+        None => 0,
+    }
+}
+
 /// Nanoseconds of a `struct timespec`.
 #[inline(always)]
 fn nanoseconds(at: u64) -> u64 {

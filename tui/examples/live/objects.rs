@@ -139,6 +139,14 @@ fn events() {
         check("poll", i64::from(libc::poll(&raw mut poll, 1, -1)));
         assert_eq!(reap(child), 0);
         close(process);
+        for (name, by) in [("cloned", libc::SYS_clone), ("cloned3", libc::SYS_clone3)] {
+            let (child, process) = clone_with_descriptor(by);
+            say(name, child);
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            let waited = libc::waitid(libc::P_PIDFD, process as libc::id_t, &raw mut info, libc::WEXITED);
+            check("waitid", waited.into());
+            close(process);
+        }
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
         libc::sigaddset(&raw mut set, libc::SIGUSR2);
@@ -148,6 +156,27 @@ fn events() {
         let (got, _) = read(signals, 128);
         assert_eq!(got, 128);
     }
+}
+
+/// A child that ends at once, and the descriptor of it that came with it (`CLONE_PIDFD`).
+fn clone_with_descriptor(by: libc::c_long) -> (i64, c_int) {
+    let mut process: c_int = -1;
+    let flags = libc::CLONE_PIDFD as u64;
+    // struct clone_args: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls.
+    let arguments = [flags, &raw mut process as u64, 0, 0, libc::SIGCHLD as u64, 0, 0, 0];
+    // SAFETY: without CLONE_VM it is like fork(2); the child does nothing but end.
+    let child = unsafe {
+        let child = if by == libc::SYS_clone3 {
+            libc::syscall(by, arguments.as_ptr(), size_of_val(&arguments))
+        } else {
+            libc::syscall(by, flags | libc::SIGCHLD as u64, 0, &raw mut process, 0, 0)
+        };
+        if child == 0 {
+            libc::_exit(0);
+        }
+        child
+    };
+    (check("clone", child), process)
 }
 
 /// Memory of its own that children share.

@@ -454,6 +454,8 @@ fn own_classes(settings: &Settings) -> impl Iterator<Item = (libc::c_long, u8)> 
                 (l::SYS_timerfd_create, class::OPEN),
                 (l::SYS_timerfd_settime, class::TIMER_SET),
                 (l::SYS_pidfd_open, class::OPEN),
+                (l::SYS_clone, class::CLONE),
+                (l::SYS_clone3, class::CLONE),
             ],
         ),
         (
