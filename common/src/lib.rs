@@ -21,6 +21,7 @@ pub mod pipe;
 pub mod process;
 pub mod queue;
 pub mod records;
+pub mod ring;
 pub mod sched;
 pub mod sem;
 pub mod settings;
@@ -31,7 +32,7 @@ pub mod socket;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Version of this wire; recordings carry it. Minor: kinds were added. Major: an old kind changed its meaning.
-pub const WIRE_VERSION: (u16, u16) = (1, 5);
+pub const WIRE_VERSION: (u16, u16) = (1, 6);
 
 /// The beginning of every record.
 #[repr(C)]

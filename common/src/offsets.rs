@@ -88,6 +88,10 @@ offsets! {
     epitem_fd: "epitem"."ffd.fd";
     epitem_file: "epitem"."ffd.file";
     epitem_events: "epitem"."event.events";
+    request_file: "io_kiocb"."file";
+    request_operation: "io_kiocb"."opcode";
+    request_flags: "io_kiocb"."flags";
+    request_cqe: "io_kiocb"."cqe";
     inode_mode: "inode"."i_mode";
     inode_ino: "inode"."i_ino";
     inode_sb: "inode"."i_sb";
@@ -200,6 +204,7 @@ impl Offsets {
 /// Structures that a kernel may be built without; what needs them is then not captured.
 pub const OPTIONAL: &[&str] = &[
     "tty_file_private",
+    "io_kiocb",
     "eventfd_ctx",
     "signalfd_ctx",
     "socket_alloc",
@@ -224,6 +229,6 @@ pub const OPTIONAL: &[&str] = &[
 ];
 
 /// Members that a structure may be without: no IPv6, no network namespaces.
-pub const OPTIONAL_MEMBERS: &[&str] = &["skc_v6_daddr", "skc_v6_rcv_saddr", "skc_net.net"];
+pub const OPTIONAL_MEMBERS: &[&str] = &["cqe", "skc_v6_daddr", "skc_v6_rcv_saddr", "skc_net.net"];
 
 const _: () = assert!(size_of::<Offsets>() == 4 * FIELDS.len());

@@ -1,7 +1,8 @@
 //! All records there are, for whoever has to go through them: tests, the document, fuzzing.
 
 use crate::{
-    call, descriptor, file, futex, mark, memory, mqueue, object, pipe, process, queue, sched, sem, shm, signal, socket,
+    call, descriptor, file, futex, mark, memory, mqueue, object, pipe, process, queue, ring, sched, sem, shm, signal,
+    socket,
 };
 
 /// A record.
@@ -42,5 +43,6 @@ records! {
     socket [SocketCall SOCKET_CALL; SocketChange SOCKET_CHANGE; SocketAddress SOCKET_ADDRESS;
         SocketBegin SOCKET_BEGIN SOCKET_SHARED; SocketBuffer SOCKET_BUFFER; SocketPieces SOCKET_PIECES;
         SocketDropped SOCKET_DROPPED; SocketArrived SOCKET_ARRIVED;]
+    ring [RingCall RING_CALL;]
     mark [Start START; Lost LOST; Tick TICK;]
 }

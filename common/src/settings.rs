@@ -40,6 +40,8 @@ pub struct Settings {
     pub sched: u32,
     /// 1: where a datagram comes in a socket's queue can be told (from 6.4 on).
     pub arrivals: u32,
+    /// Which argument of `io_uring_complete` has the result: 2, a `struct io_uring_cqe *` (from 6.14 on), or 3, itself.
+    pub ring_result_argument: u32,
     /// 1: task storage can be looked into from interrupts (from 6.2 on).
     pub storage_in_interrupts: u32,
 }
@@ -64,6 +66,7 @@ impl Settings {
         futexes: 0,
         sched: 0,
         arrivals: 0,
+        ring_result_argument: 0,
         storage_in_interrupts: 0,
     };
 }

@@ -22,7 +22,7 @@ mod task;
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 
-use probes::{call, mqueue, pipe, process, queue, sched, seed, signal, socket};
+use probes::{call, mqueue, pipe, process, queue, ring, sched, seed, signal, socket};
 
 /// Declares a tracepoint program that hands its context to a function.
 macro_rules! program {
@@ -112,6 +112,19 @@ program! {
 program! {
     /// The same before 6.1, for allocations on a given node.
     skb_allocated_on_node = "kmem_cache_alloc_node" => socket::allocated
+}
+
+program! {
+    /// `io_uring_submit_req(struct io_kiocb *req)`, since 6.3
+    ring_submitted = "io_uring_submit_req" => ring::submitted
+}
+program! {
+    /// `io_uring_submit_sqe(struct io_kiocb *req, bool force_nonblock)`, before
+    ring_submitted_sqe = "io_uring_submit_sqe" => ring::submitted
+}
+program! {
+    /// `io_uring_complete(struct io_ring_ctx *ctx, void *req, …)`, since 5.19
+    ring_done = "io_uring_complete" => ring::done
 }
 
 program! {

@@ -85,3 +85,28 @@ fn once_there_is_a_ring_nothing_is_counted() {
     // Where the kernel refuses it, nothing moves unseen.
     assert_eq!(origins(&trace, &truth["channel"]), ["from", if made { "overlap" } else { "from" }]);
 }
+
+#[test]
+#[ignore = "root"]
+fn what_a_ring_does_is_told_as_such() {
+    let (trace, truth) = trace_workload(&["requests"]);
+    if truth["ring"] != "0" {
+        println!("SKIPPED (this kernel lets nobody have a ring)");
+        return;
+    }
+    assert_eq!(truth["results"], "5 5 5 5 -9");
+    trace.is_whole();
+    let socket = truth["socket"].replace("socket:", "unix:");
+    for (channel, failed) in [(&truth["pipe"], 1), (&socket, 0)] {
+        let of = |kind| -> Vec<&Value> { trace.on(kind, channel).filter(|event| event["via"] == "io_uring").collect() };
+        let (sends, receives) = (of("send"), of("recv"));
+        assert_eq!((sends.len(), receives.len()), (1 + failed, 1), "{channel}");
+        for event in sends.iter().chain(&receives) {
+            assert_eq!(event["syscall"], "io_uring_enter");
+            assert!(event["fd"].is_u64() && event["from"].is_null(), "{event}");
+        }
+        assert_eq!((number(sends[0], "bytes"), number(receives[0], "bytes")), (5, 5));
+        assert_eq!(receives[0]["from_unknown"], "overlap");
+        assert!(sends[1..].iter().all(|event| event["error"] == "EBADF"), "{sends:?}");
+    }
+}

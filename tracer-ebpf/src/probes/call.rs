@@ -164,7 +164,11 @@ pub fn exit(ctx: &BtfTracePointContext) {
                 other::tell_opened(ret as u64);
             }
             if class == class::CLONE && ret > 0 {
-                other::tell_cloned(nr as u64, field!(regs, regs_di as u64), field!(regs, regs_dx as u64));
+                let (first, third) = (field!(regs, regs_di as u64), field!(regs, regs_dx as u64));
+                let fd = other::descriptor_of_child(nr as u64, first, third);
+                if fd >= 0 {
+                    other::tell_opened(fd as u64);
+                }
             }
             if class == class::READ && ret > 0 && ret & 127 == 0 && setting!(signals) != 0 {
                 signal::read(task, regs);

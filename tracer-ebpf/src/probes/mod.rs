@@ -14,6 +14,7 @@ pub mod payload;
 pub mod pipe;
 pub mod process;
 pub mod queue;
+pub mod ring;
 pub mod sched;
 pub mod seed;
 pub mod sem;

@@ -343,20 +343,17 @@ const CLONE_PIDFD: u64 = 0x1000;
 /// clone3(2).
 const CLONE3: u64 = 435;
 
-/// A child was made by a call with that number, first and third argument: the descriptor of it that it gave, if it did. A
-/// global function, as above.
+/// A child was made by a call with that number, first and third argument: the descriptor of it that it gave; -1: none. A
+/// global function, as above, from which nothing else is called.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn tell_cloned(nr: u64, first: u64, third: u64) -> i32 {
+pub extern "C" fn descriptor_of_child(nr: u64, first: u64, third: u64) -> i32 {
     // clone(2): flags, the stack, where the descriptor goes. struct clone_args: flags, where the descriptor goes.
     let [flags, at] = if nr == CLONE3 { peek_user::<[u64; 2]>(first).unwrap_or([0, 0]) } else { [first, third] };
     if flags & CLONE_PIDFD == 0 {
-        return 0;
+        return -1;
     }
-    match peek_user::<u32>(at) {
-        Some(fd) => tell_opened(u64::from(fd)),
-        None => 0,
-    }
+    peek_user::<u32>(at).map_or(-1, |fd| fd as i32)
 }
 
 /// Nanoseconds of a `struct timespec`.

@@ -68,6 +68,39 @@ pub fn compat() {
     say("third", read(r, 100).0);
 }
 
+/// Asks a ring for operations on a pipe and on a pair of sockets: a write of 5 bytes and a read of it, and one that fails.
+pub fn requests() {
+    let Ok(mut ring) = io_uring::IoUring::new(4) else {
+        say("ring", -1);
+        return;
+    };
+    say("ring", 0);
+    let (r, w) = pipe(0);
+    say("pipe", name(r));
+    let (one, other) = UnixStream::pair().unwrap();
+    say("socket", name(one.as_raw_fd()));
+    let mut got = [0_u8; 16];
+    let room = (got.as_mut_ptr(), got.len() as u32);
+    let fd = |fd| io_uring::types::Fd(fd);
+    let (one, other) = (fd(one.as_raw_fd()), fd(other.as_raw_fd()));
+    let operations = [
+        io_uring::opcode::Write::new(fd(w), b"hello".as_ptr(), 5).build(),
+        io_uring::opcode::Read::new(fd(r), room.0, room.1).build(),
+        io_uring::opcode::Send::new(one, b"world".as_ptr(), 5).build(),
+        io_uring::opcode::Recv::new(other, room.0, room.1).build(),
+        // The wrong end.
+        io_uring::opcode::Write::new(fd(r), b"hello".as_ptr(), 5).build(),
+    ];
+    let mut results = Vec::new();
+    for operation in operations {
+        // SAFETY: what it reads and writes lives until it is over.
+        unsafe { ring.submission().push(&operation).unwrap() };
+        ring.submit_and_wait(1).unwrap();
+        results.extend(ring.completion().map(|done| done.result().to_string()));
+    }
+    say("results", results.join(" "));
+}
+
 /// Sets up a ring of requests; from then on bytes may move without calls.
 pub fn ring() {
     let (r, w) = pipe(0);

@@ -56,6 +56,7 @@ pub fn run(words: &[&str]) -> bool {
         ["unruly", count] => unruly::unruly(count.parse().unwrap()),
         ["one-after-the-other", count] => many::one_after_the_other(count.parse().unwrap()),
         ["many", kind, count] => many::many(kind, count.parse().unwrap()),
+        ["requests"] => beyond::requests(),
         ["ring"] => beyond::ring(),
         [name] => {
             return pipes::run(name)

@@ -128,7 +128,7 @@ impl Channels {
     }
 
     /// The channel with that inode and its mechanism, if it is known.
-    fn known(&self, key: Key) -> Option<(&ChannelId, ChannelType)> {
+    pub(super) fn known(&self, key: Key) -> Option<(&ChannelId, ChannelType)> {
         let pipe = self.pipes.get(&key).map(|pipe| (&pipe.id, pipe.mechanism));
         let socket = || self.sockets.get(key).map(|socket| (&socket.id, socket.mechanism));
         let queue = || self.mqueues.get(key).map(|queue| (&queue.id, ChannelType::PosixMq));

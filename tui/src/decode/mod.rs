@@ -22,6 +22,7 @@ pub mod pipe_order;
 mod process;
 mod queue;
 pub mod record;
+mod ring;
 pub mod roots;
 mod rpc;
 mod sched;
@@ -254,6 +255,7 @@ impl Decoder {
             Record::SocketPieces(record) => self.socket_pieces(record),
             Record::SocketDropped(record) => self.socket_dropped(record),
             Record::SocketArrived(record) => self.socket_arrived(record),
+            Record::RingCall(record) => self.ring_call(record),
             Record::Lost(record) => self.records_lost(record),
             Record::Tick(tick) => self.advance(tick.header.time),
             Record::Unknown(_) => {}

@@ -1,8 +1,8 @@
 //! Bytes → records: the only place that knows how records lie in memory. No BPF handle in sight.
 
 use ipcscope_common::{
-    Header, call, descriptor, file, futex, mark, memory, mqueue, object, pipe, process, queue, sched, sem, shm, signal,
-    socket,
+    Header, call, descriptor, file, futex, mark, memory, mqueue, object, pipe, process, queue, ring, sched, sem, shm,
+    signal, socket,
 };
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
@@ -64,6 +64,7 @@ pub enum Record<'a> {
     SocketPieces(Box<socket::SocketPieces>),
     SocketDropped(socket::SocketDropped),
     SocketArrived(socket::SocketArrived),
+    RingCall(ring::RingCall),
     Start(mark::Start),
     Lost(mark::Lost),
     Tick(mark::Tick),
@@ -176,6 +177,7 @@ pub fn parse(bytes: &[u8]) -> Result<Record<'_>, TooShort> {
         socket::SOCKET_BUFFER => plain!(SocketBuffer),
         socket::SOCKET_DROPPED => plain!(SocketDropped),
         socket::SOCKET_ARRIVED => plain!(SocketArrived),
+        ring::RING_CALL => plain!(RingCall),
         socket::SOCKET_PIECES => plain!(boxed SocketPieces),
         mark::START => plain!(Start),
         mark::LOST => plain!(Lost),

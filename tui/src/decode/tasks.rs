@@ -285,6 +285,13 @@ impl Tasks {
         }
     }
 
+    /// A number for what is no call of a thread.
+    pub fn another_op(&mut self) -> OpId {
+        let next = OpId(self.next_op);
+        self.next_op += 1;
+        next
+    }
+
     /// The number of the call that a thread entered at that time.
     pub fn op(&mut self, tid: u32, pid: u32, entered: u64) -> OpId {
         let next = OpId(self.next_op);

@@ -155,6 +155,7 @@ pub fn probe() -> Result<Vec<String>, StartError> {
         futexes: 1,
         sched: 1,
         arrivals: u32::from(kernel.arrivals),
+        ring_result_argument: kernel.ring_result_argument,
         storage_in_interrupts: u32::from(kernel.storage_in_interrupts),
     };
     let mut probes = Probes::attach(&kernel, &settings, 1 << 20, false)?;
@@ -205,6 +206,7 @@ impl Session {
             futexes: u32::from(capture.futexes),
             sched: u32::from(capture.sched),
             arrivals: u32::from(kernel.arrivals),
+            ring_result_argument: kernel.ring_result_argument,
             storage_in_interrupts: u32::from(kernel.storage_in_interrupts),
         };
         let mut probes = Probes::attach(kernel, &settings, capture.ring, capture.floor)?;

@@ -26,6 +26,10 @@ pub struct Kernel {
     pub contention: bool,
     /// `sk_data_ready` is there: since 6.4.
     pub arrivals: bool,
+    /// Which argument of `io_uring_complete` has the result: 2, 3, or 0 where it does not tell of which request it is.
+    pub ring_result_argument: u32,
+    /// `io_uring_submit_req` is there: since 6.3.
+    pub ring_requests: bool,
 }
 
 /// Why the kernel could not be understood.
@@ -91,6 +95,8 @@ pub fn kernel() -> Result<Kernel, KernelError> {
         alloc_on_node: types.id_of("btf_trace_kmem_cache_alloc_node").is_some(),
         contention: types.id_of("btf_trace_contention_begin").is_some(),
         arrivals: types.id_of("btf_trace_sk_data_ready").is_some(),
+        ring_result_argument: ring_result_argument(&types),
+        ring_requests: types.id_of("btf_trace_io_uring_submit_req").is_some(),
         storage_in_interrupts: types.id_of("bpf_task_storage_get_recur").is_some(),
     })
 }
@@ -107,30 +113,37 @@ fn place(types: &TypeInformation, structure: &str, member: &str) -> Option<u32> 
     }
 }
 
+/// For each parameter of a tracepoint whether it is a pointer. The first is the tracepoint's own data.
+fn parameters(types: &TypeInformation, tracepoint: &str) -> Option<Vec<bool>> {
+    let mut at = types.from_id(types.id_of(tracepoint)?)?;
+    for _ in 0..3 {
+        at = match at {
+            TypeVariant::Typedef(typedef) => types.from_id(*typedef.tid())?,
+            TypeVariant::Ptr(pointer) => types.from_id(*pointer.tid())?,
+            other => other,
+        };
+    }
+    let TypeVariant::FuncProto(proto) = at else { return None };
+    let is_pointer = |id: u32| types.from_id(id).is_some_and(|found| matches!(found, TypeVariant::Ptr(_)));
+    Some(proto.parameter_list().iter().map(|parameter| is_pointer(parameter.tid())).collect())
+}
+
 /// `sched_switch` got its state argument in 5.18, in front of the tasks, and later behind them: its type tells.
 fn prev_state_argument(types: &TypeInformation) -> u32 {
-    let parameters = || {
-        let id = types.id_of("btf_trace_sched_switch")?;
-        let mut at = types.from_id(id)?;
-        for _ in 0..3 {
-            at = match at {
-                TypeVariant::Typedef(typedef) => types.from_id(*typedef.tid())?,
-                TypeVariant::Ptr(pointer) => types.from_id(*pointer.tid())?,
-                other => other,
-            };
-        }
-        match at {
-            TypeVariant::FuncProto(proto) => Some(proto.parameter_list().clone()),
-            _ => None,
-        }
-    };
-    // The first parameter is the tracepoint's own data; then come preempt, the state or a task, …
-    let Some(list) = parameters() else { return 0 };
-    if list.len() < 5 {
-        return 0;
+    // Data, preempt, the state or a task, …
+    match parameters(types, "btf_trace_sched_switch").as_deref() {
+        Some([_, _, true, _, _, ..]) => 3,
+        Some([_, _, _, _, _, ..]) => 1,
+        _ => 0,
     }
-    let is_pointer = |index: usize| {
-        list.get(index).and_then(|p| types.from_id(p.tid())).is_some_and(|t| matches!(t, TypeVariant::Ptr(_)))
-    };
-    if is_pointer(2) { 3 } else { 1 }
+}
+
+/// `io_uring_complete` has told of the request since 5.19, and of its result in a structure since 6.14.
+fn ring_result_argument(types: &TypeInformation) -> u32 {
+    // Data, the ring, the request, and what came of it, or what the program calls it and what came of it.
+    match parameters(types, "btf_trace_io_uring_complete").as_deref() {
+        Some([_, true, true, true]) => 2,
+        Some([_, true, true, false, false, ..]) => 3,
+        _ => 0,
+    }
 }

@@ -13,6 +13,7 @@ use aya::{
 };
 use ipcscope_common::{
     call::{NUMBERS, class, family},
+    offsets::ABSENT,
     settings::{Settings, Sites},
 };
 use zerocopy::IntoBytes;
@@ -58,6 +59,10 @@ const SOCKETS: &[(&str, &str)] =
     &[("skb_copied", "skb_copy_datagram_iovec"), ("udp_dropped", "udp_fail_queue_rcv_skb")];
 /// In which order datagrams came.
 const ARRIVALS: &[(&str, &str)] = &[("udp_arrived", "sk_data_ready")];
+/// Operations of io_uring(7).
+const RINGS: &[(&str, &str)] = &[("ring_submitted", "io_uring_submit_req"), ("ring_done", "io_uring_complete")];
+const RINGS_BY_ENTRY: &[(&str, &str)] =
+    &[("ring_submitted_sqe", "io_uring_submit_sqe"), ("ring_done", "io_uring_complete")];
 /// Which send made which buffer of a UNIX socket, or for a datagram.
 const BUFFERS: &[(&str, &str)] = &[("skb_allocated", "kmem_cache_alloc")];
 const BUFFERS_ON_NODE: &[(&str, &str)] = &[("skb_allocated_on_node", "kmem_cache_alloc_node")];
@@ -211,6 +216,10 @@ impl Probes {
             if sites.alloc_skb_len != 0 {
                 families.push(if kernel.alloc_on_node { BUFFERS_ON_NODE } else { BUFFERS });
             }
+        }
+        let moves = settings.pipes | settings.sockets | settings.terminals | settings.events;
+        if moves != 0 && settings.ring_result_argument != 0 && kernel.offsets.request_cqe != ABSENT {
+            families.push(if kernel.ring_requests { RINGS } else { RINGS_BY_ENTRY });
         }
         if settings.sched != 0 {
             families.push(SCHED);

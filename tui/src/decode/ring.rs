@@ -1,0 +1,53 @@
+//! Operations of io_uring(7) on channels.
+//!
+//! The kernel does them when it can, in whichever thread, and moves bytes that no call tells of. So they are told with what
+//! came of them, as of whoever asked; but whose bytes somebody got is not known any more once a process has a ring.
+//!
+//! Invariant: an operation says that it was one (`via`), and names no origin.
+
+use ipcscope_common::ring::RingCall;
+use syscalls::Sysno;
+
+use super::{Decoder, names};
+use crate::event::{Call, FromUnknown, Kind, Task, Transfer, Via};
+
+/// `IORING_OP_*` (include/uapi/linux/io_uring.h): READV, READ_FIXED, RECVMSG, READ, RECV, READ_MULTISHOT, RECV_ZC.
+const RECEIVES: [u8; 7] = [1, 4, 10, 22, 27, 49, 58];
+/// WRITEV, WRITE_FIXED, SENDMSG, WRITE, SEND, SEND_ZC, SENDMSG_ZC.
+const SENDS: [u8; 7] = [2, 5, 9, 23, 26, 47, 48];
+
+impl Decoder {
+    /// An operation is over.
+    pub(super) fn ring_call(&mut self, record: &RingCall) {
+        let header = &record.header;
+        let task = Task { pid: header.tgid, tid: header.tid };
+        let (sends, receives) = (SENDS.contains(&record.operation), RECEIVES.contains(&record.operation));
+        if !sends && !receives {
+            return;
+        }
+        let key = (record.dev, record.ino);
+        let known = self.channels.known(key).map(|(id, mechanism)| (id.clone(), mechanism));
+        let Some((id, mechanism)) = known.or_else(|| self.object_id(key)) else { return };
+        let call = Call {
+            op: self.tasks.another_op(),
+            syscall: names::syscall(Sysno::io_uring_enter.id()),
+            took_ns: header.time.saturating_sub(record.submitted),
+            // Nobody waits in it.
+            blocked_ns: Some(0),
+            restarts: 0,
+            interrupted_by: Vec::new(),
+            via: Some(Via::IoUring),
+            unfinished: false,
+        };
+        let mut transfer = Transfer::new(id, mechanism, Some(record.fd).filter(|fd| *fd >= 0), call);
+        match u64::try_from(record.result) {
+            Ok(bytes) => transfer.bytes = Some(bytes),
+            Err(_) => transfer.error = Some(names::errno(record.result.into())),
+        }
+        if receives && record.result > 0 {
+            transfer.from_unknown = Some(FromUnknown::Overlap);
+        }
+        let transfer = Box::new(transfer);
+        self.push(header.time, task, if sends { Kind::Send(transfer) } else { Kind::Recv(transfer) });
+    }
+}
