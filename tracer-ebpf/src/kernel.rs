@@ -5,8 +5,10 @@
 //! `bpf_probe_read_kernel` ([`peek`]).
 
 use aya_ebpf::{
+    EbpfContext as _,
     bindings::task_struct,
     helpers::{bpf_probe_read_user, generated},
+    programs::BtfTracePointContext,
 };
 use core::{
     ffi::c_void,
@@ -103,6 +105,12 @@ pub fn class_of(nr: u64) -> u8 {
     unsafe { core::arch::asm!("{0} &= {1}", inout(reg) index, const NUMBERS - 1, options(nomem, nostack)) };
     // SAFETY: in bounds by the test above.
     unsafe { core::ptr::read_volatile((&raw const CLASSES).cast::<u8>().add(index as usize)) }
+}
+
+/// An argument of a tracepoint, whatever its type: verifiers before 6.13 or so let nobody load a `void *` directly.
+#[inline(always)]
+pub fn argument(ctx: &BtfTracePointContext, index: u64) -> u64 {
+    peek(ctx.as_ptr() as u64 + index * 8)
 }
 
 /// Reads kernel memory at any address; 0 where it cannot be read. Without a branch: the helper then clears the place

@@ -6,7 +6,7 @@
 //! the address belongs to one message only, so user space matches by address and time. A message that somebody makes who
 //! is not traced is told too, lest its address be taken for an earlier one's.
 
-use aya_ebpf::{EbpfContext as _, programs::BtfTracePointContext};
+use aya_ebpf::programs::BtfTracePointContext;
 use ipcscope_common::{
     call::class,
     descriptor::object,
@@ -21,15 +21,9 @@ use super::{
 };
 use crate::{
     emit::{emit, header},
-    kernel::{Ptr, copy_user_behind, current, field, now, offset, peek, peek_user, setting, site},
+    kernel::{Ptr, argument, copy_user_behind, current, field, now, offset, peek, peek_user, setting, site},
     task::{Message, PAYLOAD, Task, with_message},
 };
-
-/// The second argument of a tracepoint, a `void *`, which verifiers before 6.13 or so let nobody load directly.
-#[inline(always)]
-fn second(ctx: &BtfTracePointContext) -> u64 {
-    peek(ctx.as_ptr() as u64 + 8)
-}
 
 /// In `kmalloc`, on whichever CPU. `kmalloc(unsigned long call_site, const void *ptr, …)`
 #[inline(always)]
@@ -40,7 +34,7 @@ pub fn allocated(ctx: &BtfTracePointContext) {
     if !is_message && !is_queue {
         return;
     }
-    let address = second(ctx);
+    let address = argument(ctx, 1);
     let is_on_queue = |class| matches!(class, class::MSGSND..=class::LAST_QUEUE | class::MQ_SEND);
     let traced = with_message(current()).filter(|(task, ..)| is_on_queue(task.class));
     match traced {
@@ -72,7 +66,7 @@ pub fn freed(ctx: &BtfTracePointContext) {
     let Some((task, message, _)) = with_message(current()) else { return };
     // The message itself goes before the rest of a long one.
     if matches!(task.class, class::MSGRCV | class::MQ_RECEIVE) && message.address == 0 {
-        let address = second(ctx);
+        let address = argument(ctx, 1);
         message.address = address;
         message.freed = now();
         let [msg_type, len] = type_and_len(address);

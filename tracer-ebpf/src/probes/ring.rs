@@ -4,7 +4,7 @@
 //! `io_uring_complete`, wherever the kernel does it. What was asked is noted in between; a request that completes several
 //! times (multishot) is told once it is over, if it says so itself.
 
-use aya_ebpf::{EbpfContext as _, macros::map, maps::LruHashMap, programs::BtfTracePointContext};
+use aya_ebpf::{macros::map, maps::LruHashMap, programs::BtfTracePointContext};
 use ipcscope_common::{
     ring::{RING_CALL, RingCall},
     settings::lost,
@@ -13,7 +13,7 @@ use ipcscope_common::{
 use super::object::{identify, word};
 use crate::{
     emit::{emit, header},
-    kernel::{current, now, offset, peek, setting},
+    kernel::{argument, current, now, offset, peek, setting},
     task::traced,
 };
 
@@ -40,12 +40,6 @@ struct Submitted {
 /// By request.
 #[map]
 static REQUESTS: LruHashMap<u64, Submitted> = LruHashMap::with_max_entries(MOST, 0);
-
-/// An argument of the tracepoint, whatever its type: verifiers before 6.13 or so do not let a `void *` be loaded directly.
-#[inline(always)]
-fn argument(ctx: &BtfTracePointContext, index: u64) -> u64 {
-    peek(ctx.as_ptr() as u64 + index * 8)
-}
 
 /// In `io_submit_sqe`, before the request is begun.
 #[inline(always)]

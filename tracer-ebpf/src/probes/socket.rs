@@ -8,7 +8,7 @@
 
 mod tell;
 
-use aya_ebpf::{EbpfContext as _, macros::map, maps::HashMap, programs::BtfTracePointContext};
+use aya_ebpf::{macros::map, maps::HashMap, programs::BtfTracePointContext};
 use ipcscope_common::{
     call::class,
     descriptor::{change as passing, object},
@@ -23,7 +23,7 @@ use ipcscope_common::{
 use super::{call, descriptor};
 use crate::{
     emit::{emit, header, reserve},
-    kernel::{Ptr, current, exchange, field, now, offset, peek, peek_user, setting, site},
+    kernel::{Ptr, argument, current, exchange, field, now, offset, peek, peek_user, setting, site},
     task::{End, PIECES, Piece, Pieces, Task, traced, with_pieces},
 };
 pub use tell::described;
@@ -223,8 +223,7 @@ pub fn allocated(ctx: &BtfTracePointContext) {
         return;
     }
     let sock = sock_of(end);
-    // A `void *`, which verifiers before 6.13 or so let nobody load directly.
-    let buffer = peek(ctx.as_ptr() as u64 + 8);
+    let buffer = argument(ctx, 1);
     if peek::<u16>(sock + offset!(sock_family) as u64) != AF_UNIX {
         if peek::<u16>(sock + offset!(sock_protocol) as u64) == UDP
             && let Some(pieces) = with_pieces(me)
