@@ -13,6 +13,11 @@ kinds! {
 
 /// How many system call numbers the class table knows.
 pub const NUMBERS: usize = 512;
+/// In the number of a call that any record tells of: it was a 32-bit call, and the number is that of the call of x86-64 that
+/// does the same (arch/x86/entry/syscalls: syscall_32.tbl, syscall_64.tbl).
+pub const BIT_32: i32 = 1 << 30;
+/// In the table of 32-bit calls: x86-64 has no such call.
+pub const NO_NUMBER: u16 = u16::MAX;
 
 /// What the probes do about a system call; user space fills a table by number.
 pub mod class {
@@ -62,7 +67,7 @@ pub mod class {
     pub const SIGRETURN: u8 = 34;
     /// io_uring_enter(2): may close descriptors.
     pub const OTHER_CLOSE: u8 = 35;
-    /// Nothing, but the number is that of a 32-bit call that moves bytes.
+    /// Nothing, but the number is that of a 32-bit call that is of interest.
     pub const ONLY_32_BIT: u8 = 36;
     /// Calls that may block and belong to no family: nothing but the moment of entry.
     pub const BLOCKS: u8 = 40;

@@ -192,6 +192,9 @@ offsets! {
     regs_ax: "pt_regs"."ax";
     regs_sp: "pt_regs"."sp";
     regs_orig_ax: "pt_regs"."orig_ax";
+    regs_bx: "pt_regs"."bx";
+    regs_cx: "pt_regs"."cx";
+    regs_bp: "pt_regs"."bp";
 }
 
 impl Offsets {

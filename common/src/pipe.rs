@@ -80,7 +80,7 @@ pub struct PipeCall {
     pub writers: u16,
 }
 
-/// A process may move bytes in ways that are not followed: it made a 32-bit call, or set up a ring of requests.
+/// A process may move bytes in ways that are not followed: it made an x32 call, or set up a ring of requests.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct PipeUnseen {

@@ -16,10 +16,12 @@ use core::{
     mem::MaybeUninit,
 };
 use ipcscope_common::{
-    call::NUMBERS,
+    call::{NO_NUMBER, NUMBERS},
     offsets::Offsets,
     settings::{Settings, Sites},
 };
+
+use crate::arguments::{number, words};
 
 /// Places of the fields, set by user space before loading.
 #[unsafe(no_mangle)]
@@ -33,6 +35,9 @@ pub static SITES: Sites = Sites::NONE;
 /// What to do about each system call, set by user space before loading.
 #[unsafe(no_mangle)]
 pub static CLASSES: [u8; NUMBERS] = [0; NUMBERS];
+/// The number on x86-64 of each 32-bit system call, set by user space before loading.
+#[unsafe(no_mangle)]
+pub static NUMBERS_OF_32_BIT: [u16; NUMBERS] = [NO_NUMBER; NUMBERS];
 
 /// The offset of a field.
 macro_rules! offset {
@@ -198,7 +203,7 @@ pub unsafe fn copy_words<const N: usize>(to: *mut [u8; N], from: *const u8) {
 #[inline(always)]
 pub fn copy_vector<const N: usize, const ROOM: usize, const MOST: u64>(
     to: *mut [u8; ROOM],
-    vector: u64,
+    (vector, word): (u64, u64),
     buffers: u64,
     len: u32,
 ) -> u32 {
@@ -209,7 +214,7 @@ pub fn copy_vector<const N: usize, const ROOM: usize, const MOST: u64>(
             break;
         }
         // struct iovec { base, len }.
-        let Some([base, size]) = peek_user::<[u64; 2]>(vector + i * 16) else { break };
+        let Some([base, size]) = words::<2>(vector + i * 2 * word, word) else { break };
         let left = len - at;
         let run = if size < u64::from(left) { size as u32 } else { left };
         let (start, bytes) = (below::<N>(at), below::<N>(run));
@@ -284,7 +289,7 @@ pub fn syscall_of(task: Ptr) -> i32 {
     if field!(task, task_flags as u32) & 0x0020_0000 != 0 {
         return -1;
     }
-    field!(registers(task), regs_orig_ax as u64) as i32
+    number(task, field!(registers(task), regs_orig_ax as u64) as i32)
 }
 
 /// A thread's ids in its own pid namespace: (thread id, process id).
@@ -305,7 +310,7 @@ pub fn exchange(place: &mut u64, value: u64) -> u64 {
 
 /// The length of a vector of buffers; `u64::MAX` if there are more than `MOST`, or they cannot be read.
 #[inline(always)]
-pub fn vector_len<const MOST: u64>(vector: u64, count: u64) -> u64 {
+pub fn vector_len<const MOST: u64>(vector: u64, count: u64, word: u64) -> u64 {
     if count > MOST {
         return u64::MAX;
     }
@@ -315,8 +320,8 @@ pub fn vector_len<const MOST: u64>(vector: u64, count: u64) -> u64 {
             break;
         }
         // struct iovec { base, len }.
-        match peek_user::<u64>(vector + i * 16 + 8) {
-            Some(len) => sum += len,
+        match words::<1>(vector + i * 2 * word + word, word) {
+            Some([len]) => sum += len,
             None => return u64::MAX,
         }
     }

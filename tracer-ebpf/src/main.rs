@@ -15,6 +15,7 @@
 #![feature(core_intrinsics, asm_experimental_arch, stmt_expr_attributes)]
 #![expect(internal_features, reason = "atomic_xadd")]
 
+mod arguments;
 mod emit;
 mod kernel;
 mod probes;

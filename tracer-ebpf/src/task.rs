@@ -12,7 +12,12 @@ use core::{ffi::c_void, ptr};
 
 use aya_ebpf::{bindings::task_struct, helpers::generated::bpf_task_storage_get, macros::map, maps::HashMap};
 
-use crate::kernel::{Behind, Ptr, setting};
+use ipcscope_common::call::BIT_32;
+
+use crate::{
+    arguments::LONG,
+    kernel::{Behind, Ptr, setting},
+};
 
 /// Threads that can be followed at once.
 const THREADS: u32 = 16384;
@@ -71,14 +76,20 @@ pub struct Task {
     pub requested: u64,
     /// The mask it was last known to have.
     pub mask: u64,
+    /// The call's arguments.
+    pub args: [u64; 6],
+    /// Bytes of a word in the structures it is given.
+    pub word: u64,
     /// What the call reads from, and what it writes to.
     pub ends: [End; 2],
     /// Its ids.
     pub tid: u32,
     /// Its process.
     pub tgid: u32,
-    /// The call's number.
+    /// The call's number, with `ipcscope_common::call::BIT_32`.
     pub nr: i32,
+    /// The number that it was entered with.
+    pub raw: i32,
     /// The call's class; 0: not in a call that is followed.
     pub class: u8,
     /// 1: held by us before its exec; its calls do not count yet.
@@ -91,7 +102,7 @@ pub struct Task {
     /// How many of them are in `payload`.
     pub payload_len: u32,
     /// 1: it was told that the process moves bytes in ways that are not followed.
-    pub unseen: u32,
+    pub unseen: u64,
     /// 1: a call was interrupted, or a handler returned: the next call's beginning and end are told.
     pub watched: u64,
 }
@@ -207,10 +218,13 @@ impl Task {
             ret: 0,
             requested: 0,
             mask: 0,
+            args: [0; 6],
+            word: LONG,
             ends: [End::NONE; 2],
             tid,
             tgid,
             nr: -1,
+            raw: -1,
             class: 0,
             held,
             sampled: 0,
@@ -219,6 +233,12 @@ impl Task {
             unseen: 0,
             watched: 0,
         }
+    }
+
+    /// The call's number, a 32-bit call's like that of any other.
+    #[inline(always)]
+    pub fn number(&self) -> i32 {
+        self.nr & !BIT_32
     }
 }
 

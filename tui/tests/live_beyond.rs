@@ -68,17 +68,6 @@ fn a_fifo_that_somebody_outside_writes_to_is_external() {
 
 #[test]
 #[ignore = "root"]
-fn a_32_bit_call_is_not_taken_for_another() {
-    let (trace, truth) = trace_workload(&["compat"]);
-    if truth["wrote"] != "6" {
-        println!("SKIPPED (this kernel has no 32-bit calls)");
-        return;
-    }
-    assert_eq!(origins(&trace, &truth["channel"]), ["from", "overlap", "overlap"]);
-}
-
-#[test]
-#[ignore = "root"]
 fn once_there_is_a_ring_nothing_is_counted() {
     let (trace, truth) = trace_workload(&["ring"]);
     let made = truth["ring"].parse::<i64>().unwrap_or_else(|error| panic!("{error}")) >= 0;

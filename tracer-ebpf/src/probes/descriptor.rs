@@ -19,6 +19,7 @@ use super::{
     path, socket,
 };
 use crate::{
+    arguments::words,
     emit::{emit, header, reserve},
     kernel::{Ptr, current, field, now, offset, peek, peek_user, setting},
     task::{End, Task, traced},
@@ -307,10 +308,9 @@ pub unsafe fn fill(room: *mut Descriptor, header: Header, task: Ptr, end: &End, 
 
 /// A call that makes or changes descriptors returned.
 #[inline(always)]
-pub fn finish(task: &Task, me: Ptr, regs: Ptr) {
+pub fn finish(task: &Task, me: Ptr) {
     let ret = task.ret;
-    let arg0 = field!(regs, regs_di as u64);
-    let arg1 = field!(regs, regs_si as u64);
+    let [arg0, arg1, ..] = task.args;
     match task.class {
         class::PIPE if ret == 0 => {
             let Some(fds) = peek_user::<[i32; 2]>(arg0) else { return };
@@ -330,7 +330,7 @@ pub fn finish(task: &Task, me: Ptr, regs: Ptr) {
         class::CLOSE if ret != -9 && task.ends[0].in_use != 0 => {
             emit_one(task, me, &task.ends[0], -1, change::CLOSED);
         }
-        class::CLOSE_RANGE if ret == 0 && field!(regs, regs_dx as u64) & CLOSE_RANGE_CLOEXEC == 0 => {
+        class::CLOSE_RANGE if ret == 0 && task.args[2] & CLOSE_RANGE_CLOEXEC == 0 => {
             let header = header(CLOSED_RANGE, task.returned, task.tid, task.tgid);
             emit(
                 lost::DESCRIPTOR,
@@ -356,7 +356,7 @@ pub fn finish(task: &Task, me: Ptr, regs: Ptr) {
             tell_descriptor(ret as u64, -1, change::OPENED);
         }
         class::RECVMSG if ret >= 0 => {
-            in_message(arg1, change::PASSED);
+            in_message(arg1, task.word, change::PASSED);
         }
         _ => {}
     }
@@ -364,51 +364,52 @@ pub fn finish(task: &Task, me: Ptr, regs: Ptr) {
 
 /// Tells of the descriptors that a message takes along, when its sending begins (`ret` 0) and how it ended.
 #[inline(always)]
-pub fn sending(task: &mut Task, message: u64, ret: i64) {
+pub fn sending(task: &mut Task, ret: i64) {
     if ret == 0 {
         task.returned = task.entered;
     }
     task.ret = ret;
-    in_message(message, change::SENT);
+    in_message(task.args[1], task.word, change::SENT);
 }
 
 /// Tells of the descriptors in a message: `msghdr` at `message`, filled in by the kernel if it was received. A global
 /// function, as above.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn in_message(message: u64, change: u32) -> i32 {
-    each_in_message(message, change);
+pub extern "C" fn in_message(message: u64, word: u64, change: u32) -> i32 {
+    each_in_message(message, word, change);
     0
 }
 
 #[inline(always)]
-fn each_in_message(message: u64, change: u32) {
-    // struct user_msghdr: control at 32, its length at 40.
-    let Some([control, length]) = peek_user::<[u64; 2]>(message + 32) else { return };
-    if control == 0 || length < 20 {
+fn each_in_message(message: u64, word: u64, change: u32) {
+    // struct user_msghdr: control is its fifth word, then its length.
+    let Some([control, length]) = words::<2>(message + 4 * word, word) else { return };
+    // struct cmsghdr: length, a word; level and type; the descriptors follow. Rights come first or behind the credentials.
+    let header = word + 8;
+    if control == 0 || length < header + 4 {
         return;
     }
-    // struct cmsghdr: length, level and type; the descriptors follow. Rights come first or behind the credentials.
     let mut at = control;
     for _ in 0..3 {
-        if at + 20 > control + length {
+        if at + header + 4 > control + length {
             return;
         }
-        let Some([size, kind]) = peek_user::<[u64; 2]>(at) else { return };
+        let (Some([size]), Some(kind)) = (words::<1>(at, word), peek_user::<u64>(at + word)) else { return };
         if kind == SCM_RIGHTS {
-            let count = (size - 16) / 4;
+            let count = (size - header) / 4;
             for i in 0..MESSAGE {
                 if i >= count {
                     return;
                 }
-                let Some(fd) = peek_user::<i32>(at + 16 + i * 4) else { return };
+                let Some(fd) = peek_user::<i32>(at + header + i * 4) else { return };
                 mqueue::tell_mqueue(fd as u64, 0);
                 other::tell_object(fd as u64, 0);
                 tell_descriptor(fd as u64, -1, change);
             }
             return;
         }
-        at += (size + 7) & !7;
+        at += (size + word - 1) & !(word - 1);
     }
 }
 

@@ -22,7 +22,7 @@ pub use ipcscope_common::call::family::{
 
 use super::{file, futex, memory, mqueue, object as other, pipe, queue, sem, shm, socket};
 use crate::{
-    kernel::{Ptr, current, setting},
+    kernel::{current, setting},
     task::{Task, traced},
 };
 
@@ -94,7 +94,7 @@ pub fn exit(ctx: &BtfTracePointContext, task: &Task) {
 fn sys_exit_pipe_and_socket(ctx: BtfTracePointContext) -> i32 {
     let me = current();
     if let Some(task) = traced(me) {
-        pipe::finish(task, me, ctx.arg::<Ptr>(0));
+        pipe::finish(task, me);
     }
     // SAFETY: as above.
     unsafe { EXIT_FAMILIES.tail_call(&ctx, SOCKET) };
@@ -104,41 +104,41 @@ fn sys_exit_pipe_and_socket(ctx: BtfTracePointContext) -> i32 {
 /// A call on shared memory returned.
 #[btf_tracepoint(function = "sys_exit")]
 #[inline(always)]
-fn sys_exit_shm(ctx: BtfTracePointContext) -> i32 {
-    shm::finish(current(), ctx.arg::<Ptr>(0));
+fn sys_exit_shm(_ctx: BtfTracePointContext) -> i32 {
+    shm::finish(current());
     0
 }
 
 /// A call on mapped memory returned.
 #[btf_tracepoint(function = "sys_exit")]
 #[inline(always)]
-fn sys_exit_memory(ctx: BtfTracePointContext) -> i32 {
-    memory::finish(current(), ctx.arg::<Ptr>(0));
+fn sys_exit_memory(_ctx: BtfTracePointContext) -> i32 {
+    memory::finish(current());
     0
 }
 
 /// A call on a named pipe's file returned.
 #[btf_tracepoint(function = "sys_exit")]
 #[inline(always)]
-fn sys_exit_file(ctx: BtfTracePointContext) -> i32 {
-    file::finish(current(), ctx.arg::<Ptr>(0));
+fn sys_exit_file(_ctx: BtfTracePointContext) -> i32 {
+    file::finish(current());
     0
 }
 
-/// Declares the two programs of a family; `$enter` and `$exit` get the thread and its registers.
+/// Declares the two programs of a family; `$enter` and `$exit` get the thread.
 macro_rules! family {
     ($enter_name:ident => $enter:path, $exit_name:ident => $exit:path) => {
         #[btf_tracepoint(function = "sys_enter")]
         #[inline(always)]
-        fn $enter_name(ctx: BtfTracePointContext) -> i32 {
-            $enter(current(), ctx.arg::<Ptr>(0));
+        fn $enter_name(_ctx: BtfTracePointContext) -> i32 {
+            $enter(current());
             0
         }
 
         #[btf_tracepoint(function = "sys_exit")]
         #[inline(always)]
-        fn $exit_name(ctx: BtfTracePointContext) -> i32 {
-            $exit(current(), ctx.arg::<Ptr>(0));
+        fn $exit_name(_ctx: BtfTracePointContext) -> i32 {
+            $exit(current());
             0
         }
     };

@@ -41,25 +41,24 @@ const REFUSED: [i64; 3] = [-1, -6, -13];
 /// Whether a call that opens was refused in a way that a named pipe may have.
 #[inline(always)]
 pub fn is_refused(task: &Task) -> bool {
-    REFUSED.contains(&task.ret) && matches!(task.nr, OPEN | CREAT | OPENAT | OPENAT2)
+    REFUSED.contains(&task.ret) && matches!(task.number(), OPEN | CREAT | OPENAT | OPENAT2)
 }
 
 /// The call returned.
 #[inline(always)]
-pub fn finish(me: Ptr, regs: Ptr) {
+pub fn finish(me: Ptr) {
     let Some(task) = traced(me) else { return };
-    tell(task, me, regs);
+    tell(task, me);
     if interrupted(task.ret) || task.watched != 0 {
-        end(task, regs, task.nr, task.ret, task.returned);
+        end(task, task.ret, task.returned);
     }
     leave(task, me);
 }
 
 #[inline(always)]
-fn tell(task: &Task, me: Ptr, regs: Ptr) {
-    let (first, second, third) =
-        (field!(regs, regs_di as u64), field!(regs, regs_si as u64), field!(regs, regs_dx as u64));
-    let (directory, path, flags) = match task.nr {
+fn tell(task: &Task, me: Ptr) {
+    let [first, second, third, ..] = task.args;
+    let (directory, path, flags) = match task.number() {
         OPEN | CREAT | MKNOD => (CURRENT_DIRECTORY, first, second as u32),
         OPENAT | MKNODAT => (first as i32, second, third as u32),
         _ => (first as i32, second, 0),

@@ -11,7 +11,7 @@ use ipcscope_common::{
 use super::call::{end, interrupted, leave};
 use crate::{
     emit::{emit, header},
-    kernel::{Ptr, field, peek_user},
+    kernel::{Ptr, peek_user},
     task::{Task, traced},
 };
 
@@ -25,10 +25,10 @@ const PRIVATE: u32 = 128;
 
 /// What is done, as futex(2) has it, and the value: expected, or how many to wake.
 #[inline(always)]
-fn operation(task: &Task, regs: Ptr) -> (u32, u32) {
-    let (second, third) = (field!(regs, regs_si as u64) as u32, field!(regs, regs_dx as u64) as u32);
-    let flags = field!(regs, regs_r10 as u64) as u32 & PRIVATE;
-    match task.nr {
+fn operation(task: &Task) -> (u32, u32) {
+    let (second, third) = (task.args[1] as u32, task.args[2] as u32);
+    let flags = task.args[3] as u32 & PRIVATE;
+    match task.number() {
         FUTEX_WAKE => (WAKE | flags, third),
         FUTEX_WAIT => (WAIT | flags, second),
         _ => (second, third),
@@ -37,18 +37,18 @@ fn operation(task: &Task, regs: Ptr) -> (u32, u32) {
 
 /// A call begins.
 #[inline(always)]
-pub fn begin(me: Ptr, regs: Ptr) {
+pub fn begin(me: Ptr) {
     let Some(task) = traced(me) else { return };
-    let address = field!(regs, regs_di as u64);
-    let (operation, value) = operation(task, regs);
-    let limit = if task.nr == FUTEX_WAIT { field!(regs, regs_r8 as u64) } else { field!(regs, regs_r10 as u64) };
+    let address = task.args[0];
+    let (operation, value) = operation(task);
+    let limit = if task.number() == FUTEX_WAIT { task.args[4] } else { task.args[3] };
     let header = header(FUTEX_BEGIN, task.entered, task.tid, task.tgid);
     emit(
         lost::IPC,
         FutexBegin {
             header,
             address,
-            second: field!(regs, regs_r8 as u64),
+            second: task.args[4],
             operation,
             value,
             word: peek_user(address).unwrap_or(0),
@@ -61,23 +61,16 @@ pub fn begin(me: Ptr, regs: Ptr) {
 
 /// It returned.
 #[inline(always)]
-pub fn finish(me: Ptr, regs: Ptr) {
+pub fn finish(me: Ptr) {
     let Some(task) = traced(me) else { return };
-    let (operation, _) = operation(task, regs);
+    let (operation, _) = operation(task);
     let header = header(FUTEX_CALL, task.returned, task.tid, task.tgid);
     emit(
         lost::IPC,
-        FutexCall {
-            header,
-            entered: task.entered,
-            ret: task.ret,
-            address: field!(regs, regs_di as u64),
-            operation,
-            nr: task.nr,
-        },
+        FutexCall { header, entered: task.entered, ret: task.ret, address: task.args[0], operation, nr: task.nr },
     );
     if interrupted(task.ret) || task.watched != 0 {
-        end(task, regs, task.nr, task.ret, task.returned);
+        end(task, task.ret, task.returned);
     }
     leave(task, me);
 }

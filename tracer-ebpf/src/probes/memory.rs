@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     emit::{emit, header, reserve},
-    kernel::{Ptr, field, peek_user},
+    kernel::{Ptr, peek_user},
     task::{Task, traced},
 };
 
@@ -32,30 +32,30 @@ const DIRECTORY: &[u8; 8] = b"/dev/shm";
 
 /// A call on memory returned.
 #[inline(always)]
-pub fn finish(me: Ptr, regs: Ptr) {
+pub fn finish(me: Ptr) {
     let Some(task) = traced(me) else { return };
     match task.class {
-        class::UNLINK => tell_unlinked(task, field!(regs, regs_di as u64)),
-        class::UNLINK_AT => tell_unlinked(task, field!(regs, regs_si as u64)),
-        _ if !(-MAX_ERRNO..0).contains(&task.ret) => tell(task, me, regs),
+        class::UNLINK => tell_unlinked(task, task.args[0]),
+        class::UNLINK_AT => tell_unlinked(task, task.args[1]),
+        _ if !(-MAX_ERRNO..0).contains(&task.ret) => tell(task, me),
         _ => {}
     }
     if interrupted(task.ret) || task.watched != 0 {
-        end(task, regs, task.nr, task.ret, task.returned);
+        end(task, task.ret, task.returned);
     }
     leave(task, me);
 }
 
 #[inline(always)]
-fn tell(task: &Task, me: Ptr, regs: Ptr) {
-    let (address, length) = (field!(regs, regs_di as u64), field!(regs, regs_si as u64));
+fn tell(task: &Task, me: Ptr) {
+    let [address, length, third, fourth, fifth, sixth] = task.args;
     let (mut ino, mut fd, mut flags) = (0, -1, 0);
     if task.class == class::TRUNCATE {
         fd = address as i32;
     } else if task.class == class::MMAP {
-        flags = field!(regs, regs_r10 as u64);
+        flags = fourth;
         if flags & ANONYMOUS == 0 && flags & SHARED != 0 {
-            fd = field!(regs, regs_r8 as u64) as i32;
+            fd = fifth as i32;
         }
     }
     if fd >= 0 {
@@ -77,8 +77,8 @@ fn tell(task: &Task, me: Ptr, regs: Ptr) {
             ino,
             address,
             length,
-            offset: if task.class == class::MMAP { field!(regs, regs_r9 as u64) } else { field!(regs, regs_dx as u64) },
-            protection: field!(regs, regs_dx as u64) as u32,
+            offset: if task.class == class::MMAP { sixth } else { third },
+            protection: third as u32,
             flags: flags as u32,
             fd,
             nr: task.nr,

@@ -48,13 +48,13 @@ pub fn inode_made(ctx: &BtfTracePointContext) {
 
 /// A call on a queue begins; its descriptor has been followed.
 #[inline(always)]
-pub fn begin(me: Ptr, regs: Ptr) {
+pub fn begin(me: Ptr) {
     let Some((task, message, kept)) = with_message(me) else { return };
     message.address = 0;
     message.created = 0;
     if task.class == class::MQ_SEND {
         // As it is now: another thread may change it.
-        let (text, size) = (field!(regs, regs_si as u64), field!(regs, regs_dx as u64));
+        let [_, text, size, ..] = task.args;
         let len = at_entry(size);
         task.payload_len = if len != 0 && copy_user::<PAYLOAD>(&raw mut kept.bytes, text, len) { len } else { 0 };
     }
@@ -62,12 +62,12 @@ pub fn begin(me: Ptr, regs: Ptr) {
 
 /// It returned.
 #[inline(always)]
-pub fn finish(me: Ptr, regs: Ptr) {
+pub fn finish(me: Ptr) {
     let Some((task, message, kept)) = with_message(me) else { return };
-    let (arg0, arg1) = (field!(regs, regs_di as u64), field!(regs, regs_si as u64));
+    let [arg0, arg1, ..] = task.args;
     let is_told = task.class <= class::MQ_RECEIVE && task.ends[0].in_use != 0;
     match task.class {
-        class::MQ_SEND | class::MQ_RECEIVE if is_told => tell(task, message, &kept.bytes, regs),
+        class::MQ_SEND | class::MQ_RECEIVE if is_told => tell(task, message, &kept.bytes),
         class::MQ_OPEN if task.ret >= 0 => {
             let is_new = message.created != 0 || arg1 & CREATE_NEW == CREATE_NEW;
             let change = if is_new { change::CREATED } else { change::OPENED };
@@ -83,14 +83,14 @@ pub fn finish(me: Ptr, regs: Ptr) {
         _ => {}
     }
     if !is_told && task.watched != 0 {
-        call::end(task, regs, task.nr, task.ret, task.returned);
+        call::end(task, task.ret, task.returned);
     }
     leave(task, me);
 }
 
 #[inline(always)]
-fn tell(task: &Task, message: &Message, payload: &[u8; PAYLOAD], regs: Ptr) {
-    let (text, size) = (field!(regs, regs_si as u64), field!(regs, regs_dx as u64));
+fn tell(task: &Task, message: &Message, payload: &[u8; PAYLOAD]) {
+    let [_, text, size, ..] = task.args;
     let limit = setting!(payload_limit);
     let moved = match task.class {
         class::MQ_SEND if task.ret == 0 => size,
@@ -106,7 +106,7 @@ fn tell(task: &Task, message: &Message, payload: &[u8; PAYLOAD], regs: Ptr) {
             lost::QUEUE,
             &bytes,
             #[inline(always)]
-            |room| write(room, task, message, regs),
+            |room| write(room, task, message),
         )
     };
 }
@@ -117,9 +117,8 @@ fn tell(task: &Task, message: &Message, payload: &[u8; PAYLOAD], regs: Ptr) {
 ///
 /// `room` has to be valid for writing.
 #[inline(always)]
-unsafe fn write(room: *mut MqueueCall, task: &Task, message: &Message, regs: Ptr) {
-    let (arg0, requested, arg3) =
-        (field!(regs, regs_di as u64), field!(regs, regs_dx as u64), field!(regs, regs_r10 as u64));
+unsafe fn write(room: *mut MqueueCall, task: &Task, message: &Message) {
+    let [arg0, _, requested, arg3, ..] = task.args;
     let end = &task.ends[0];
     // Another thread may have closed the last descriptor meanwhile.
     let found = is_queue(end);

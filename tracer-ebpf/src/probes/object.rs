@@ -20,8 +20,9 @@ use super::{
     signal,
 };
 use crate::{
+    arguments::{LONG, words},
     emit::{emit, header, reserve},
-    kernel::{Ptr, copy_user, current, field, offset, peek, peek_user, setting},
+    kernel::{Ptr, copy_user, current, offset, peek, peek_user, setting},
     task::{End, PAYLOAD, Task, traced, with_payload},
 };
 
@@ -268,29 +269,29 @@ fn used(task: &Task) -> (&End, bool) {
 
 /// Where the bytes of a call are, and how many there may be: of a vector the first.
 #[inline(always)]
-fn buffer(task: &Task, regs: Ptr) -> (u64, u64) {
-    let (second, third) = (field!(regs, regs_si as u64), field!(regs, regs_dx as u64));
+fn buffer(task: &Task) -> (u64, u64) {
+    let [_, second, third, ..] = task.args;
     if task.class == class::READ || task.class == class::WRITE {
         return (second, third);
     }
     // struct iovec { base, len }.
-    let [base, len] = peek_user::<[u64; 2]>(second).unwrap_or([0, 0]);
+    let [base, len] = words::<2>(second, task.word).unwrap_or([0, 0]);
     (base, len)
 }
 
 /// A call begins; what it reads or writes has been followed.
 #[inline(always)]
-pub fn begin(me: Ptr, regs: Ptr) {
+pub fn begin(me: Ptr) {
     let Some((task, payload)) = with_payload(me) else { return };
     task.payload_len = 0;
     if task.class == class::TIMER_SET {
-        descriptor::resolve(me, field!(regs, regs_di as u64), &mut task.ends[0]);
+        descriptor::resolve(me, task.args[0], &mut task.ends[0]);
         if task.ends[0].object != object::TIMERFD {
             task.ends[0].leave();
         }
         return;
     }
-    let (from, len) = buffer(task, regs);
+    let (from, len) = buffer(task);
     let (end, writes) = used(task);
     match end.object {
         object::EVENTFD => {
@@ -312,20 +313,20 @@ pub fn begin(me: Ptr, regs: Ptr) {
 
 /// It returned.
 #[inline(always)]
-pub fn finish(me: Ptr, regs: Ptr) {
+pub fn finish(me: Ptr) {
     let Some((task, payload)) = with_payload(me) else { return };
     let (on, _) = used(task);
     match on.object {
         _ if on.in_use == 0 => {}
-        object::TERMINAL => tell_terminal(task, payload, regs),
-        object::EVENTFD | object::TIMERFD | object::SIGNALFD => tell(task, regs),
+        object::TERMINAL => tell_terminal(task, payload),
+        object::EVENTFD | object::TIMERFD | object::SIGNALFD => tell(task),
         _ => {}
     }
     if on.object == object::SIGNALFD && task.ret > 0 && setting!(signals) != 0 {
-        signal::read(task, regs);
+        signal::read(task);
     }
     if interrupted(task.ret) || task.watched != 0 {
-        end(task, regs, task.nr, task.ret, task.returned);
+        end(task, task.ret, task.returned);
     }
     leave(task, me);
 }
@@ -356,23 +357,27 @@ pub extern "C" fn descriptor_of_child(nr: u64, first: u64, third: u64) -> i32 {
     peek_user::<u32>(at).map_or(-1, |fd| fd as i32)
 }
 
+/// timerfd_settime64(2) among the 32-bit calls: its times have long words.
+const TIMERFD_SETTIME64: i32 = 411;
+
 /// Nanoseconds of a `struct timespec`.
 #[inline(always)]
-fn nanoseconds(at: u64) -> u64 {
-    let [seconds, rest] = peek_user::<[u64; 2]>(at).unwrap_or([0, 0]);
+fn nanoseconds(at: u64, word: u64) -> u64 {
+    let [seconds, rest] = words::<2>(at, word).unwrap_or([0, 0]);
     seconds.wrapping_mul(1_000_000_000).wrapping_add(rest)
 }
 
 #[inline(always)]
-fn tell(task: &Task, regs: Ptr) {
+fn tell(task: &Task) {
     let (end, _) = used(task);
-    let (from, _) = buffer(task, regs);
+    let (from, _) = buffer(task);
     let behind = address(end.ino);
     let (mut value, mut after) = (0, 0);
     if task.class == class::TIMER_SET {
         // struct itimerspec: interval, value.
-        let new = field!(regs, regs_dx as u64);
-        (after, value) = (nanoseconds(new), nanoseconds(new + 16));
+        let new = task.args[2];
+        let word = if task.raw == TIMERFD_SETTIME64 { LONG } else { task.word };
+        (after, value) = (nanoseconds(new, word), nanoseconds(new + 2 * word, word));
     } else if end.object != object::SIGNALFD {
         value = peek_user::<u64>(from).unwrap_or(0);
         if end.object == object::EVENTFD && is_same(end) {
@@ -382,7 +387,7 @@ fn tell(task: &Task, regs: Ptr) {
     let Some(mut record) = reserve::<ObjectCall>(lost::IPC) else { return };
     // SAFETY: the record's room.
     unsafe {
-        write(record.as_mut_ptr(), task, regs);
+        write(record.as_mut_ptr(), task);
         (*record.as_mut_ptr()).value = value;
         (*record.as_mut_ptr()).after = after;
     }
@@ -396,8 +401,8 @@ fn is_same(end: &End) -> bool {
 }
 
 #[inline(always)]
-fn tell_terminal(task: &Task, payload: &[u8; PAYLOAD], regs: Ptr) {
-    let (from, len) = buffer(task, regs);
+fn tell_terminal(task: &Task, payload: &[u8; PAYLOAD]) {
+    let (from, len) = buffer(task);
     let (_, writes) = used(task);
     let limit = u64::from(setting!(payload_limit));
     let moved = if task.ret > 0 { task.ret as u64 } else { 0 };
@@ -411,7 +416,7 @@ fn tell_terminal(task: &Task, payload: &[u8; PAYLOAD], regs: Ptr) {
             lost::IPC,
             &bytes,
             #[inline(always)]
-            |room| write(room, task, regs),
+            |room| write(room, task),
         )
     };
 }
@@ -422,7 +427,7 @@ fn tell_terminal(task: &Task, payload: &[u8; PAYLOAD], regs: Ptr) {
 ///
 /// `room` has to be valid for writing.
 #[inline(always)]
-unsafe fn write(room: *mut ObjectCall, task: &Task, regs: Ptr) {
+unsafe fn write(room: *mut ObjectCall, task: &Task) {
     let (end, writes) = used(task);
     let mut told = if writes { state::WRITE } else { 0 };
     if end.flags & pipe::flag::NONBLOCK != 0 {
@@ -434,7 +439,7 @@ unsafe fn write(room: *mut ObjectCall, task: &Task, regs: Ptr) {
     if end.object == object::EVENTFD && is_same(end) {
         told |= semaphore(address(end.ino));
     }
-    if task.class == class::TIMER_SET && field!(regs, regs_si as u64) & TIMER_ABSTIME != 0 {
+    if task.class == class::TIMER_SET && task.args[1] & TIMER_ABSTIME != 0 {
         told |= state::ABSOLUTE;
     }
     let single = task.class == class::READ || task.class == class::WRITE;
@@ -444,7 +449,7 @@ unsafe fn write(room: *mut ObjectCall, task: &Task, regs: Ptr) {
         (*room).entered = task.entered;
         (*room).ret = task.ret;
         (*room).ino = end.ino;
-        (*room).requested = if single { field!(regs, regs_dx as u64) } else { u64::MAX };
+        (*room).requested = if single { task.args[2] } else { u64::MAX };
         (*room).value = 0;
         (*room).after = 0;
         (*room).fd = end.fd;

@@ -71,10 +71,8 @@ static PIPE_USERS: HashMap<u64, Users> = HashMap::with_max_entries(PIPES, 0);
 
 /// A call that may move bytes through a pipe begins: which pipes, how many bytes.
 #[inline(always)]
-pub fn begin(task: &mut Task, me: Ptr, regs: Ptr, class: u8) {
-    let arg0 = field!(regs, regs_di as u64);
-    let arg1 = field!(regs, regs_si as u64);
-    let arg2 = field!(regs, regs_dx as u64);
+pub fn begin(task: &mut Task, me: Ptr, class: u8) {
+    let [arg0, arg1, arg2, ..] = task.args;
     let (from, to) = match class {
         class::READ | class::READV => (arg0 as i64, -1),
         class::WRITE | class::WRITEV => (-1, arg0 as i64),
@@ -97,7 +95,9 @@ pub fn begin(task: &mut Task, me: Ptr, regs: Ptr, class: u8) {
     }
     task.requested = match class {
         class::READ | class::WRITE => arg2,
-        class::READV | class::WRITEV if task.ends[0].pipe | task.ends[1].pipe != 0 => vector_len::<VECTORS>(arg1, arg2),
+        class::READV | class::WRITEV if task.ends[0].pipe | task.ends[1].pipe != 0 => {
+            vector_len::<VECTORS>(arg1, arg2, task.word)
+        }
         class::TEE => arg2,
         class::SENDFILE | class::SPLICE => u64::MAX,
         _ => u64::MAX,
@@ -108,13 +108,13 @@ pub fn begin(task: &mut Task, me: Ptr, regs: Ptr, class: u8) {
 /// Keeps the first bytes of a write as they are now: another thread may change them before it returns. Where they are not
 /// in memory yet, they are read when the write returns.
 #[inline(always)]
-pub fn keep_payload(me: Ptr, regs: Ptr) {
+pub fn keep_payload(me: Ptr) {
     let Some((task, payload)) = with_payload(me) else { return };
     if task.class != class::WRITE || task.ends[1].pipe == 0 {
         return;
     }
     let len = at_entry(task.requested);
-    if len != 0 && copy_user::<PAYLOAD>(payload, field!(regs, regs_si as u64), len) {
+    if len != 0 && copy_user::<PAYLOAD>(payload, task.args[1], len) {
         task.payload_len = len;
     }
 }
@@ -225,11 +225,11 @@ fn set_user(users: &mut Users, task: &Task, writing: bool) {
 
 /// A call on pipes returned.
 #[inline(always)]
-pub fn finish(task: &Task, me: Ptr, regs: Ptr) {
+pub fn finish(task: &Task, me: Ptr) {
     if task.sampled != 0 {
         sample(task, me as u64, point::EXIT, task.ret as u64);
     }
-    let (address, buffers) = payload_place(task, regs);
+    let (address, buffers) = payload_place(task);
     if task.ends[0].pipe != 0 {
         call(task, me, 0, address, buffers);
     }
@@ -240,11 +240,11 @@ pub fn finish(task: &Task, me: Ptr, regs: Ptr) {
 
 /// Where the bytes are, and in how many buffers; address 0: not in this process's memory; 0 buffers: it is no vector.
 #[inline(always)]
-fn payload_place(task: &Task, regs: Ptr) -> (u64, u64) {
-    let arg1 = field!(regs, regs_si as u64);
+fn payload_place(task: &Task) -> (u64, u64) {
+    let arg1 = task.args[1];
     match task.class {
         class::READ | class::WRITE => (arg1, 0),
-        class::READV | class::WRITEV => (arg1, field!(regs, regs_dx as u64)),
+        class::READV | class::WRITEV => (arg1, task.args[2]),
         _ => (0, 0),
     }
 }

@@ -20,6 +20,7 @@ use super::{
     payload::{Bytes, at_entry, emit_with},
 };
 use crate::{
+    arguments::LONG,
     emit::{emit, header},
     kernel::{Ptr, argument, copy_user_behind, current, field, now, offset, peek, peek_user, setting, site},
     task::{Message, PAYLOAD, Task, with_message},
@@ -86,20 +87,19 @@ fn type_and_len(message: u64) -> [u64; 2] {
 
 /// A call on a queue begins.
 #[inline(always)]
-pub fn begin(me: Ptr, regs: Ptr) {
+pub fn begin(me: Ptr) {
     let Some((task, message, kept)) = with_message(me) else { return };
     message.address = 0;
     message.created = 0;
     message.len = 0;
-    let (arg0, arg1) = (field!(regs, regs_di as u64), field!(regs, regs_si as u64));
+    let [arg0, arg1, size, ..] = task.args;
     if task.class == class::MSGSND {
         // struct msgbuf { long mtype; char mtext[]; }, as it is now: another thread may change it.
-        let size = field!(regs, regs_dx as u64);
         let len = at_entry(size);
-        if copy_user_behind(kept, arg1, len) {
+        if task.word == LONG && copy_user_behind(kept, arg1, len) {
             (message.msg_type, task.payload_len) = (kept.word as i64, len);
         } else {
-            (message.msg_type, task.payload_len) = (peek_user::<i64>(arg1).unwrap_or(0), 0);
+            (message.msg_type, task.payload_len) = (type_at(task, arg1), 0);
         }
     }
     if task.class != class::MSGGET {
@@ -111,6 +111,12 @@ pub fn begin(me: Ptr, regs: Ptr) {
         (end.file, end.address) = (0, 0);
         (end.ino, end.dev) = (u64::from(arg0 as u32), message.namespace);
     }
+}
+
+/// The type in a `struct msgbuf` of the current process.
+#[inline(always)]
+fn type_at(task: &Task, at: u64) -> i64 {
+    if task.word == LONG { peek_user::<i64>(at) } else { peek_user::<i32>(at).map(i64::from) }.unwrap_or(0)
 }
 
 /// Where a queue is, in the namespace of the current thread: as the last time if that is the same. It may have been
@@ -145,16 +151,16 @@ fn contents(queue: u64) -> [u64; 3] {
 
 /// It returned.
 #[inline(always)]
-pub fn finish(me: Ptr, regs: Ptr) {
+pub fn finish(me: Ptr) {
     let Some((task, message, kept)) = with_message(me) else { return };
-    tell(task, message, &kept.bytes, me, regs);
+    tell(task, message, &kept.bytes, me);
     leave(task, me);
 }
 
 #[inline(always)]
-fn tell(task: &Task, message: &mut Message, payload: &[u8; PAYLOAD], me: Ptr, regs: Ptr) {
-    let (arg0, arg1) = (field!(regs, regs_di as u64), field!(regs, regs_si as u64));
-    let (size, ret) = (field!(regs, regs_dx as u64), task.ret);
+fn tell(task: &Task, message: &mut Message, payload: &[u8; PAYLOAD], me: Ptr) {
+    let [_, at, size, ..] = task.args;
+    let ret = task.ret;
     let is_send = task.class == class::MSGSND;
     let limit = setting!(payload_limit);
     let moved = match task.class {
@@ -164,14 +170,14 @@ fn tell(task: &Task, message: &mut Message, payload: &[u8; PAYLOAD], me: Ptr, re
     };
     let keep = if moved < u64::from(limit) { moved as u32 } else { limit };
     let kept = (is_send && keep <= task.payload_len).then_some(payload);
-    let bytes = Bytes { keep, from: arg1 + 8, kept };
+    let bytes = Bytes { keep, from: at + task.word, kept };
     // SAFETY: every field is written.
     unsafe {
         emit_with(
             lost::QUEUE,
             &bytes,
             #[inline(always)]
-            |room| write(room, task, message, me, regs, (arg0, arg1, size)),
+            |room| write(room, task, message, me),
         );
     }
 }
@@ -182,18 +188,12 @@ fn tell(task: &Task, message: &mut Message, payload: &[u8; PAYLOAD], me: Ptr, re
 ///
 /// `room` has to be valid for writing.
 #[inline(always)]
-unsafe fn write(
-    room: *mut QueueCall,
-    task: &Task,
-    message: &mut Message,
-    me: Ptr,
-    regs: Ptr,
-    (arg0, arg1, arg2): (u64, u64, u64),
-) {
+unsafe fn write(room: *mut QueueCall, task: &Task, message: &mut Message, me: Ptr) {
+    let [arg0, arg1, arg2, arg3, arg4, _] = task.args;
     let ret = task.ret;
     let (id, flags, requested) = match task.class {
-        class::MSGSND => (arg0 as u32, field!(regs, regs_r10 as u64), arg2),
-        class::MSGRCV => (arg0 as u32, field!(regs, regs_r8 as u64), arg2),
+        class::MSGSND => (arg0 as u32, arg3, arg2),
+        class::MSGRCV => (arg0 as u32, arg4, arg2),
         class::MSGGET => (ret as u32, arg1, 0),
         _ => (arg0 as u32, arg1, 0),
     };
@@ -228,8 +228,9 @@ unsafe fn write(
         (*room).msg_type = match task.class {
             class::MSGSND => message.msg_type,
             class::MSGRCV if ret >= 0 && message.address != 0 => message.msg_type,
-            class::MSGRCV if ret >= 0 => peek_user::<i64>(arg1).unwrap_or(0),
-            class::MSGRCV => field!(regs, regs_r10 as u64) as i64,
+            class::MSGRCV if ret >= 0 => type_at(task, arg1),
+            class::MSGRCV if task.word == LONG => arg3 as i64,
+            class::MSGRCV => i64::from(arg3 as i32),
             _ => 0,
         };
         (*room).message = message.address;

@@ -2,6 +2,7 @@
 
 use aya_ebpf::programs::BtfTracePointContext;
 use ipcscope_common::{
+    call::BIT_32,
     pipe::point,
     sched::{BLOCK, Block, SWITCH, Switch, WAKING, WAKING_NEW, Waking},
     settings::lost,
@@ -9,6 +10,7 @@ use ipcscope_common::{
 
 use super::{descriptor, pipe, waits};
 use crate::{
+    arguments,
     emit::{emit, header},
     kernel::{Ptr, current, field, now, registers, setting, syscall_of},
     task::{ids, traced},
@@ -64,21 +66,20 @@ fn switch_to(preempted: u64, prev: Ptr, next: Ptr, state: u32) {
                 pipe::sample(task, prev as u64, if waits { point::ASLEEP } else { point::OUT }, task.requested);
             }
             if asleep {
-                let regs = registers(prev);
-                let nr = field!(regs, regs_orig_ax as u64) as i32;
+                let (nr, [first, second, third, ..]) = arguments::of(task, prev, registers(prev));
+                let number = nr & !BIT_32;
                 let has_sets = setting!(pipes) | setting!(mqueues) | setting!(terminals) | setting!(events) != 0;
-                if waits::is_for_set(nr) && state & INTERRUPTIBLE != 0 && has_sets {
+                if waits::is_for_set(number) && state & INTERRUPTIBLE != 0 && has_sets {
                     task.returned = time;
-                    let (first, second) = (field!(regs, regs_di as u64), field!(regs, regs_si as u64));
-                    waits::tell_waits(nr as u32, first, second, field!(regs, regs_dx as u64));
+                    waits::tell_waits(number as u32, first, second, third);
                 }
                 let header = header(BLOCK, time, task.tid, task.tgid);
                 let end = if task.ends[0].in_use != 0 { &task.ends[0] } else { &task.ends[1] };
                 let followed = task.class != 0;
                 // What an earlier call was on is nobody's business.
                 let (mut ino, mut dev) = if end.in_use != 0 { (end.ino, end.dev) } else { (0, 0) };
-                if nr == FLOCK || nr == FCNTL {
-                    (ino, dev) = descriptor::inode_of(prev, field!(regs, regs_di as u64));
+                if number == FLOCK || number == FCNTL {
+                    (ino, dev) = descriptor::inode_of(prev, first);
                 }
                 emit(
                     lost::SCHED,
@@ -89,11 +90,7 @@ fn switch_to(preempted: u64, prev: Ptr, next: Ptr, state: u32) {
                         ino: if followed { ino } else { 0 },
                         dev: if followed { dev } else { 0 },
                         nr,
-                        args: [
-                            field!(regs, regs_di as u64),
-                            field!(regs, regs_si as u64),
-                            field!(regs, regs_dx as u64),
-                        ],
+                        args: [first, second, third],
                     },
                 );
             } else {

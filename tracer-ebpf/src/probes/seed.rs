@@ -12,7 +12,7 @@ use aya_ebpf::{
 use core::{ffi::c_void, mem::MaybeUninit};
 use ipcscope_common::{
     Header,
-    call::class,
+    call::{BIT_32, class},
     descriptor::{FOUND_HELD, object},
     mqueue::{MQUEUE_FACTS, MqueueFacts},
     object::{OBJECT_FACTS, ObjectFacts},
@@ -22,6 +22,7 @@ use ipcscope_common::{
 
 use super::{call, descriptor, mqueue, object as other, signal};
 use crate::{
+    arguments::{LONG, SHORT, arguments, number},
     emit::count_lost,
     kernel::{Ptr, class_of, current, field, namespaced_tid, now, offset, peek, registers},
     task::{Task, follow},
@@ -59,6 +60,9 @@ static SEEDS: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);
 /// Room for a row that is too large for the stack.
 #[map]
 static ROW: PerCpuArray<MqueueFacts> = PerCpuArray::with_max_entries(1, 0);
+/// The same for rows of threads.
+#[map]
+static THREAD_ROW: PerCpuArray<Found> = PerCpuArray::with_max_entries(1, 0);
 /// The same for rows of other objects.
 #[map]
 static OBJECT_ROW: PerCpuArray<ObjectFacts> = PerCpuArray::with_max_entries(1, 0);
@@ -117,13 +121,18 @@ pub fn task(ctx: *const TaskContext) {
     let state = field!(task, task_state as u32);
     let regs = registers(task);
     // A sleeping thread cannot leave its call while its registers are read, one that runs could.
-    let nr = if state == 0 { -1 } else { field!(regs, regs_orig_ax as u64) as i32 };
+    let raw = if state == 0 { -1 } else { field!(regs, regs_orig_ax as u64) as i32 };
+    let nr = number(task, raw);
     let mut entry = Task::new(header.tid, tgid, held as u8);
     entry.mask = field!(task, task_blocked as u64);
+    entry.args = arguments(task, regs);
+    let [first, second, third, ..] = entry.args;
     if nr >= 0 && held == 0 {
-        let class = class_of(nr as u64);
-        if class != class::NONE {
-            call::begin(&mut entry, task, regs, nr, class);
+        let class = class_of((nr & !BIT_32) as u64);
+        if class != class::NONE && class != class::ONLY_32_BIT {
+            (entry.nr, entry.raw) = (nr, raw);
+            entry.word = if nr & BIT_32 == 0 { LONG } else { SHORT };
+            call::begin(&mut entry, task, class);
         }
     }
     if !follow(task, &mut entry) {
@@ -133,24 +142,24 @@ pub fn task(ctx: *const TaskContext) {
     let parent = field!(task, task_real_parent as Ptr);
     let ns_tid = namespaced_tid(task);
     let (ignored, caught) = signal::dispositions(task);
-    write(
-        meta,
-        &Found {
-            header,
-            files: field!(task, task_files as u64),
-            parent_tgid: field!(parent, task_tgid as u32),
-            state,
-            ns_tid,
-            ns_tgid: if header.tid == tgid { ns_tid } else { 0 },
-            nr,
-            held,
-            args: [field!(regs, regs_di as u64), field!(regs, regs_si as u64), field!(regs, regs_dx as u64)],
-            blocked: field!(task, task_blocked as u64),
-            ignored,
-            caught,
-            comm: field!(task, task_comm as [u8; 16]),
-        },
-    );
+    let Some(room) = THREAD_ROW.get_ptr_mut(0) else { return };
+    // SAFETY: a valid map value; every field is written.
+    write(meta, unsafe {
+        (*room).header = header;
+        (*room).files = field!(task, task_files as u64);
+        (*room).parent_tgid = field!(parent, task_tgid as u32);
+        (*room).state = state;
+        (*room).ns_tid = ns_tid;
+        (*room).ns_tgid = if header.tid == tgid { ns_tid } else { 0 };
+        (*room).nr = nr;
+        (*room).held = held;
+        (*room).args = [first, second, third];
+        (*room).blocked = field!(task, task_blocked as u64);
+        (*room).ignored = ignored;
+        (*room).caught = caught;
+        (*room).comm = field!(task, task_comm as [u8; 16]);
+        &*room
+    });
 }
 
 /// One descriptor of the system: those of channels, whoever holds them, since an end held outside matters too. Before

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     emit::{emit, header, reserve},
-    kernel::{Ptr, copy_user, field, offset, peek},
+    kernel::{Ptr, copy_user, offset, peek},
     task::{PAYLOAD, Task, with_payload},
 };
 
@@ -40,9 +40,9 @@ fn changes(command: u64) -> bool {
 
 /// A call on semaphores begins.
 #[inline(always)]
-pub fn begin(me: Ptr, regs: Ptr) {
+pub fn begin(me: Ptr) {
     let Some((task, payload)) = with_payload(me) else { return };
-    let (arg0, arg1) = (field!(regs, regs_di as u64), field!(regs, regs_si as u64));
+    let [arg0, arg1, command, fourth, ..] = task.args;
     let ids = Ids::of_thread(me, Table::Sem);
     task.payload_len = 0;
     if task.class == class::SEMGET {
@@ -56,7 +56,6 @@ pub fn begin(me: Ptr, regs: Ptr) {
     // What was known of a descriptor's file is not known any more.
     (end.file, end.address) = (0, 0);
     (end.ino, end.dev) = (u64::from(arg0 as u32), ids.namespace);
-    let command = field!(regs, regs_dx as u64);
     if task.class == class::SEMCTL && !changes(command) {
         return;
     }
@@ -69,7 +68,7 @@ pub fn begin(me: Ptr, regs: Ptr) {
         }
     }
     let header = header(SEM_BEGIN, task.entered, task.tid, task.tgid);
-    let timed = task.nr == SEMTIMEDOP && field!(regs, regs_r10 as u64) != 0;
+    let timed = task.number() == SEMTIMEDOP && fourth != 0;
     let command = match task.class {
         class::SEMCTL => command as i32,
         _ if timed => sem::TIMED,
@@ -80,19 +79,19 @@ pub fn begin(me: Ptr, regs: Ptr) {
 
 /// It returned.
 #[inline(always)]
-pub fn finish(me: Ptr, regs: Ptr) {
+pub fn finish(me: Ptr) {
     let Some((task, payload)) = with_payload(me) else { return };
-    tell(task, payload, me, regs);
+    tell(task, payload, me);
     if interrupted(task.ret) || task.watched != 0 {
-        end(task, regs, task.nr, task.ret, task.returned);
+        end(task, task.ret, task.returned);
     }
     leave(task, me);
 }
 
 #[inline(always)]
-fn tell(task: &Task, payload: &[u8; PAYLOAD], me: Ptr, regs: Ptr) {
+fn tell(task: &Task, payload: &[u8; PAYLOAD], me: Ptr) {
     let ret = task.ret;
-    let (arg0, arg1, arg2) = (field!(regs, regs_di as u64), field!(regs, regs_si as u64), field!(regs, regs_dx as u64));
+    let [arg0, arg1, arg2, ..] = task.args;
     let (id, flags) = match task.class {
         class::SEMGET => (ret as i32, arg2 as i32),
         class::SEMCTL if changes(arg2) => (arg0 as i32, arg2 as i32),
@@ -131,8 +130,7 @@ fn tell(task: &Task, payload: &[u8; PAYLOAD], me: Ptr, regs: Ptr) {
         } else if flags as u64 & 0xff == SETVAL && task.class == class::SEMCTL {
             (*room).count = 1;
             // union semun: the value is an int.
-            (*room).operations[0] =
-                Operation { number: arg1 as u16, change: field!(regs, regs_r10 as u64) as i16, flags: 0 };
+            (*room).operations[0] = Operation { number: arg1 as u16, change: task.args[3] as i16, flags: 0 };
         }
         if set != 0 {
             for at in 0..OPERATIONS {

@@ -14,8 +14,9 @@ use super::{
     ipc::{self, Ids, Table},
 };
 use crate::{
+    arguments::IPC,
     emit::{header, reserve},
-    kernel::{Ptr, field, offset, peek},
+    kernel::{Ptr, offset, peek, peek_user},
     task::{Task, traced},
 };
 
@@ -24,19 +25,21 @@ const IPC_SET: u64 = 1;
 
 /// A call on shared memory returned.
 #[inline(always)]
-pub fn finish(me: Ptr, regs: Ptr) {
+pub fn finish(me: Ptr) {
     let Some(task) = traced(me) else { return };
-    tell(task, me, regs);
+    tell(task, me);
     leave(task, me);
 }
 
 #[inline(always)]
-fn tell(task: &Task, me: Ptr, regs: Ptr) {
+fn tell(task: &Task, me: Ptr) {
     let ret = task.ret;
-    let (arg0, arg1) = (field!(regs, regs_di as u64), field!(regs, regs_si as u64));
+    let [arg0, arg1, arg2, arg3, ..] = task.args;
     let (id, address, flags) = match task.class {
-        class::SHMGET => (ret as i32, 0, field!(regs, regs_dx as u64)),
-        class::SHMAT => (arg0 as i32, ret as u64, field!(regs, regs_dx as u64)),
+        class::SHMGET => (ret as i32, 0, arg2),
+        // Of ipc(2), where its argument says.
+        class::SHMAT if task.raw == IPC && ret == 0 => (arg0 as i32, peek_user::<u32>(arg3).unwrap_or(0).into(), arg2),
+        class::SHMAT => (arg0 as i32, ret as u64, arg2),
         class::SHMDT => (-1, arg0, 0),
         _ => (arg0 as i32, 0, arg1),
     };

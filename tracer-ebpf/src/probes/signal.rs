@@ -8,6 +8,7 @@ use ipcscope_common::{
 
 use super::descriptor;
 use crate::{
+    arguments::{self, LONG, arguments},
     emit::{emit, header},
     kernel::{Ptr, current, field, now, offset, peek, peek_user, registers, setting, steps, syscall_of},
     task::{Task, member, traced},
@@ -107,7 +108,7 @@ pub fn generate(ctx: &BtfTracePointContext) {
             handler: action[0],
             sa_flags: action[1],
             value,
-            argument: field!(registers(me), regs_di as u64),
+            argument: arguments(me, registers(me))[0],
             blocked: field!(task, task_blocked as u64),
             target_tid: field!(task, task_pid as u32),
             target_tgid: field!(task, task_tgid as u32),
@@ -136,8 +137,7 @@ pub fn deliver(ctx: &BtfTracePointContext) {
     let action: [u64; 2] = peek(action);
     let signal = field!(task, task_signal as Ptr);
     let regs = registers(task);
-    let nr = field!(regs, regs_orig_ax as u64) as i32;
-    let first = field!(regs, regs_di as u64);
+    let (nr, [first, second, third, fourth, ..]) = arguments::of(entry, task, regs);
     let file = if nr >= 0 { descriptor::file_of(task, first) } else { 0 };
     let file_flags = if file == 0 { 0 } else { peek(file + offset!(file_flags) as u64) };
     let header = header(DELIVER, now(), entry.tid, entry.tgid);
@@ -150,7 +150,7 @@ pub fn deliver(ctx: &BtfTracePointContext) {
             ax: field!(regs, regs_ax as u64) as i64,
             value,
             sp: field!(regs, regs_sp as u64),
-            args: [first, field!(regs, regs_si as u64), field!(regs, regs_dx as u64), field!(regs, regs_r10 as u64)],
+            args: [first, second, third, fourth],
             nr,
             file_flags,
             signo,
@@ -179,12 +179,12 @@ pub fn dispositions(task: Ptr) -> (u64, u64) {
 
 /// rt_sigaction(2) returned.
 #[inline(always)]
-pub fn action(task: &Task, me: Ptr, regs: Ptr) {
+pub fn action(task: &Task, me: Ptr) {
     // It only asked.
-    if field!(regs, regs_si as u64) == 0 || setting!(signals) == 0 {
+    if task.args[1] == 0 || setting!(signals) == 0 {
         return;
     }
-    let signo = field!(regs, regs_di as u64) as i32;
+    let signo = task.args[0] as i32;
     let actions = field!(me, task_sighand as u64) + offset!(sighand_action) as u64;
     let action: [u64; 4] = peek(actions + ((signo - 1) as u64 & 63) * SIGACTION_SIZE);
     let header = header(SIGACTION, task.returned, task.tid, task.tgid);
@@ -208,14 +208,18 @@ pub fn mask(task: &mut Task, me: Ptr) {
 
 /// rt_sigtimedwait(2) took a signal.
 #[inline(always)]
-pub fn waited(task: &Task, regs: Ptr) {
+pub fn waited(task: &Task) {
     if setting!(signals) == 0 {
         return;
     }
-    // siginfo_t as the kernel wrote it for the caller: code at 8, value at 24.
-    let place = field!(regs, regs_si as u64);
+    // siginfo_t as the kernel wrote it for the caller: code at 8, value behind two numbers, all aligned to words.
+    let place = task.args[1];
     let told = if place == 0 { None } else { peek_user::<[u64; 4]>(place) };
-    let (code, value, known) = told.map_or((0, 0, 0), |raw| (raw[1] as i32, raw[3], 1));
+    let (code, value, known) = match told {
+        Some([_, code, _, value]) if task.word == LONG => (code as i32, value, 1),
+        Some([_, code, value, _]) => (code as i32, value >> 32, 1),
+        None => (0, 0, 0),
+    };
     consumed(task, task.ret as i32, code, value, known);
 }
 
@@ -227,13 +231,13 @@ fn consumed(task: &Task, signo: i32, code: i32, value: u64, known: u32) {
 
 /// read(2) of something that is no pipe returned a multiple of 128 bytes: if it is a signalfd, these are signals.
 #[inline(always)]
-pub fn read(task: &Task, regs: Ptr) {
+pub fn read(task: &Task) {
     let dentry: u64 = peek(task.ends[0].file + offset!(file_dentry) as u64);
     let name: u64 = peek(dentry + offset!(dentry_name) as u64);
     if peek::<[u8; 11]>(name) != *b"[signalfd]\0" {
         return;
     }
-    tell_signals(field!(regs, regs_si as u64), task.ret as u64 / SIGNALFD_SIZE);
+    tell_signals(task.args[1], task.ret as u64 / SIGNALFD_SIZE);
 }
 
 /// Tells of what a signalfd gave. A global function, as below.

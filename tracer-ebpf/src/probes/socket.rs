@@ -73,18 +73,18 @@ const UNSURE: u8 = 4;
 
 /// In a call on a socket: which one, and who else uses it.
 #[inline(always)]
-pub fn begin(me: Ptr, regs: Ptr) {
+pub fn begin(me: Ptr) {
     if let Some(task) = traced(me) {
-        enter(task, me, regs);
+        enter(task, me);
     }
 }
 
 #[inline(always)]
-fn enter(task: &mut Task, me: Ptr, regs: Ptr) {
+fn enter(task: &mut Task, me: Ptr) {
     if let Some(pieces) = with_pieces(me) {
         (pieces.count, pieces.time) = (0, 0);
     }
-    let fd = field!(regs, regs_di as u64);
+    let fd = task.args[0];
     let side = match task.class {
         class::SENDTO | class::SENDMSG | class::SENDMMSG => 1,
         class::SOCKET | class::SOCKETPAIR => return,
@@ -379,18 +379,18 @@ fn inode_of(sock: u64) -> u64 {
 
 /// A call on a socket returned.
 #[inline(always)]
-pub fn finish(me: Ptr, regs: Ptr) {
+pub fn finish(me: Ptr) {
     if let Some(task) = traced(me) {
-        exit(task, me, regs);
+        exit(task, me);
         call::leave(task, me);
     }
 }
 
 #[inline(always)]
-fn exit(task: &mut Task, me: Ptr, regs: Ptr) {
+fn exit(task: &mut Task, me: Ptr) {
     let ret = task.ret;
     if call::interrupted(ret) || task.watched != 0 {
-        call::end(task, regs, task.nr, ret, task.returned);
+        call::end(task, ret, task.returned);
     }
     if NO_SOCKET.contains(&ret) {
         return;
@@ -400,28 +400,28 @@ fn exit(task: &mut Task, me: Ptr, regs: Ptr) {
             tell_change(ret as u64, -1, change::CREATED, 0);
         }
         class::SOCKETPAIR if ret == 0 => {
-            let Some(fds) = peek_user::<[i32; 2]>(field!(regs, regs_r10 as u64)) else { return };
+            let Some(fds) = peek_user::<[i32; 2]>(task.args[3]) else { return };
             tell_change(fds[0] as u64, fds[1], change::PAIRED, 0);
             tell_change(fds[1] as u64, fds[0], change::PAIRED, 0);
         }
         class::SOCKET | class::SOCKETPAIR => {}
         class::ACCEPT if ret >= 0 => {
-            tell_change(ret as u64, field!(regs, regs_di as u64) as i32, change::ACCEPTED, 0);
+            tell_change(ret as u64, task.args[0] as i32, change::ACCEPTED, 0);
         }
         class::ACCEPT => {}
         class::BIND => {
-            tell_change(field!(regs, regs_di as u64), -1, change::BOUND, 0);
+            tell_change(task.args[0], -1, change::BOUND, 0);
         }
         class::CONNECT if !call::interrupted(ret) => {
-            tell_change(field!(regs, regs_di as u64), -1, change::CONNECTED, 0);
+            tell_change(task.args[0], -1, change::CONNECTED, 0);
         }
         class::CONNECT => {}
         class::LISTEN => {
-            let backlog = field!(regs, regs_si as u64) as u32;
-            tell_change(field!(regs, regs_di as u64), -1, change::LISTENING, backlog);
+            let backlog = task.args[1] as u32;
+            tell_change(task.args[0], -1, change::LISTENING, backlog);
         }
         class::SHUTDOWN => {
-            tell_change(field!(regs, regs_di as u64), -1, change::SHUTDOWN, field!(regs, regs_si as u64) as u32);
+            tell_change(task.args[0], -1, change::SHUTDOWN, task.args[1] as u32);
         }
         class::SENDMMSG | class::RECVMMSG if ret > 0 => {
             let side = u32::from(task.class == class::SENDMMSG);
@@ -436,7 +436,7 @@ fn exit(task: &mut Task, me: Ptr, regs: Ptr) {
             if task.ends[0].in_use == 0 && matches!(task.class, class::RECVFROM | class::RECVMSG) {
                 // It had begun before the trace.
                 task.sampled |= UNSURE;
-                descriptor::resolve(me, field!(regs, regs_di as u64), &mut task.ends[0]);
+                descriptor::resolve(me, task.args[0], &mut task.ends[0]);
             }
             if is_socket(&task.ends[0]) {
                 // All bytes of one buffer are told with the call itself.
@@ -450,12 +450,11 @@ fn exit(task: &mut Task, me: Ptr, regs: Ptr) {
                 tell_call(1, 0);
             }
             // The descriptors that came or went with it.
-            let message = field!(regs, regs_si as u64);
             if task.class == class::RECVMSG && ret >= 0 {
-                descriptor::in_message(message, passing::PASSED);
+                descriptor::in_message(task.args[1], task.word, passing::PASSED);
             } else if task.class == class::SENDMSG && !call::interrupted(ret) {
                 // A message without bytes is sent, too.
-                descriptor::sending(task, message, if ret == 0 { 1 } else { ret });
+                descriptor::sending(task, if ret == 0 { 1 } else { ret });
             }
         }
     }

@@ -1,11 +1,8 @@
-//! Bytes that move beyond what a trace sees: through ends that others got, by 32-bit calls, by rings of requests.
+//! Bytes that move beyond what a trace sees: through ends that others got, by rings of requests.
 
-use std::{
-    os::{
-        fd::AsRawFd as _,
-        unix::net::{UnixListener, UnixStream},
-    },
-    ptr,
+use std::os::{
+    fd::AsRawFd as _,
+    unix::net::{UnixListener, UnixStream},
 };
 
 use super::{
@@ -32,40 +29,6 @@ pub fn take(path: &str) {
     let (stream, _) = socket.accept().unwrap();
     let w = receive(stream.as_raw_fd());
     write(w, b"from outside");
-}
-
-/// A write by a 32-bit call, between two plain ones.
-pub fn compat() {
-    let (r, w) = pipe(0);
-    say("channel", name(r));
-    write(w, b"plain");
-    say("first", read(r, 100).0);
-    // 32-bit calls take 32-bit addresses.
-    // SAFETY: a new page.
-    let page = unsafe {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT;
-        libc::mmap(ptr::null_mut(), 4096, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
-    };
-    assert_ne!(page, libc::MAP_FAILED);
-    // SAFETY: the page has room; `write` has number 4 there; its four registers are what the call takes and gives.
-    let wrote: i64 = unsafe {
-        ptr::copy_nonoverlapping(b"unseen".as_ptr(), page.cast(), 6);
-        let result: i64;
-        std::arch::asm!(
-            "xchg rbx, {fd}", "int 0x80", "xchg rbx, {fd}",
-            fd = inout(reg) i64::from(w) => _,
-            inout("rax") 4_i64 => result,
-            in("rcx") page,
-            in("rdx") 6_i64,
-            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
-        );
-        i64::from(result as i32)
-    };
-    say("wrote", wrote);
-    write(w, b"behind");
-    // As many as were put unseen: whoever counts takes them for those of the plain write.
-    say("second", read(r, 6).0);
-    say("third", read(r, 100).0);
 }
 
 /// Asks a ring for operations on a pipe and on a pair of sockets: a write of 5 bytes and a read of it, and one that fails.

@@ -3,6 +3,7 @@
 mod attach;
 mod beyond;
 mod blocking;
+mod compat;
 mod datagrams;
 mod deadlocks;
 mod flood;
@@ -44,7 +45,7 @@ pub fn run(words: &[&str]) -> bool {
         [name] if states::run(name) => {}
         ["give", path] => beyond::give(path),
         ["take", path] => beyond::take(path),
-        ["compat"] => beyond::compat(),
+        ["compat"] => compat::compat(),
         ["queue-load", senders, receivers, messages] => {
             queues::load(senders.parse().unwrap(), receivers.parse().unwrap(), messages.parse().unwrap());
         }

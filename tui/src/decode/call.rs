@@ -56,7 +56,7 @@ impl Decoder {
             blocked_ns: self.blocked_ns(task.tid, entered, until),
             restarts: 0,
             interrupted_by: Vec::new(),
-            via: None,
+            via: names::via(nr),
             unfinished: false,
         }
     }

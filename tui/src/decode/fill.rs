@@ -9,7 +9,7 @@
 
 use foldhash::HashMap;
 
-use crate::event::{ChannelChange, ChannelEvent, ChannelId, ChannelType, Event, Kind, Transfer};
+use crate::event::{ChannelChange, ChannelEvent, ChannelId, ChannelType, Event, Kind, Transfer, Via};
 
 /// Connections remembered; beyond, all are forgotten.
 const MOST: usize = 1 << 16;
@@ -123,7 +123,7 @@ impl Fills {
     fn transfer(&mut self, transfer: &mut Transfer, sends: bool) {
         let Some(connection) = self.connections.get_mut(&transfer.channel) else { return };
         // What a ring moves is told when it is over, in no order to what calls move.
-        if transfer.from_unknown.is_some() || transfer.call.via.is_some() {
+        if transfer.from_unknown.is_some() || transfer.call.via == Some(Via::IoUring) {
             self.connections.remove(&transfer.channel);
             return;
         }
@@ -144,7 +144,7 @@ impl Fills {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Call, FromUnknown, Nanos, OpId, Via, Way};
+    use crate::event::{Call, FromUnknown, Nanos, OpId, Way};
 
     const A: u64 = 1;
     const B: u64 = 2;

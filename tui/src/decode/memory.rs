@@ -10,6 +10,7 @@ use syscalls::Sysno;
 use super::{
     Decoder,
     descriptor::new_name,
+    names,
     object::mechanism_of,
     space::{Mapping, place},
 };
@@ -44,7 +45,7 @@ impl Decoder {
         let task = Task { pid: header.tgid, tid: header.tid };
         let op = self.call_returned(task, record.nr, record.entered);
         let call = self.call(task, op, record.nr, (record.entered, header.time));
-        match usize::try_from(record.nr).ok().and_then(Sysno::new) {
+        match names::sysno(record.nr) {
             Some(Sysno::mmap) => self.mapped(record, task, call),
             Some(Sysno::munmap) => {
                 self.unmap(header.time, task, (record.address, pages(record.length)), Some(&call));

@@ -1,8 +1,23 @@
 //! Numbers of the kernel by their names in the manual.
 
-/// A system call of x86-64; `unknown` for one that is newer than our table.
+use ipcscope_common::call::BIT_32;
+use syscalls::Sysno;
+
+use crate::event::Via;
+
+/// A system call by the number that records have; none for one that is newer than our table.
+pub fn sysno(number: i32) -> Option<Sysno> {
+    usize::try_from(number).ok().and_then(|number| Sysno::new(number & !(BIT_32 as usize)))
+}
+
+/// Its name; `unknown` for one that is newer than our table.
 pub fn syscall(number: i32) -> &'static str {
-    usize::try_from(number).ok().and_then(syscalls::Sysno::new).map_or("unknown", |call| call.name())
+    sysno(number).map_or("unknown", |call| call.name())
+}
+
+/// How it was made.
+pub fn via(number: i32) -> Option<Via> {
+    (number >= 0 && number & BIT_32 != 0).then_some(Via::Compat)
 }
 
 /// The error of a call that returned `ret`; the restart codes that never reach a program count as EINTR.

@@ -21,6 +21,7 @@ use syscalls::Sysno;
 use super::{
     Decoder,
     descriptor::{Key, new_name},
+    names,
 };
 use crate::event::{ChannelChange, ChannelEvent, ChannelId, ChannelType, Kind, PeerPid, Task, text};
 use counter::Counter;
@@ -208,7 +209,7 @@ impl Decoder {
         if event != ChannelChange::Opened {
             return event;
         }
-        match usize::try_from(record.nr).ok().and_then(Sysno::new) {
+        match names::sysno(record.nr) {
             Some(Sysno::eventfd | Sysno::eventfd2 | Sysno::timerfd_create | Sysno::memfd_create) => {
                 ChannelChange::Created
             }

@@ -23,6 +23,7 @@ use super::{
     Decoder,
     call::On,
     descriptor::Key,
+    names,
     outbox::Place,
     pipe_order::{CallId, Method, PipeOrder, Position, Resolved, Sample, Side, Why},
 };
@@ -104,7 +105,7 @@ impl Decoder {
             // Its samples tell.
             return;
         }
-        let (side, requested) = match usize::try_from(block.nr).ok().and_then(Sysno::new) {
+        let (side, requested) = match names::sysno(block.nr) {
             Some(Sysno::read) => (Side::Read, Some(block.args[2])),
             Some(Sysno::readv | Sysno::preadv2) => (Side::Read, None),
             Some(Sysno::write) => (Side::Write, Some(block.args[2])),

@@ -136,7 +136,7 @@ impl Decoder {
 
     /// A call reaped a child, if it is wait4(2) or waitid(2); the kernel frees the child's thread some time later.
     pub(super) fn reaped(&mut self, record: &CallEnd) {
-        let child = match usize::try_from(record.nr).ok().and_then(syscalls::Sysno::new) {
+        let child = match names::sysno(record.nr) {
             Some(syscalls::Sysno::wait4) if record.ret > 0 => record.ret as u32,
             Some(syscalls::Sysno::waitid) if record.ret == 0 => record.args[2] as u32,
             Some(call @ (syscalls::Sysno::timer_delete | syscalls::Sysno::timer_settime)) if record.ret == 0 => {

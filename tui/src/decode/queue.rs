@@ -17,6 +17,7 @@ use crate::event::{Call, ChannelChange, ChannelEvent, ChannelId, ChannelType, Fr
 use super::{
     Decoder,
     call::On,
+    names,
     sysv::{self, IPC_RMID, IPC_SET, Objects},
 };
 use messages::Messages;
@@ -52,7 +53,7 @@ impl Queues {
 }
 
 fn sysno(record: &wire::QueueCall) -> Option<Sysno> {
-    usize::try_from(record.nr).ok().and_then(Sysno::new)
+    names::sysno(record.nr)
 }
 
 impl Decoder {

@@ -27,7 +27,7 @@ const FUTEX_LOCKS: [u64; 2] = [6, 13];
 const SLEEPING: u32 = 0x3;
 
 fn is_file_lock(nr: i32) -> bool {
-    matches!(usize::try_from(nr).ok().and_then(Sysno::new), Some(Sysno::flock | Sysno::fcntl))
+    matches!(names::sysno(nr), Some(Sysno::flock | Sysno::fcntl))
 }
 
 /// What a call's number and arguments say it waits for.
@@ -35,7 +35,7 @@ fn waits_for(pid: u32, nr: i32, args: &[u64; 3]) -> Blocked {
     let [first, second, _] = *args;
     let mut on = Blocked { syscall: (nr >= 0).then(|| names::syscall(nr)), ..Blocked::default() };
     let certain = |pid: u64| (pid as i32 > 0).then_some(pid as u32);
-    match usize::try_from(nr).ok().and_then(Sysno::new) {
+    match names::sysno(nr) {
         Some(Sysno::wait4) => on.waits_for = certain(first),
         Some(Sysno::waitid) if first == P_PID => on.waits_for = certain(second),
         Some(Sysno::futex) => {
@@ -127,7 +127,7 @@ impl Decoder {
             on.lock = Some(Lock::File(format!("{major}:{minor}:{}", block.ino)));
             on.fd = block.args.first().map(|fd| *fd as i32);
         } else if block.ino != 0 {
-            if matches!(usize::try_from(block.nr).ok().and_then(Sysno::new), Some(Sysno::semop | Sysno::semtimedop)) {
+            if matches!(names::sysno(block.nr), Some(Sysno::semop | Sysno::semtimedop)) {
                 let (channel, timed) = self.sem_wait(header.tid, block.dev, block.ino as i32);
                 (on.channel, on.timed) = (Some(channel), timed);
                 return on;
@@ -136,7 +136,7 @@ impl Decoder {
                 on.channel = Some(queue);
                 return on;
             }
-            on.channel = Some(match usize::try_from(block.nr).ok().and_then(Sysno::new) {
+            on.channel = Some(match names::sysno(block.nr) {
                 Some(Sysno::mq_timedsend | Sysno::mq_timedreceive) => self.mqueue_id(block.dev, block.ino),
                 _ => self.channels.name(block.dev, block.ino),
             });

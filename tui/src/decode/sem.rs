@@ -12,7 +12,7 @@ use ipcscope_common::sem::{self as wire, OPERATIONS, TIMED, state};
 use syscalls::Sysno;
 
 use super::{
-    Decoder,
+    Decoder, names,
     sysv::{self, IPC_RMID, Key, Lookup, Objects},
 };
 use crate::event::{
@@ -48,10 +48,6 @@ struct Open {
     timed: bool,
     /// Whose call let this one go on.
     by: Option<Origin>,
-}
-
-fn sysno(nr: i32) -> Option<Sysno> {
-    usize::try_from(nr).ok().and_then(Sysno::new)
 }
 
 impl Decoder {
@@ -94,7 +90,7 @@ impl Decoder {
             self.sems.known.appear((record.namespace, record.id), false);
         }
         let open = self.sems.open.remove(&task.tid).filter(|open| open.op == op);
-        match sysno(record.nr) {
+        match names::sysno(record.nr) {
             Some(Sysno::semget) => self.sem_found(record, task, call),
             Some(Sysno::semctl) => self.sem_controlled(record, task, call),
             _ => self.sem_operated(record, task, call, open.and_then(|open| open.by)),

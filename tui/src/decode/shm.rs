@@ -8,6 +8,7 @@ use syscalls::Sysno;
 use super::{
     Decoder,
     memory::pages,
+    names,
     space::{Mapping, place},
     sysv::{self, IPC_RMID, Key, Lookup, Objects},
 };
@@ -29,7 +30,7 @@ impl Default for Segments {
 }
 
 fn sysno(record: &wire::ShmCall) -> Option<Sysno> {
-    usize::try_from(record.nr).ok().and_then(Sysno::new)
+    names::sysno(record.nr)
 }
 
 impl Decoder {

@@ -404,7 +404,7 @@ impl Decoder {
     /// A thread fell asleep in a call on a socket: the call is in flight, whenever it may return.
     pub(super) fn socket_blocked(&mut self, block: &sched::Block, op: OpId) {
         use Sysno::{sendfile, sendmsg, sendto, write, writev};
-        let call = usize::try_from(block.nr).ok().and_then(Sysno::new);
+        let call = super::names::sysno(block.nr);
         if !matches!(call, Some(write | writev | sendto | sendmsg | sendfile)) {
             return;
         }

@@ -7,7 +7,7 @@
 //! Invariant: a call that is made again keeps its number. Tests: the table here; every blocking call in `live_verdicts.rs`.
 
 use ipcscope_common::{
-    call::{CallBegin, CallEnd},
+    call::{BIT_32, CallBegin, CallEnd, NUMBERS},
     signal::Deliver,
 };
 use syscalls::Sysno;
@@ -41,6 +41,8 @@ pub(super) fn restored(ret: i64, nr: i32) -> Option<Verdict> {
     match ret {
         EINTR => Some(Verdict::Eintr),
         _ if ret == i64::from(nr) || ret == i64::from(RESTART_SYSCALL) => Some(Verdict::Restarted),
+        // Its own number is none of x86-64.
+        _ if nr & BIT_32 != 0 && (0..NUMBERS as i64).contains(&ret) => Some(Verdict::Restarted),
         _ => None,
     }
 }
@@ -52,14 +54,14 @@ fn is_interrupted(ret: i64) -> bool {
 impl Interrupted {
     /// Whether a call of that number can be this one again.
     pub fn is_again(&self, nr: i32) -> bool {
-        self.ret != EINTR && nr == self.nr || nr == RESTART_SYSCALL && self.ret == RESTART_BLOCK
+        self.ret != EINTR && nr == self.nr || nr & !BIT_32 == RESTART_SYSCALL && self.ret == RESTART_BLOCK
     }
 }
 
 /// Bytes asked for by a call that blocks until all are moved, so that fewer mean a signal came; from its arguments.
 fn asked(nr: i32, args: &[u64; 4]) -> Option<u64> {
     let [_, _, third, fourth] = *args;
-    match usize::try_from(nr).ok().and_then(Sysno::new)? {
+    match names::sysno(nr)? {
         Sysno::write | Sysno::pwrite64 | Sysno::sendto => Some(third),
         Sysno::sendfile => Some(fourth),
         _ => None,
@@ -67,7 +69,7 @@ fn asked(nr: i32, args: &[u64; 4]) -> Option<u64> {
 }
 
 fn moves_all(nr: i32) -> bool {
-    let call = usize::try_from(nr).ok().and_then(Sysno::new);
+    let call = names::sysno(nr);
     asked(nr, &[0; 4]).is_some() || matches!(call, Some(Sysno::writev | Sysno::pwritev | Sysno::pwritev2))
 }
 
@@ -133,7 +135,7 @@ impl Decoder {
         if self.tasks.ensure(task.tid, task.pid).held {
             return;
         }
-        if usize::try_from(record.nr).ok().and_then(Sysno::new) == Some(Sysno::rt_sigreturn) {
+        if names::sysno(record.nr) == Some(Sysno::rt_sigreturn) {
             self.handled(record);
             return;
         }

@@ -150,9 +150,9 @@ pub(super) fn call(task: &Task, me: Ptr, side: usize, address: u64, buffers: u64
         emit(lost::PIPE, record);
     } else if buffers != 0 {
         if keep < SMALL as u32 {
-            with_vector::<SMALL, { 2 * SMALL }>(&record, address, buffers, keep);
+            with_vector::<SMALL, { 2 * SMALL }>(&record, (address, task.word), buffers, keep);
         } else {
-            with_vector::<LARGE, { 2 * LARGE }>(&record, address, buffers, keep);
+            with_vector::<LARGE, { 2 * LARGE }>(&record, (address, task.word), buffers, keep);
         }
     } else if keep <= task.payload_len {
         if keep <= 16 {
@@ -204,7 +204,7 @@ fn with_kept<const N: usize>(call: &PipeCall, me: Ptr) {
 /// A record with the bytes of several buffers, one behind the other: fewer than `N` in a room of twice as many, so that
 /// the verifier sees that each fits wherever it begins.
 #[inline(always)]
-fn with_vector<const N: usize, const ROOM: usize>(call: &PipeCall, vector: u64, buffers: u64, keep: u32) {
+fn with_vector<const N: usize, const ROOM: usize>(call: &PipeCall, vector: (u64, u64), buffers: u64, keep: u32) {
     let Some(mut record) = reserve::<WithPayload<ROOM>>(lost::PIPE) else { return };
     // SAFETY: the record's room.
     unsafe {

@@ -17,8 +17,9 @@ use ipcscope_common::{
 
 use super::{TOLD, UDP, UNSURE, inode_of, is_tcp, sock_of, watch};
 use crate::{
+    arguments::words,
     emit::{header, reserve},
-    kernel::{Ptr, copy_user, copy_vector, current, field, offset, peek, peek_user, registers, setting, vector_len},
+    kernel::{Ptr, copy_user, copy_vector, current, field, offset, peek, peek_user, setting, vector_len},
     probes::descriptor,
     task::{End, PIECES, Place, Task, traced, with_pieces, with_place},
 };
@@ -33,9 +34,9 @@ const PEEK: u64 = 2;
 const DONTWAIT: u64 = 0x40;
 /// `MSG_ERRQUEUE`: what is received is no datagram.
 const ERRQUEUE: u64 = 0x2000;
-/// `struct mmsghdr`: its size, and where the message's length is.
-const MMSGHDR: u64 = 64;
-const MMSGHDR_LEN: u64 = 56;
+/// `struct mmsghdr`: its size in words, and where the message's length is.
+const MMSGHDR: u64 = 8;
+const MMSGHDR_LEN: u64 = 7;
 /// What a record of a descriptor says of a socket: its mechanism beside the object, and its peer's inode number (UNIX).
 #[inline(always)]
 pub fn described(end: &End) -> (u16, u32) {
@@ -172,8 +173,7 @@ pub extern "C" fn tell_change(fd: u64, other: i32, change: u32, argument: u32) -
     if family == AF_UNIX && change != change::PAIRED {
         tell_name(task, sock, sock, whose::LOCAL);
         if change == change::CONNECTED && task.ret < 0 {
-            let regs = registers(me);
-            tell_given(task, sock, field!(regs, regs_si as u64), field!(regs, regs_dx as u64));
+            tell_given(task, sock, task.args[1], task.args[2]);
         } else {
             let peer: u64 = peek(sock + offset!(unix_peer) as u64);
             if peer != 0 {
@@ -181,8 +181,7 @@ pub extern "C" fn tell_change(fd: u64, other: i32, change: u32, argument: u32) -
             }
         }
     } else if change == change::CONNECTED && task.ret < 0 {
-        let regs = registers(me);
-        tell_given(task, sock, field!(regs, regs_si as u64), field!(regs, regs_dx as u64));
+        tell_given(task, sock, task.args[1], task.args[2]);
     }
     let header = header(SOCKET_CHANGE, task.returned, task.tid, task.tgid);
     let Some(mut record) = reserve::<SocketChange>(lost::SOCKET) else { return 0 };
@@ -210,35 +209,27 @@ pub extern "C" fn tell_change(fd: u64, other: i32, change: u32, argument: u32) -
 }
 
 #[inline(always)]
-fn place(task: &Task, regs: Ptr, index: u32) -> Place {
-    let at = field!(regs, regs_si as u64);
-    let third = field!(regs, regs_dx as u64);
-    let fourth = field!(regs, regs_r10 as u64);
+fn place(task: &Task, index: u32) -> Place {
+    let [_, at, third, fourth, fifth, sixth] = task.args;
+    let word = task.word;
     let ret = task.ret;
     let plain = Place { ret, requested: u64::MAX, at: 0, buffers: 0, flags: 0, name: 0, name_len: 0, sock: 0 };
     match task.class {
         class::READ | class::WRITE => Place { requested: third, at, ..plain },
         class::READV | class::WRITEV => {
-            Place { requested: vector_len::<VECTORS>(at, third), at, buffers: third, ..plain }
+            Place { requested: vector_len::<VECTORS>(at, third, word), at, buffers: third, ..plain }
         }
         class::RECVFROM => {
-            let name_len = peek_user::<u32>(field!(regs, regs_r9 as u64)).unwrap_or(0).into();
-            Place { requested: third, at, flags: fourth, name: field!(regs, regs_r8 as u64), name_len, ..plain }
+            let name_len = peek_user::<u32>(sixth).unwrap_or(0).into();
+            Place { requested: third, at, flags: fourth, name: fifth, name_len, ..plain }
         }
-        class::SENDTO => Place {
-            requested: third,
-            at,
-            flags: fourth,
-            name: field!(regs, regs_r8 as u64),
-            name_len: field!(regs, regs_r9 as u64),
-            ..plain
-        },
-        class::SENDMSG | class::RECVMSG => message(at, Place { flags: third, ..plain }),
+        class::SENDTO => Place { requested: third, at, flags: fourth, name: fifth, name_len: sixth, ..plain },
+        class::SENDMSG | class::RECVMSG => message(at, word, Place { flags: third, ..plain }),
         class::SENDMMSG | class::RECVMMSG => {
-            let header = at + u64::from(index) * MMSGHDR;
-            let len = peek_user::<u32>(header + MMSGHDR_LEN).unwrap_or(0);
+            let header = at + u64::from(index) * MMSGHDR * word;
+            let len = peek_user::<u32>(header + MMSGHDR_LEN * word).unwrap_or(0);
             let ret = if ret > 0 { i64::from(len) } else { ret };
-            message(header, Place { ret, flags: fourth, ..plain })
+            message(header, word, Place { ret, flags: fourth, ..plain })
         }
         _ => plain,
     }
@@ -246,10 +237,10 @@ fn place(task: &Task, regs: Ptr, index: u32) -> Place {
 
 /// What a `msghdr` says: name, its length, buffers, their number.
 #[inline(always)]
-fn message(header: u64, plain: Place) -> Place {
-    match peek_user::<[u64; 4]>(header) {
+fn message(header: u64, word: u64, plain: Place) -> Place {
+    match words::<4>(header, word) {
         Some([name, name_len, at, buffers]) => Place {
-            requested: vector_len::<VECTORS>(at, buffers),
+            requested: vector_len::<VECTORS>(at, buffers, word),
             at,
             buffers,
             name,
@@ -274,9 +265,8 @@ struct WithPayload<const N: usize> {
 pub extern "C" fn tell_call(side: u32, index: u32) -> i32 {
     let me = current();
     let Some((task, room)) = with_place(me) else { return 0 };
-    let regs = registers(me);
     let end = &task.ends[side as usize & 1];
-    let place = place(task, regs, index);
+    let place = place(task, index);
     // With a descriptor table of its own, nobody can have closed the descriptor meanwhile.
     let same = descriptor::is_alone(me) || descriptor::file_of(me, end.fd as u64) == end.file;
     let mut flags = side & flag::SEND;
@@ -415,7 +405,8 @@ fn with<const N: usize, const ROOM: usize>(
                     (*call).payload_len = keep;
                 }
             } else {
-                (*call).payload_len = copy_vector::<N, ROOM, VECTORS>(payload, place.at, place.buffers, keep);
+                (*call).payload_len =
+                    copy_vector::<N, ROOM, VECTORS>(payload, (place.at, task.word), place.buffers, keep);
             }
         }
     }

@@ -7,7 +7,7 @@ use super::super::{Decoder, call::On, names};
 use crate::event::{Call, ChannelId, ChannelType, FromUnknown, Kind, Origin, Task, Transfer};
 
 fn is_send(record: &MqueueCall) -> bool {
-    usize::try_from(record.nr).ok().and_then(Sysno::new) == Some(Sysno::mq_timedsend)
+    names::sysno(record.nr) == Some(Sysno::mq_timedsend)
 }
 
 impl Decoder {

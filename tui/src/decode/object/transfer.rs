@@ -9,10 +9,6 @@ use super::{
 };
 use crate::event::{Call, ChannelChange, ChannelEvent, ChannelType, FromUnknown, Kind, Task, Transfer};
 
-fn sysno(nr: i32) -> Option<Sysno> {
-    usize::try_from(nr).ok().and_then(Sysno::new)
-}
-
 impl Decoder {
     /// A call on an eventfd begins.
     pub(in crate::decode) fn object_begin(&mut self, record: &ObjectBegin) {
@@ -51,7 +47,7 @@ impl Decoder {
         }
         let times = (record.entered, header.time);
         let call = self.call_after_signals(task, op, record.nr, times, |on| matches!(on, On::Object(_)));
-        if sysno(record.nr) == Some(Sysno::timerfd_settime) {
+        if names::sysno(record.nr) == Some(Sysno::timerfd_settime) {
             self.timer_set(record, task, call);
             return;
         }

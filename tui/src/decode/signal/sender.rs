@@ -7,7 +7,7 @@ use super::{
     SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGVTALRM, SIGWINCH,
 };
 use crate::{
-    decode::Decoder,
+    decode::{Decoder, names},
     event::{OpId, Sender, SenderKind, SignalValue, text},
 };
 
@@ -64,7 +64,7 @@ fn tty(name: &[u8; 16]) -> Option<String> {
 /// Whether a call sends signals on purpose.
 fn sends(nr: i32) -> bool {
     matches!(
-        usize::try_from(nr).ok().and_then(Sysno::new),
+        names::sysno(nr),
         Some(
             Sysno::kill
                 | Sysno::tkill
@@ -112,7 +112,7 @@ pub fn value(signo: i32, info: u32, code: i32, value: u64) -> Option<SignalValue
 impl Decoder {
     /// One number for everything a call, or a key, sends to several processes.
     pub(super) fn multicast(&mut self, op: Option<OpId>, sender: &Sender, record: &wire::Generate) -> Multicast {
-        let is_kill = matches!(usize::try_from(record.nr).ok().and_then(Sysno::new), Some(Sysno::kill));
+        let is_kill = matches!(names::sysno(record.nr), Some(Sysno::kill));
         let alone = || matches!(record.signo, SIGHUP | SIGCONT) && hangup(record) == Hangup::Leader;
         let act = match (op, sender.kind) {
             // kill(2): a positive number is one process; 0, -1 and other negative ones are groups or everybody.

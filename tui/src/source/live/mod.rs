@@ -3,6 +3,7 @@
 //! A [`Session`] holds the probes and, with a command, the command; its batches of records come in order of time.
 
 mod account;
+mod calls;
 mod file;
 pub mod offsets;
 pub mod probes;

@@ -12,13 +12,18 @@ use aya::{
     programs::{BtfTracePoint, ProgramError, ProgramFd, tp_btf::BtfTracePointLink},
 };
 use ipcscope_common::{
-    call::{NUMBERS, class, family},
+    call::family,
     offsets::ABSENT,
     settings::{Settings, Sites},
 };
 use zerocopy::IntoBytes;
 
-use super::{offsets::Kernel, quiet::Quiet, sites::sites};
+use super::{
+    calls::{classes, numbers_of_32_bit},
+    offsets::Kernel,
+    quiet::Quiet,
+    sites::sites,
+};
 
 /// The probes, built by `cargo xtask ebpf` and committed: no kernel's version is in them.
 static OBJECT: &[u8] = include_bytes!("../../../ebpf/ipcscope.bpf.o");
@@ -184,7 +189,8 @@ impl Probes {
     pub fn attach(kernel: &Kernel, settings: &Settings, ring: u32, floor: bool) -> Result<Self, ProbeError> {
         let _quiet = Quiet::begin();
         let btf = Btf::from_sys_fs()?;
-        let classes = classes(settings);
+        let of_32_bit = numbers_of_32_bit();
+        let classes = classes(settings, &of_32_bit);
         let has_queues = settings.queues | settings.mqueues != 0;
         let sites = if has_queues || settings.sockets != 0 { sites() } else { Sites::NONE };
         let mut ebpf = EbpfLoader::new()
@@ -193,6 +199,7 @@ impl Probes {
             .override_global("SETTINGS", settings.as_bytes(), true)
             .override_global("SITES", sites.as_bytes(), true)
             .override_global("CLASSES", classes.as_slice(), true)
+            .override_global("NUMBERS_OF_32_BIT", of_32_bit.as_bytes(), true)
             .map_max_entries("EVENTS", ring)
             // The library has no type for task storage; the probes alone use it.
             .allow_unsupported_maps()
@@ -333,217 +340,4 @@ fn enter_families(
         table.set(family, &loaded, 0).map_err(problem)?;
     }
     Ok(())
-}
-
-/// futex_wake(2), futex_wait(2), futex_requeue(2): newer than the library.
-const FUTEX_WAKE: libc::c_long = 454;
-const FUTEX_WAIT: libc::c_long = 455;
-const FUTEX_REQUEUE: libc::c_long = 456;
-
-/// Calls that may block, or that a signal can interrupt, and that no family looks at.
-const BLOCKING: &[libc::c_long] = &[
-    libc::SYS_restart_syscall,
-    libc::SYS_nanosleep,
-    libc::SYS_clock_nanosleep,
-    libc::SYS_pause,
-    libc::SYS_rt_sigsuspend,
-    libc::SYS_futex,
-    libc::SYS_futex_waitv,
-    FUTEX_WAKE,
-    FUTEX_WAIT,
-    FUTEX_REQUEUE,
-    libc::SYS_poll,
-    libc::SYS_ppoll,
-    libc::SYS_select,
-    libc::SYS_pselect6,
-    libc::SYS_epoll_wait,
-    libc::SYS_epoll_pwait,
-    libc::SYS_epoll_pwait2,
-    libc::SYS_accept,
-    libc::SYS_accept4,
-    libc::SYS_connect,
-    libc::SYS_recvfrom,
-    libc::SYS_recvmmsg,
-    libc::SYS_sendto,
-    libc::SYS_sendmmsg,
-    libc::SYS_msgrcv,
-    libc::SYS_msgsnd,
-    libc::SYS_semop,
-    libc::SYS_semtimedop,
-    libc::SYS_flock,
-    libc::SYS_mq_timedreceive,
-    libc::SYS_mq_timedsend,
-    libc::SYS_pread64,
-    libc::SYS_pwrite64,
-    libc::SYS_preadv,
-    libc::SYS_pwritev,
-    libc::SYS_copy_file_range,
-    libc::SYS_getrandom,
-    libc::SYS_io_getevents,
-    libc::SYS_ioctl,
-    libc::SYS_fsync,
-    libc::SYS_fdatasync,
-    libc::SYS_fallocate,
-    libc::SYS_fork,
-    libc::SYS_vfork,
-    libc::SYS_clone,
-    libc::SYS_clone3,
-];
-
-/// The numbers of calls of 32-bit programs that move bytes or make a ring of requests, and mean something else of no
-/// interest on x86-64: write, readv, writev, sendfile, sendfile64, io_setup, splice, tee, vmsplice, preadv, pwritev, preadv2
-/// and pwritev2 (arch/x86/entry/syscalls/syscall_32.tbl). read has the number of close.
-const ONLY_32_BIT: [usize; 13] = [4, 145, 146, 187, 239, 245, 313, 315, 316, 333, 334, 378, 379];
-
-/// The calls of families that have programs of their own, while they are captured.
-fn own_classes(settings: &Settings) -> impl Iterator<Item = (libc::c_long, u8)> {
-    use libc as l;
-    let families: [(u32, &[(libc::c_long, u8)]); 10] = [
-        (
-            settings.queues,
-            &[
-                (l::SYS_msgsnd, class::MSGSND),
-                (l::SYS_msgrcv, class::MSGRCV),
-                (l::SYS_msgget, class::MSGGET),
-                (l::SYS_msgctl, class::MSGCTL),
-            ],
-        ),
-        (
-            settings.sockets,
-            &[
-                (l::SYS_sendto, class::SENDTO),
-                (l::SYS_recvfrom, class::RECVFROM),
-                (l::SYS_sendmmsg, class::SENDMMSG),
-                (l::SYS_recvmmsg, class::RECVMMSG),
-                (l::SYS_connect, class::CONNECT),
-                (l::SYS_accept, class::ACCEPT),
-                (l::SYS_accept4, class::ACCEPT),
-                (l::SYS_bind, class::BIND),
-                (l::SYS_listen, class::LISTEN),
-                (l::SYS_shutdown, class::SHUTDOWN),
-                (l::SYS_socket, class::SOCKET),
-                (l::SYS_socketpair, class::SOCKETPAIR),
-            ],
-        ),
-        (
-            settings.mqueues,
-            &[
-                (l::SYS_mq_timedsend, class::MQ_SEND),
-                (l::SYS_mq_timedreceive, class::MQ_RECEIVE),
-                (l::SYS_mq_open, class::MQ_OPEN),
-                (l::SYS_mq_unlink, class::MQ_UNLINK),
-                (l::SYS_mq_getsetattr, class::MQ_SETATTR),
-            ],
-        ),
-        (
-            settings.shm,
-            &[
-                (l::SYS_shmget, class::SHMGET),
-                (l::SYS_shmat, class::SHMAT),
-                (l::SYS_shmdt, class::SHMDT),
-                (l::SYS_shmctl, class::SHMCTL),
-            ],
-        ),
-        (
-            settings.sems,
-            &[
-                (l::SYS_semop, class::SEMOP),
-                (l::SYS_semtimedop, class::SEMOP),
-                (l::SYS_semget, class::SEMGET),
-                (l::SYS_semctl, class::SEMCTL),
-            ],
-        ),
-        (
-            settings.events,
-            &[
-                (l::SYS_eventfd, class::OPEN),
-                (l::SYS_eventfd2, class::OPEN),
-                (l::SYS_signalfd, class::OPEN),
-                (l::SYS_signalfd4, class::OPEN),
-                (l::SYS_timerfd_create, class::OPEN),
-                (l::SYS_timerfd_settime, class::TIMER_SET),
-                (l::SYS_pidfd_open, class::OPEN),
-                (l::SYS_clone, class::CLONE),
-                (l::SYS_clone3, class::CLONE),
-            ],
-        ),
-        (
-            settings.memory,
-            &[
-                (l::SYS_memfd_create, class::OPEN),
-                (l::SYS_mmap, class::MMAP),
-                (l::SYS_munmap, class::MUNMAP),
-                (l::SYS_mremap, class::MUNMAP),
-                (l::SYS_ftruncate, class::TRUNCATE),
-                (l::SYS_unlink, class::UNLINK),
-                (l::SYS_unlinkat, class::UNLINK_AT),
-            ],
-        ),
-        (settings.futexes, &[(l::SYS_futex, class::FUTEX), (FUTEX_WAKE, class::FUTEX), (FUTEX_WAIT, class::FUTEX)]),
-        (settings.terminals, &[(l::SYS_ioctl, class::IOCTL)]),
-        (settings.pipes, &[(l::SYS_mknod, class::MKNOD), (l::SYS_mknodat, class::MKNOD)]),
-    ];
-    families.into_iter().filter(|(captured, _)| *captured != 0).flat_map(|(_, calls)| calls.iter().copied())
-}
-
-/// What to do about each system call of x86-64 (arch/x86/entry/syscalls/syscall_64.tbl).
-fn classes(settings: &Settings) -> [u8; NUMBERS] {
-    use libc as l;
-    let mut table = [0; NUMBERS];
-    for (numbers, class) in [
-        (&[l::SYS_read][..], class::READ),
-        (&[l::SYS_write], class::WRITE),
-        (&[l::SYS_readv, l::SYS_preadv2], class::READV),
-        (&[l::SYS_writev, l::SYS_pwritev2], class::WRITEV),
-        (&[l::SYS_splice], class::SPLICE),
-        (&[l::SYS_tee], class::TEE),
-        (&[l::SYS_vmsplice], class::VMSPLICE),
-        (&[l::SYS_sendfile], class::SENDFILE),
-        (&[l::SYS_pipe, l::SYS_pipe2], class::PIPE),
-        (&[l::SYS_dup], class::DUP),
-        (&[l::SYS_dup2, l::SYS_dup3], class::DUP_TO),
-        (&[l::SYS_close], class::CLOSE),
-        (&[l::SYS_close_range], class::CLOSE_RANGE),
-        (&[l::SYS_fcntl], class::FCNTL),
-        (&[l::SYS_open, l::SYS_openat, l::SYS_openat2, l::SYS_creat, l::SYS_pidfd_getfd], class::OPEN),
-        (&[l::SYS_recvmsg], class::RECVMSG),
-        (&[l::SYS_sendmsg], class::SENDMSG),
-        (&[l::SYS_io_uring_setup, l::SYS_io_setup], class::RING),
-        (
-            &[
-                l::SYS_kill,
-                l::SYS_tkill,
-                l::SYS_tgkill,
-                l::SYS_rt_sigqueueinfo,
-                l::SYS_rt_tgsigqueueinfo,
-                l::SYS_pidfd_send_signal,
-            ],
-            class::KILL,
-        ),
-        // A timer that is deleted or set anew takes its signal back.
-        (&[l::SYS_wait4, l::SYS_waitid, l::SYS_timer_delete, l::SYS_timer_settime], class::WAIT),
-        (&[l::SYS_rt_sigtimedwait], class::SIGWAIT),
-        (&[l::SYS_rt_sigaction], class::SIGACTION),
-        (&[l::SYS_rt_sigprocmask], class::SIGMASK),
-        (&[l::SYS_rt_sigreturn], class::SIGRETURN),
-        (&[l::SYS_io_uring_enter], class::OTHER_CLOSE),
-        (BLOCKING, class::BLOCKS),
-    ] {
-        for &number in numbers {
-            if let Some(entry) = table.get_mut(number as usize) {
-                *entry = class;
-            }
-        }
-    }
-    for (number, class) in own_classes(settings) {
-        if let Some(entry) = table.get_mut(number as usize) {
-            *entry = class;
-        }
-    }
-    for number in ONLY_32_BIT {
-        if let Some(entry) = table.get_mut(number).filter(|entry| **entry == class::NONE) {
-            *entry = class::ONLY_32_BIT;
-        }
-    }
-    table
 }
