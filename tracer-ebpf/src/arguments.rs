@@ -4,10 +4,10 @@
 //! words of four bytes in its structures (arch/x86/entry/syscalls/syscall_32.tbl). Such a call is translated when it begins
 //! and noted in the thread's [`Task`], so no family knows of it but where it looks into a structure of words ([`words`]).
 
-use ipcscope_common::call::{BIT_32, NO_NUMBER, NUMBERS};
+use ipcscope_common::call::{BIT_32, NO_NUMBER};
 
 use crate::{
-    kernel::{NUMBERS_OF_32_BIT, Ptr, current, field, peek_user, registers},
+    kernel::{NUMBERS_OF_32_BIT, Ptr, current, entry, field, peek_user, registers},
     task::{Task, traced},
 };
 
@@ -20,8 +20,11 @@ pub const IPC: i32 = 117;
 const MMAP2: i32 = 192;
 const FTRUNCATE64: i32 = 194;
 const PAGE_SHIFT: u32 = 12;
-/// Calls of x86-64 that socketcall(2) stands for, from 1 on (include/uapi/linux/net.h).
-const SOCKETCALLS: [i32; 20] = [41, 49, 42, 50, 43, 51, 52, 53, 44, 45, 44, 45, 48, 54, 55, 46, 47, 288, 299, 307];
+/// Calls of x86-64 that socketcall(2) stands for (include/uapi/linux/net.h); 0: none.
+static SOCKETCALLS: [i32; 32] = [
+    0, 41, 49, 42, 50, 43, 51, 52, 53, 44, 45, 44, 45, 48, 54, 55, 46, 47, 288, 299, 307, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0,
+];
 /// send(2) and recv(2) there: sendto(2) and recvfrom(2) without an address.
 const SEND: u64 = 9;
 const RECV: u64 = 10;
@@ -68,16 +71,9 @@ fn of_32_bit(regs: Ptr) -> [u64; 6] {
 /// The number of the call of x86-64 that does the same as the 32-bit call `raw`, marked; negative: there is none.
 #[inline(always)]
 fn translated(raw: i32) -> i32 {
-    if raw < 0 || raw as usize >= NUMBERS {
-        return -1;
-    }
-    let mut index = raw as u64;
-    // SAFETY: changes a register, and no bit of a number in bounds; as in `class_of`.
-    unsafe { core::arch::asm!("{0} &= {1}", inout(reg) index, const NUMBERS - 1, options(nomem, nostack)) };
-    // SAFETY: in bounds by the test above.
-    match unsafe { core::ptr::read_volatile((&raw const NUMBERS_OF_32_BIT).cast::<u16>().add(index as usize)) } {
-        NO_NUMBER => -1,
-        number => i32::from(number) | BIT_32,
+    match entry(&NUMBERS_OF_32_BIT, raw as u64) {
+        None | Some(NO_NUMBER) => -1,
+        Some(number) => i32::from(number) | BIT_32,
     }
 }
 
@@ -141,12 +137,10 @@ fn socketcall(task: &mut Task, call: u64, at: u64) -> i32 {
     if call == SEND || call == RECV {
         (task.args[4], task.args[5]) = (0, 0);
     }
-    for (i, number) in SOCKETCALLS.into_iter().enumerate() {
-        if call == i as u64 + 1 {
-            return number | BIT_32;
-        }
+    match entry(&SOCKETCALLS, call) {
+        None | Some(0) => -1,
+        Some(number) => number | BIT_32,
     }
-    -1
 }
 
 /// `ipc(call, first, second, third, ptr, fifth)` (ipc/syscall.c).

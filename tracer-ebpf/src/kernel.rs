@@ -101,15 +101,20 @@ const _: () = assert!(NUMBERS.is_power_of_two());
 /// What a system call is, by number.
 #[inline(always)]
 pub fn class_of(nr: u64) -> u8 {
-    if nr >= NUMBERS as u64 {
-        return 0;
+    entry(&CLASSES, nr).unwrap_or(0)
+}
+
+/// What stands in a table (as long as a power of two) at an index.
+#[inline(always)]
+pub fn entry<T: Copy, const N: usize>(table: &'static [T; N], mut index: u64) -> Option<T> {
+    if index >= N as u64 {
+        return None;
     }
-    let mut index = nr;
     // SAFETY: changes a register, and no bit of a number in bounds. The verifier before 6.8 forgets what a test told of a
     // value once it has been on the stack; the mask stands right before the use.
-    unsafe { core::arch::asm!("{0} &= {1}", inout(reg) index, const NUMBERS - 1, options(nomem, nostack)) };
+    unsafe { core::arch::asm!("{0} &= {1}", inout(reg) index, const N - 1, options(nomem, nostack)) };
     // SAFETY: in bounds by the test above.
-    unsafe { core::ptr::read_volatile((&raw const CLASSES).cast::<u8>().add(index as usize)) }
+    Some(unsafe { core::ptr::read_volatile(table.as_ptr().add(index as usize)) })
 }
 
 /// An argument of a tracepoint, whatever its type: verifiers before 6.13 or so let nobody load a `void *` directly.

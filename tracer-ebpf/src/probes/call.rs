@@ -70,6 +70,9 @@ pub fn enter(ctx: &BtfTracePointContext) {
         return;
     }
     begin(task, me, class);
+    if class == class::READV || class == class::WRITEV {
+        pipe::measure(task);
+    }
     if task.watched != 0 {
         let header = header(CALL_BEGIN, task.entered, task.tid, task.tgid);
         emit(
@@ -142,7 +145,8 @@ pub fn exit(ctx: &BtfTracePointContext) {
         task.sampled = 0;
         if interrupted(ret) && task.held == 0 {
             task.entered = 0;
-            note(task, me, regs);
+            // Its arguments were not noted.
+            (task.nr, task.args) = arguments::of(task, me, regs);
             end(task, ret, now());
             task.watched = 1;
         }
@@ -209,12 +213,6 @@ pub fn leave(task: &mut Task, me: Ptr) {
 #[inline(always)]
 pub fn interrupted(ret: i64) -> bool {
     (-516..=-512).contains(&ret) || ret == -4
-}
-
-/// Notes the call that a thread comes out of: its entry was not looked at.
-#[inline(always)]
-fn note(task: &mut Task, me: Ptr, regs: Ptr) {
-    (task.nr, task.args) = arguments::of(task, me, regs);
 }
 
 /// Tells how a call ended.

@@ -48,6 +48,9 @@ const SCM_RIGHTS: u64 = 1 | 1 << 32;
 /// Descriptors looked at after an exec, and in one message (`SCM_MAX_FD` is 253).
 const TABLE: u64 = 256;
 const MESSAGE: u64 = 64;
+/// Addresses of user space, and the bits above them.
+const USER: u64 = (1 << COUNT) - 1;
+const COUNT: u32 = 48;
 
 /// The `file` behind a descriptor of `task`; 0: none.
 #[inline(always)]
@@ -377,40 +380,48 @@ pub fn sending(task: &mut Task, ret: i64) {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn in_message(message: u64, word: u64, change: u32) -> i32 {
-    each_in_message(message, word, change);
+    let rights = rights(message, word);
+    let (first, count) = (rights & USER, rights >> COUNT);
+    for i in 0..MESSAGE {
+        if i >= count {
+            break;
+        }
+        let Some(fd) = peek_user::<i32>(first + i * 4) else { break };
+        mqueue::tell_mqueue(fd as u64, 0);
+        other::tell_object(fd as u64, 0);
+        tell_descriptor(fd as u64, -1, change);
+    }
     0
 }
 
+/// Where a message's descriptors are, and, in the bits from `COUNT` on, how many; 0: none. A global function, as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn rights(message: u64, word: u64) -> u64 {
+    let Some((first, count)) = find_rights(message, word) else { return 0 };
+    first & USER | if count < MESSAGE { count } else { MESSAGE } << COUNT
+}
+
 #[inline(always)]
-fn each_in_message(message: u64, word: u64, change: u32) {
+fn find_rights(message: u64, word: u64) -> Option<(u64, u64)> {
     // struct user_msghdr: control is its fifth word, then its length.
-    let Some([control, length]) = words::<2>(message + 4 * word, word) else { return };
-    // struct cmsghdr: length, a word; level and type; the descriptors follow. Rights come first or behind the credentials.
-    let header = word + 8;
-    if control == 0 || length < header + 4 {
-        return;
+    let [mut at, length] = words::<2>(message + 4 * word, word)?;
+    if at == 0 {
+        return None;
     }
-    let mut at = control;
+    let end = at + length;
+    // struct cmsghdr: length, a word; level and type; the descriptors follow. Rights come first or behind the credentials.
     for _ in 0..3 {
-        if at + header + 4 > control + length {
-            return;
+        if at + word + 12 > end {
+            break;
         }
-        let (Some([size]), Some(kind)) = (words::<1>(at, word), peek_user::<u64>(at + word)) else { return };
-        if kind == SCM_RIGHTS {
-            let count = (size - header) / 4;
-            for i in 0..MESSAGE {
-                if i >= count {
-                    return;
-                }
-                let Some(fd) = peek_user::<i32>(at + header + i * 4) else { return };
-                mqueue::tell_mqueue(fd as u64, 0);
-                other::tell_object(fd as u64, 0);
-                tell_descriptor(fd as u64, -1, change);
-            }
-            return;
+        let [size] = words::<1>(at, word)?;
+        if peek_user::<u64>(at + word)? == SCM_RIGHTS {
+            return Some((at + word + 8, (size - word - 8) / 4));
         }
         at += (size + word - 1) & !(word - 1);
     }
+    None
 }
 
 /// Tells which channel ends the current process holds; how many.

@@ -95,14 +95,18 @@ pub fn begin(task: &mut Task, me: Ptr, class: u8) {
     }
     task.requested = match class {
         class::READ | class::WRITE => arg2,
-        class::READV | class::WRITEV if task.ends[0].pipe | task.ends[1].pipe != 0 => {
-            vector_len::<VECTORS>(arg1, arg2, task.word)
-        }
         class::TEE => arg2,
-        class::SENDFILE | class::SPLICE => u64::MAX,
         _ => u64::MAX,
     };
     task.payload_len = 0;
+}
+
+/// How much a call on vectors asks for: they are in the current thread's memory.
+#[inline(always)]
+pub fn measure(task: &mut Task) {
+    if task.ends[0].pipe | task.ends[1].pipe != 0 {
+        task.requested = vector_len::<VECTORS>(task.args[1], task.args[2], task.word);
+    }
 }
 
 /// Keeps the first bytes of a write as they are now: another thread may change them before it returns. Where they are not
