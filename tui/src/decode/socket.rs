@@ -34,6 +34,7 @@ use super::{Decoder, descriptor::Key, outbox::Place, shared::Shared};
 use crate::event::{Arrival, ChannelId, ChannelType, FromUnknown, Kind, OpId, Task};
 
 use across::Across;
+use address::Short;
 use between::Between;
 use buffers::{Buffers, Piece};
 use datagrams::Datagrams;
@@ -48,7 +49,7 @@ pub(super) use sequence::Sequence;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Name {
     Sock(u64),
-    Inet(u32, SocketAddr, SocketAddr),
+    Inet(u32, Short, Short),
 }
 
 /// From one socket to another.
@@ -176,6 +177,7 @@ fn names(end: &Endpoint) -> (Name, Name) {
         return (Name::Sock(end.sock), Name::Sock(end.peer));
     }
     let (local, remote) = address::of(end);
+    let (local, remote) = (Short::from(local), Short::from(remote));
     (Name::Inet(end.netns, local, remote), Name::Inet(end.netns, remote, local))
 }
 
