@@ -84,7 +84,7 @@ fn connections_that_are_over_are_forgotten() {
     let mut recording = Recording::open(&file.0).unwrap();
     let (mut events, mut received, mut heaviest) = (Vec::new(), 0, 0);
     while recording.next_item(&mut events).unwrap().is_some() {
-        heaviest = heaviest.max(recording.weight());
+        heaviest = heaviest.max(recording.weight(usize::MAX));
         for event in events.drain(..) {
             let Kind::Recv(receive) = &event.kind else { continue };
             if receive.mechanism == ipcscope::event::ChannelType::Tcp && receive.bytes > Some(0) {

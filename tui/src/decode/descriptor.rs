@@ -184,10 +184,13 @@ impl Channels {
         })
     }
 
-    /// About how many bytes a copy takes, by what there may be many of.
-    pub fn weight(&self) -> usize {
+    /// About how many bytes a copy takes, by what there may be many of; see [`Decoder::weight`].
+    pub fn weight(&self, changed: usize) -> usize {
         let held: usize = self.tables.values().map(|table| table.held.len()).sum();
-        self.sockets.weight() + self.pipes.len() * 1000 + self.objects.len() * 300 + (held + self.names.len()) * 100
+        self.sockets.weight(changed)
+            + self.pipes.len() * 1000
+            + self.objects.len() * 300
+            + (held + self.names.len()) * 100
     }
 
     /// Kernel addresses of pipes that are gone, since the last call.

@@ -28,6 +28,7 @@ mod rpc;
 mod sched;
 mod sem;
 pub mod sequence;
+mod shared;
 mod shm;
 mod signal;
 mod socket;
@@ -157,9 +158,9 @@ impl Decoder {
         self.outbox.waits_from()
     }
 
-    /// About how many bytes a copy takes.
-    pub fn weight(&self) -> usize {
-        self.outbox.weight() + self.channels.weight()
+    /// About how many bytes a copy takes, where so many events have happened since the last one.
+    pub fn weight(&self, changed: usize) -> usize {
+        self.outbox.weight() + self.channels.weight(changed)
     }
 
     /// The trace is over: what still waits goes as it is.

@@ -17,10 +17,9 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use foldhash::HashMap;
-
 use conversation::{Conversation, Pending};
 
+use super::shared::Shared;
 use crate::event::{
     Call, ChannelChange, ChannelId, ChannelType, Event, FromUnknown, Kind, Nanos, OpId, Protocol, Role, Rpc, Task,
     Transfer,
@@ -100,7 +99,7 @@ struct Early {
 /// All conversations.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rpcs {
-    conversations: HashMap<Key, Conversation>,
+    conversations: Shared<Key, Conversation>,
     early: VecDeque<Early>,
 }
 
@@ -168,7 +167,7 @@ impl Rpcs {
         if self.conversations.len() >= CONVERSATIONS && !self.conversations.contains_key(&key) {
             self.conversations.clear();
         }
-        let conversation = self.conversations.entry(key.clone()).or_default();
+        let conversation = self.conversations.ensure(key.clone(), Conversation::default);
         conversation.sent(side, payload, bytes, transfer.offset, entered);
         while let Some((protocol, message, began)) =
             self.conversations.get_mut(&key).and_then(|conversation| conversation.next(side))
@@ -252,7 +251,7 @@ impl Rpcs {
         if self.conversations.len() >= CONVERSATIONS && !self.conversations.contains_key(key) {
             self.conversations.clear();
         }
-        self.conversations.entry(key.clone()).or_default().wait(call);
+        self.conversations.ensure(key.clone(), Conversation::default).wait(call);
     }
 }
 

@@ -30,10 +30,11 @@ use ipcscope_common::{
 };
 use syscalls::Sysno;
 
-use super::{Decoder, descriptor::Key, outbox::Place};
+use super::{Decoder, descriptor::Key, outbox::Place, shared::Shared};
 use crate::event::{Arrival, ChannelId, ChannelType, FromUnknown, Kind, OpId, Task};
 
 use across::Across;
+use address::Short;
 use between::Between;
 use buffers::{Buffers, Piece};
 use datagrams::Datagrams;
@@ -48,7 +49,7 @@ pub(super) use sequence::Sequence;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Name {
     Sock(u64),
-    Inet(u32, SocketAddr, SocketAddr),
+    Inet(u32, Short, Short),
 }
 
 /// From one socket to another.
@@ -111,7 +112,7 @@ const CLOSED: u16 = 7;
 /// All of them.
 #[derive(Clone, Debug, Default)]
 pub struct Sockets {
-    by_key: HashMap<Key, Socket>,
+    by_key: Shared<Key, Socket>,
     by_name: HashMap<Name, Key>,
     flows: Between<Flow>,
     /// TCP connections whose ends are in two network namespaces.
@@ -176,15 +177,18 @@ fn names(end: &Endpoint) -> (Name, Name) {
         return (Name::Sock(end.sock), Name::Sock(end.peer));
     }
     let (local, remote) = address::of(end);
+    let (local, remote) = (Short::from(local), Short::from(remote));
     (Name::Inet(end.netns, local, remote), Name::Inet(end.netns, remote, local))
 }
 
 impl Sockets {
-    /// About how many bytes a copy takes.
-    pub fn weight(&self) -> usize {
+    /// About how many bytes a copy takes; what has not changed is shared with the last one. See [`Decoder::weight`].
+    pub fn weight(&self, changed: usize) -> usize {
         let sends: usize = self.sequences.values().map(Sequence::sends).sum();
-        let between = self.flows.values().count() + self.sequences.values().count();
-        self.by_key.len() * 700 + between * 1300 + (sends + self.datagrams.len()) * 100
+        let (sockets, between) = (self.by_key.len(), self.flows.len() + self.sequences.len());
+        let tables = sockets * 200 + between * 400;
+        let copied = sockets.min(changed) * 400 + between.min(changed) * 500;
+        tables + copied + (sends + self.datagrams.len()) * 100
     }
 
     /// The socket with that inode.
@@ -214,7 +218,7 @@ impl Sockets {
         let known = self.by_key.get(&(dev, peer)).filter(|_| is_pair).map(|peer| peer.id.clone());
         let lower = if is_pair { ino.min(peer) } else { ino };
         let id = || known.unwrap_or_else(|| ChannelId(format!("{prefix}:[{lower}]").into()));
-        self.by_key.entry(key).or_insert_with(|| Socket {
+        self.by_key.ensure(key, || Socket {
             id: id(),
             mechanism,
             holders: 0,

@@ -108,9 +108,9 @@ impl Recording {
         Some(Standing { place, decoding: self.decoding.clone(), until: self.until })
     }
 
-    /// About how many bytes a [`Standing`] takes.
-    pub fn weight(&self) -> usize {
-        self.decoding.weight()
+    /// About how many bytes a [`Standing`] takes, where so many events have happened since the last one.
+    pub fn weight(&self, changed: usize) -> usize {
+        self.decoding.weight(changed)
     }
 
     /// Goes on from there.

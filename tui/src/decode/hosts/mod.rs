@@ -63,9 +63,9 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// About how many bytes a copy takes.
-    pub fn weight(&self) -> usize {
-        let parts = self.parts.iter().map(|part| part.decoder.weight() + part.ready.len() * 600);
+    /// About how many bytes a copy takes, where so many events have happened since the last one.
+    pub fn weight(&self, changed: usize) -> usize {
+        let parts = self.parts.iter().map(|part| part.decoder.weight(changed) + part.ready.len() * 600);
         self.outbox.weight() + parts.sum::<usize>()
     }
 

@@ -8,9 +8,8 @@
 //! the table at the end of [`super::sequence`], and live in tui/tests/live_merge.rs.
 
 use foldhash::{HashMap, HashSet};
-use std::net::SocketAddr;
 
-use super::{FlowKey, Name, Sockets, sequence::Sequence};
+use super::{FlowKey, Name, Sockets, address::Short, sequence::Sequence};
 
 /// Namespaces in which sockets are, and what the other ends in another one are really called.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +44,7 @@ impl Sockets {
     pub(super) fn look_across(&mut self, own: Name, peer: Name, seq: u32) -> Name {
         let (Name::Inet(here, own_address, _), Name::Inet(there, peer_address, _)) = (own, peer) else { return peer };
         let is_known = self.sequences.get(&(peer, own)).is_some_and(Sequence::is_known);
-        let is_alone = self.across.namespaces.len() < 2 || own_address.ip().is_loopback();
+        let is_alone = self.across.namespaces.len() < 2 || own_address.ip.is_loopback();
         if here != there || is_known || is_alone || self.by_name.contains_key(&peer) {
             return peer;
         }
@@ -79,6 +78,6 @@ impl Sockets {
 }
 
 /// Both ends as the first one has them, in a namespace.
-fn ends(namespace: u32, local: SocketAddr, remote: SocketAddr) -> (Name, Name) {
+fn ends(namespace: u32, local: Short, remote: Short) -> (Name, Name) {
     (Name::Inet(namespace, local, remote), Name::Inet(namespace, remote, local))
 }

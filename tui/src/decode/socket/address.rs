@@ -6,6 +6,28 @@ use ipcscope_common::socket::{AF_INET, AF_INET6, AF_UNIX, Endpoint};
 
 use crate::event::text;
 
+/// An address as [`of`] gives it, in less room: there are many of them in tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Short {
+    /// Without the scope it may have in IPv6, which no record tells.
+    pub ip: IpAddr,
+    /// 0: none yet.
+    pub port: u16,
+}
+
+impl From<SocketAddr> for Short {
+    fn from(address: SocketAddr) -> Self {
+        Self { ip: address.ip(), port: address.port() }
+    }
+}
+
+impl Short {
+    /// The same as others have it.
+    pub fn long(self) -> SocketAddr {
+        SocketAddr::new(self.ip, self.port)
+    }
+}
+
 /// A socket's two addresses.
 pub fn of(end: &Endpoint) -> (SocketAddr, SocketAddr) {
     (join(end.family, end.local, end.local_port), join(end.family, end.remote, end.remote_port))

@@ -4,23 +4,61 @@
 
 use foldhash::{HashMap, HashSet};
 
-use super::{FlowKey, Name};
+use super::{super::shared::Shared, FlowKey, Name};
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Between<T> {
-    all: HashMap<FlowKey, T>,
-    /// Those that begin or end there.
-    at: HashMap<Name, HashSet<FlowKey>>,
+    all: Shared<FlowKey, T>,
+    /// The other ends of those that begin or end there.
+    at: HashMap<Name, Others>,
+}
+
+/// Ends that there is something to or from: mostly one.
+#[derive(Clone, Debug)]
+enum Others {
+    One(Name),
+    Several(HashSet<Name>),
+}
+
+impl Others {
+    fn insert(&mut self, other: Name) {
+        match self {
+            Self::One(one) if *one == other => {}
+            Self::One(one) => *self = Self::Several([*one, other].into_iter().collect()),
+            Self::Several(all) => {
+                all.insert(other);
+            }
+        }
+    }
+
+    /// Whether none is left.
+    fn remove(&mut self, other: Name) -> bool {
+        match self {
+            Self::One(one) => *one == other,
+            Self::Several(all) => {
+                all.remove(&other);
+                all.is_empty()
+            }
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Name> {
+        let (one, several) = match self {
+            Self::One(one) => (Some(*one), None),
+            Self::Several(all) => (None, Some(all)),
+        };
+        one.into_iter().chain(several.into_iter().flatten().copied())
+    }
 }
 
 impl<T> Default for Between<T> {
     fn default() -> Self {
-        Self { all: HashMap::default(), at: HashMap::default() }
+        Self { all: Shared::default(), at: HashMap::default() }
     }
 }
 
-impl<T> Between<T> {
+impl<T: Clone> Between<T> {
     /// What goes from the first to the second.
     pub fn get(&self, key: &FlowKey) -> Option<&T> {
         self.all.get(key)
@@ -33,9 +71,9 @@ impl<T> Between<T> {
 
     /// The same, made if there is none.
     pub fn ensure(&mut self, key: FlowKey, new: impl FnOnce() -> T) -> &mut T {
-        self.all.entry(key).or_insert_with(|| {
-            for end in [key.0, key.1] {
-                self.at.entry(end).or_default().insert(key);
+        self.all.ensure(key, || {
+            for (end, other) in [key, (key.1, key.0)] {
+                self.at.entry(end).and_modify(|others| others.insert(other)).or_insert(Others::One(other));
             }
             new()
         })
@@ -49,25 +87,33 @@ impl<T> Between<T> {
 
     /// There is none from now on.
     pub fn remove(&mut self, key: &FlowKey) -> Option<T> {
-        for end in [key.0, key.1] {
-            if let Some(at) = self.at.get_mut(&end)
-                && at.remove(key)
-                && at.is_empty()
-            {
-                self.at.remove(&end);
+        let removed = self.all.remove(key)?;
+        let back = (key.1, key.0);
+        if !self.all.contains_key(&back) {
+            for (end, other) in [*key, back] {
+                if self.at.get_mut(&end).is_some_and(|others| others.remove(other)) {
+                    self.at.remove(&end);
+                }
             }
         }
-        self.all.remove(key)
+        Some(removed)
     }
 
     /// Those that begin or end there.
     pub fn at(&self, end: Name) -> impl Iterator<Item = FlowKey> {
-        self.at.get(&end).into_iter().flatten().copied()
+        let others = self.at.get(&end).into_iter().flat_map(Others::iter);
+        let ways = others.flat_map(move |other| [Some((end, other)), (end != other).then_some((other, end))]);
+        ways.flatten().filter(|key| self.all.contains_key(key))
     }
 
     /// Which there are.
     pub fn keys(&self) -> impl Iterator<Item = FlowKey> {
         self.all.keys().copied()
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.all.len()
     }
 
     /// All.
@@ -82,7 +128,7 @@ impl<T> Between<T> {
 
     /// Takes all.
     pub fn take(&mut self) -> impl Iterator<Item = T> + use<T> {
-        std::mem::take(self).all.into_values()
+        std::mem::take(self).all.take()
     }
 }
 

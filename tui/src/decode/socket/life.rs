@@ -154,8 +154,8 @@ impl Decoder {
             Name::Sock(_) => (told.local, told.remote) = (local, remote),
             Name::Inet(_, local, other) => {
                 let is_named = !matches!(record.change, change::CREATED);
-                told.local = is_named.then(|| local.to_string());
-                told.remote = (other.port() != 0).then(|| other.to_string()).or(remote);
+                told.local = is_named.then(|| local.long().to_string());
+                told.remote = (other.port != 0).then(|| other.long().to_string()).or(remote);
             }
         }
         told.protocol = match mechanism {

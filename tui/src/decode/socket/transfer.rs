@@ -385,7 +385,7 @@ fn way(record: &wire::SocketCall, mechanism: ChannelType, given: Option<&str>) -
 /// Which bytes of a TCP connection a call is about; `sender`: the end that sends them.
 fn stream(sender: Name, record: &wire::SocketCall) -> Option<Stream> {
     let Name::Inet(_, from, to) = sender else { return None };
-    Some(Stream { from, to, seq: record.seq })
+    Some(Stream { from: from.long(), to: to.long(), seq: record.seq })
 }
 
 /// The call will go on or fail: it is told then.

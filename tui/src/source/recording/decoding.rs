@@ -30,11 +30,11 @@ pub(super) fn terminal(parts: &[Part]) -> Option<usize> {
 }
 
 impl Decoding {
-    /// About how many bytes a copy takes.
-    pub(super) fn weight(&self) -> usize {
+    /// About how many bytes a copy takes, where so many events have happened since the last one.
+    pub(super) fn weight(&self, changed: usize) -> usize {
         match self {
-            Self::One(decoder) => decoder.weight(),
-            Self::Several { hosts, .. } => hosts.weight(),
+            Self::One(decoder) => decoder.weight(changed),
+            Self::Several { hosts, .. } => hosts.weight(changed),
         }
     }
 

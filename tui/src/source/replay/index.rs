@@ -97,7 +97,8 @@ impl Index {
                 && let Some(standing) = recording.standing()
             {
                 let changed = count - last.replace(count).unwrap_or(0);
-                let weight = recording.weight() + weight(&scene.world, changed);
+                let changed = usize::try_from(changed).unwrap_or(usize::MAX);
+                let weight = recording.weight(changed) + weight(&scene.world, changed);
                 let checkpoint = Checkpoint { event: count, standing, scene: scene.clone(), weight };
                 let mut state = self.state();
                 state.checkpoints.push(Arc::new(checkpoint));
@@ -223,9 +224,9 @@ impl State {
 
 /// About how many bytes a copy of a world takes, where so many events have happened since the last: what has not changed
 /// since then is shared.
-fn weight(world: &World, changed: u64) -> usize {
+fn weight(world: &World, changed: usize) -> usize {
     let threads: usize = world.processes.values().map(|process| process.threads.len()).sum();
     let channels = world.channels.len();
-    let copied = channels.min(usize::try_from(changed).unwrap_or(usize::MAX));
+    let copied = channels.min(changed);
     world.processes.len() * 2000 + threads * 300 + channels * 200 + copied * 1500 + world.signals.len() * 600
 }

@@ -254,7 +254,9 @@ impl<'a> Teller<'a> {
 
     /// How full a link is, 0 to 1, and what to say about it; of several, the fullest.
     pub(super) fn link_fill(&self, link: &Link) -> (Option<f64>, String, Style) {
-        let channels = || link.members.iter().filter_map(|id| self.world.channels.get(id));
+        // A link may be of ten thousand channels: each is found by its name once.
+        let found: Vec<&Channel> = link.members.iter().filter_map(|id| self.world.channels.get(id)).collect();
+        let channels = || found.iter().copied();
         let level = channels()
             .filter_map(Channel::level)
             .fold(None, |most: Option<f64>, level| Some(most.map_or(level, |most| most.max(level))));

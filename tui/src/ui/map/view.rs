@@ -4,6 +4,7 @@ use ratatui::{
     Frame,
     buffer::Buffer,
     layout::Rect,
+    style::Style,
     text::{Line, Span},
 };
 
@@ -41,11 +42,13 @@ pub(crate) fn draw(app: &App, frame: &mut Frame, areas: &Areas) {
         scroll(plan.height, area.height, focus(app, &plan).map(|(_, y)| y), 3),
     );
     let mut canvas = Canvas::new(area, origin);
+    let fills: Vec<Fill> = plan.graph.links.iter().map(|link| teller.link_fill(link)).collect();
     for wire in &plan.wires {
         let link = wire.link.and_then(|link| plan.graph.links.get(link));
-        let style = match link {
-            Some(link) if link.members.iter().any(|id| app.selection.is_channel(id)) => app.theme.focus(),
-            Some(link) => teller.link_fill(link).2,
+        let fill = wire.link.and_then(|link| fills.get(link));
+        let style = match link.zip(fill) {
+            Some((link, _)) if link.members.iter().any(|id| app.selection.is_channel(id)) => app.theme.focus(),
+            Some((_, fill)) => fill.2,
             None => app.theme.dim(),
         };
         let first = link.and_then(|link| app.world().channels.get(link.members.first()?));
@@ -55,8 +58,8 @@ pub(crate) fn draw(app: &App, frame: &mut Frame, areas: &Areas) {
     }
     let buffer = frame.buffer_mut();
     canvas.draw(buffer);
-    for (number, (link, gauge)) in plan.graph.links.iter().zip(&plan.gauges).enumerate() {
-        draw_link(app, &teller, &canvas, buffer, &plan, (number, link, *gauge));
+    for (number, ((link, gauge), fill)) in plan.graph.links.iter().zip(&plan.gauges).zip(fills).enumerate() {
+        draw_link(app, &teller, &canvas, buffer, &plan, (number, link, *gauge), fill);
     }
     let mut flashes = Vec::new();
     for (node, place) in plan.graph.nodes.iter().zip(&plan.places) {
@@ -108,6 +111,9 @@ fn scroll(extent: i32, room: u16, at: Option<i32>, part: i32) -> i32 {
 
 type Numbered<'a> = (usize, &'a super::graph::Link, Gauge);
 
+/// How full a link is, what to say about it, and how that looks.
+type Fill = (Option<f64>, String, Style);
+
 fn draw_link(
     app: &App,
     teller: &Teller,
@@ -115,10 +121,10 @@ fn draw_link(
     buffer: &mut Buffer,
     plan: &Plan,
     (number, link, gauge): Numbered,
+    (level, word, style): Fill,
 ) {
     let scale = plan.scale;
     let selected = link.members.iter().any(|id| app.selection.is_channel(id));
-    let (level, word, style) = teller.link_fill(link);
     let style = if selected { app.theme.focus() } else { style };
     let cells = (scale.gauge - 2).max(1) as usize;
     let full = match level {
