@@ -5,26 +5,21 @@ mod common;
 
 use common::{Trace, Value, number, text, trace_workload};
 
-/// What a channel's sends and receives with bytes were: the call, the bytes, whether by a 32-bit call; of receives, from which
-/// sends.
-fn moved(trace: &Trace, channel: &str) -> Vec<(String, u64, bool, Vec<(u64, u64)>)> {
+/// A call: its name, the bytes, whether it is a 32-bit one; of a receive, how many bytes are from which sends.
+type Moved = (String, u64, bool, Vec<u64>);
+
+/// A channel's sends and receives with bytes.
+fn calls(trace: &Trace, channel: &str) -> Vec<Moved> {
     let of = |event: &Value| {
-        let from = event["from"].as_array().into_iter().flatten();
-        let from = from.map(|part| (number(part, "op"), number(part, "bytes"))).collect();
+        let from = event["from"].as_array().into_iter().flatten().map(|part| number(part, "bytes")).collect();
         (text(event, "syscall").to_owned(), number(event, "bytes"), event["via"] == "compat", from)
     };
     let on = |event: &&Value| event["channel"] == channel && (event["kind"] == "send" || event["kind"] == "recv");
     trace.events.iter().filter(on).filter(|event| event["bytes"].is_u64()).map(of).collect()
 }
 
-/// As `moved`; the origins without the numbers of the operations.
-fn calls(trace: &Trace, channel: &str) -> Vec<(String, u64, bool, Vec<u64>)> {
-    let plain = |from: Vec<(u64, u64)>| from.into_iter().map(|(_, bytes)| bytes).collect();
-    moved(trace, channel).into_iter().map(|(call, bytes, compat, from)| (call, bytes, compat, plain(from))).collect()
-}
-
 /// The same as the tests write it.
-fn expected(calls: &[(&str, u64, bool, &[u64])]) -> Vec<(String, u64, bool, Vec<u64>)> {
+fn expected(calls: &[(&str, u64, bool, &[u64])]) -> Vec<Moved> {
     calls.iter().map(|&(call, bytes, compat, from)| (call.to_owned(), bytes, compat, from.to_vec())).collect()
 }
 
