@@ -55,8 +55,11 @@ impl Low {
     fn put<T: Copy>(&mut self, value: T) -> u32 {
         assert!(self.used + size_of::<T>() < 1 << 16);
         // SAFETY: there is room, and every place is aligned to 16 bytes.
-        let at = unsafe { self.start.add(self.used) };
-        unsafe { at.cast::<T>().write(value) };
+        let at = unsafe {
+            let at = self.start.add(self.used);
+            at.cast::<T>().write(value);
+            at
+        };
         self.used = (self.used + size_of::<T>()).next_multiple_of(16);
         u32::try_from(at as usize).unwrap()
     }
