@@ -21,7 +21,8 @@ const MMAP2: i32 = 192;
 const FTRUNCATE64: i32 = 194;
 const PAGE_SHIFT: u32 = 12;
 /// Calls of x86-64 that socketcall(2) stands for (include/uapi/linux/net.h); 0: none.
-static SOCKETCALLS: [i32; 32] = [
+#[unsafe(no_mangle)]
+pub static SOCKETCALLS: [i32; 32] = [
     0, 41, 49, 42, 50, 43, 51, 52, 53, 44, 45, 44, 45, 48, 54, 55, 46, 47, 288, 299, 307, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     0,
 ];
