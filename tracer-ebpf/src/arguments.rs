@@ -2,12 +2,12 @@
 //!
 //! A 32-bit program, or `int 0x80` in any other, numbers its calls differently, passes arguments in other registers, and has
 //! words of four bytes in its structures (arch/x86/entry/syscalls/syscall_32.tbl). Such a call is translated when it begins
-//! and noted in the thread's [`Task`], so no family knows of it but where it looks into a structure of words ([`words`]).
+//! and noted in the thread's [`Task`], so no family knows of it but where it looks into a structure of words ([`crate::kernel::words`]).
 
 use ipcscope_common::call::{BIT_32, NO_NUMBER};
 
 use crate::{
-    kernel::{NUMBERS_OF_32_BIT, Ptr, current, entry, field, peek_user, registers},
+    kernel::{NUMBERS_OF_32_BIT, Ptr, SHORT, current, entry, field, peek_user, registers},
     task::{Task, traced},
 };
 
@@ -31,9 +31,6 @@ const SEND: u64 = 9;
 const RECV: u64 = 10;
 /// `IPC_64`, in the commands of System V calls.
 const IPC_64: u64 = 0x100;
-/// Bytes of a word.
-pub const LONG: u64 = 8;
-pub const SHORT: u64 = 4;
 
 /// Whether a thread is in a 32-bit call.
 #[inline(always)]
@@ -82,6 +79,16 @@ fn translated(raw: i32) -> i32 {
 #[inline(always)]
 pub fn number(task: Ptr, raw: i32) -> i32 {
     if raw >= 0 && is_32_bit(task) { translated(raw) } else { raw }
+}
+
+/// The system call a thread is in by its registers, or a negative number.
+#[inline(always)]
+pub fn syscall_of(task: Ptr) -> i32 {
+    // Kernel threads (PF_KTHREAD) have no registers of their own.
+    if field!(task, task_flags as u32) & 0x0020_0000 != 0 {
+        return -1;
+    }
+    number(task, field!(registers(task), regs_orig_ax as u64) as i32)
 }
 
 /// The number and the arguments of the call that a thread is in, or that it comes out of.
@@ -174,13 +181,4 @@ fn ipc(task: &mut Task, [call, first, second, third, pointer, fifth]: [u64; 6]) 
         *place = value;
     }
     number | BIT_32
-}
-
-/// The words of a structure in the current process's memory.
-#[inline(always)]
-pub fn words<const N: usize>(at: u64, word: u64) -> Option<[u64; N]> {
-    if word == SHORT {
-        return peek_user::<[u32; N]>(at).map(|words| words.map(u64::from));
-    }
-    peek_user::<[u64; N]>(at)
 }

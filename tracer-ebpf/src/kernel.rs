@@ -21,8 +21,6 @@ use ipcscope_common::{
     settings::{Settings, Sites},
 };
 
-use crate::arguments::{number, words};
-
 /// Places of the fields, set by user space before loading.
 #[unsafe(no_mangle)]
 pub static OFFSETS: Offsets = Offsets::NONE;
@@ -140,6 +138,19 @@ pub fn peek<T: Copy + Default>(address: u64) -> T {
 pub fn peek_user<T: Copy>(address: u64) -> Option<T> {
     // SAFETY: the helper tolerates any address.
     unsafe { bpf_probe_read_user(address as *const T) }.ok()
+}
+
+/// Bytes of a word: in structures of 64-bit and of 32-bit calls.
+pub const LONG: u64 = 8;
+pub const SHORT: u64 = 4;
+
+/// The words of a structure in the current process's memory.
+#[inline(always)]
+pub fn words<const N: usize>(at: u64, word: u64) -> Option<[u64; N]> {
+    if word == SHORT {
+        return peek_user::<[u32; N]>(at).map(|words| words.map(u64::from));
+    }
+    peek_user::<[u64; N]>(at)
 }
 
 /// A length below `N` (a power of two), masked: the verifier wants to see that, and the compiler would see that it changes
@@ -285,16 +296,6 @@ pub fn registers(task: Ptr) -> Ptr {
 pub fn now() -> u64 {
     // SAFETY: always allowed.
     unsafe { generated::bpf_ktime_get_ns() }
-}
-
-/// The system call a thread is in by its registers, or a negative number.
-#[inline(always)]
-pub fn syscall_of(task: Ptr) -> i32 {
-    // Kernel threads (PF_KTHREAD) have no registers of their own.
-    if field!(task, task_flags as u32) & 0x0020_0000 != 0 {
-        return -1;
-    }
-    number(task, field!(registers(task), regs_orig_ax as u64) as i32)
 }
 
 /// A thread's ids in its own pid namespace: (thread id, process id).

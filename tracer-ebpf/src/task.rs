@@ -14,10 +14,7 @@ use aya_ebpf::{bindings::task_struct, helpers::generated::bpf_task_storage_get, 
 
 use ipcscope_common::call::BIT_32;
 
-use crate::{
-    arguments::LONG,
-    kernel::{Behind, Ptr, setting},
-};
+use crate::kernel::{Behind, LONG, Ptr, setting};
 
 /// Threads that can be followed at once.
 const THREADS: u32 = 16384;

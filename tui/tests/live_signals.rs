@@ -199,6 +199,8 @@ fn an_alarm_comes_from_a_timer() {
     assert_eq!((truth["error"].as_str(), truth["handled"].as_str()), ("EINTR", "1"));
     let generated = only(&trace, "SIGALRM", "generated");
     assert_eq!(generated["sender"]["kind"], "timer", "{generated}");
+    // The interrupt wakes it before it tells of the signal.
+    assert_eq!(generated["target_state"], "BLOCKED", "{generated}");
     assert!(generated["pid"].is_null() && generated["sender"]["pid"].is_null(), "nobody sent it: {generated}");
     let handled = only(&trace, "SIGALRM", "handled");
     assert_eq!((&handled["verdict"], &handled["interrupted"]["syscall"]), (&"EINTR".into(), &"pause".into()));

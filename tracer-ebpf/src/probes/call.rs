@@ -13,9 +13,9 @@ use ipcscope_common::{
 
 use super::{descriptor, family, object as other, pipe, signal};
 use crate::{
-    arguments::{self, LONG, arguments, is_32_bit, translate},
+    arguments::{self, arguments, is_32_bit, translate},
     emit::{emit, header},
-    kernel::{Ptr, class_of, current, field, now, peek_user, setting},
+    kernel::{LONG, Ptr, class_of, current, field, now, peek_user, setting},
     task::{Task, traced},
 };
 

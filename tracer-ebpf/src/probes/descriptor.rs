@@ -19,9 +19,8 @@ use super::{
     path, socket,
 };
 use crate::{
-    arguments::words,
     emit::{emit, header, reserve},
-    kernel::{Ptr, current, field, now, offset, peek, peek_user, setting},
+    kernel::{Ptr, current, field, now, offset, peek, peek_user, setting, words},
     task::{End, Task, traced},
 };
 

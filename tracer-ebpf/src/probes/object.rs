@@ -20,9 +20,8 @@ use super::{
     signal,
 };
 use crate::{
-    arguments::{LONG, words},
     emit::{emit, header, reserve},
-    kernel::{Ptr, copy_user, current, offset, peek, peek_user, setting},
+    kernel::{LONG, Ptr, copy_user, current, offset, peek, peek_user, setting, words},
     task::{End, PAYLOAD, Task, traced, with_payload},
 };
 

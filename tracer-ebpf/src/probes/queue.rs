@@ -20,9 +20,8 @@ use super::{
     payload::{Bytes, at_entry, emit_with},
 };
 use crate::{
-    arguments::LONG,
     emit::{emit, header},
-    kernel::{Ptr, argument, copy_user_behind, current, field, now, offset, peek, peek_user, setting, site},
+    kernel::{LONG, Ptr, argument, copy_user_behind, current, field, now, offset, peek, peek_user, setting, site},
     task::{Message, PAYLOAD, Task, with_message},
 };
 

@@ -10,9 +10,9 @@ use ipcscope_common::{
 
 use super::{descriptor, pipe, waits};
 use crate::{
-    arguments,
+    arguments::{self, syscall_of},
     emit::{emit, header},
-    kernel::{Ptr, current, field, now, registers, setting, syscall_of},
+    kernel::{Ptr, current, field, now, registers, setting},
     task::{ids, traced},
 };
 

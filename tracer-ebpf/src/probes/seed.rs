@@ -22,9 +22,9 @@ use ipcscope_common::{
 
 use super::{call, descriptor, mqueue, object as other, signal};
 use crate::{
-    arguments::{LONG, SHORT, arguments, number},
+    arguments::{arguments, number},
     emit::count_lost,
-    kernel::{Ptr, class_of, current, field, namespaced_tid, now, offset, peek, registers},
+    kernel::{LONG, Ptr, SHORT, class_of, current, field, namespaced_tid, now, offset, peek, registers},
     task::{Task, follow},
 };
 

@@ -8,9 +8,9 @@ use ipcscope_common::{
 
 use super::descriptor;
 use crate::{
-    arguments::{self, LONG, arguments},
+    arguments::{self, arguments, syscall_of},
     emit::{emit, header},
-    kernel::{Ptr, current, field, now, offset, peek, peek_user, registers, setting, steps, syscall_of},
+    kernel::{LONG, Ptr, current, field, now, offset, peek, peek_user, registers, setting, steps},
     task::{Task, member, traced},
 };
 

@@ -6,7 +6,7 @@ use syscalls::Sysno;
 
 use crate::event::{Blocked, Cause, ChannelId, Kind, Lock, StateChange, Task, ThreadState, WokenBy};
 
-use super::{Decoder, names};
+use super::{Decoder, names, tasks::Origin};
 
 /// `TASK_UNINTERRUPTIBLE`, `__TASK_STOPPED`, `__TASK_TRACED`, `TASK_DEAD` (include/linux/sched.h).
 const UNINTERRUPTIBLE: u32 = 0x2;
@@ -194,6 +194,9 @@ impl Decoder {
             header.tid,
             StateChange { woken_by: Some(woken_by), ..StateChange::to(None, ThreadState::Ready) },
         );
+        if let Some((_, by)) = self.tasks.get_mut(header.tid).and_then(|thread| thread.before.as_mut()) {
+            *by = Some(Origin { cpu: header.cpu, tid: record.waker_tid });
+        }
     }
 
     /// Tells a change of state, unless there is none.
@@ -210,11 +213,7 @@ impl Decoder {
             }
         }
         change.from = thread.state;
-        let waker = match change.woken_by {
-            Some(WokenBy::Task(task)) => Some(task.tid),
-            _ => None,
-        };
-        thread.before = thread.state.map(|state| (state, waker));
+        thread.before = thread.state.map(|state| (state, None));
         thread.state = Some(change.to);
         thread.since = time;
         let (task, held) = (thread.task, thread.held);

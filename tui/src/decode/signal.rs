@@ -19,7 +19,7 @@ use crate::event::{
     Action, Comm, Delivery, Destination, Kind, Phase, Scope, SignalEvent, SignalSet, Task, ThreadState, Verdict,
 };
 
-use super::{Decoder, names};
+use super::{Decoder, names, tasks::Origin};
 use sender::{Act, Multicast, sender, value};
 
 pub use delivery::Frame;
@@ -108,11 +108,11 @@ fn delivery(signo: i32, handler: u64, sa_flags: u64) -> Delivery {
 
 impl Decoder {
     /// The state a signal met: the wakeup it caused comes before it.
-    fn state_before(&self, tid: u32, waker: u32, time: u64) -> Option<ThreadState> {
+    fn state_before(&self, tid: u32, origin: Origin, time: u64) -> Option<ThreadState> {
         let thread = self.tasks.get(tid)?;
         match thread.before {
             Some((before, Some(by)))
-                if by == waker
+                if by == origin
                     && thread.state == Some(ThreadState::Ready)
                     && time.saturating_sub(thread.since) < WAKE_TO_GENERATE =>
             {
@@ -157,7 +157,11 @@ impl Decoder {
             syscall: by_call.then(|| names::syscall(record.nr)),
             code: if record.info == info::FULL { names::si_code(record.signo, record.code) } else { None },
             value: value(record.signo, record.info, record.code, record.value),
-            target_state: self.state_before(record.target_tid, header.tid, header.time),
+            target_state: self.state_before(
+                record.target_tid,
+                Origin { cpu: header.cpu, tid: header.tid },
+                header.time,
+            ),
             blocked_by_mask,
             delivery: delivery(record.signo, record.handler, record.sa_flags),
             ..SignalEvent::about(&pending, Phase::Generated, to)

@@ -35,8 +35,8 @@ pub struct Thread {
     pub state: Option<ThreadState>,
     /// Since when.
     pub since: u64,
-    /// The state before, and who ended it: a signal is told apart from the wakeup it caused.
-    pub before: Option<(ThreadState, Option<u32>)>,
+    /// The state before, and where the wakeup was made that ended it: a signal is told apart from the one it caused.
+    pub before: Option<(ThreadState, Option<Origin>)>,
     /// Stays in BLOCKED since the last call ended: from, to.
     pub blocks: Vec<(u64, u64)>,
     /// The call it is in, if a record has told.
@@ -57,6 +57,13 @@ pub struct Thread {
     pub handlers: Vec<Frame>,
     /// Signals for this thread alone.
     pub pending: Vec<Pending>,
+}
+
+/// Where a record was made: on which CPU, and in which thread, if only because an interrupt came there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    pub cpu: u16,
+    pub tid: u32,
 }
 
 /// A call in flight.
@@ -126,10 +133,12 @@ impl Thread {
         if self.address == 0 { u64::from(self.task.tid) } else { self.address }
     }
 
-    /// ns BLOCKED between two moments; forgets the stays.
+    /// ns BLOCKED between two moments; forgets the stays, but for those in a call that a signal interrupted and that may go
+    /// on: between the moments, its handler made another.
     pub fn take_blocked(&mut self, from: u64, to: u64) -> u64 {
         let sum = self.blocks.iter().map(|&(start, end)| end.min(to).saturating_sub(start.max(from))).sum();
-        self.blocks.clear();
+        let goes_on = self.interrupted.is_some() || self.handlers.iter().any(|frame| frame.call.is_some());
+        self.blocks.retain(|&(start, end)| goes_on && (end <= from || start >= to));
         sum
     }
 }

@@ -17,9 +17,8 @@ use ipcscope_common::{
 
 use super::{TOLD, UDP, UNSURE, inode_of, is_tcp, sock_of, watch};
 use crate::{
-    arguments::words,
     emit::{header, reserve},
-    kernel::{Ptr, copy_user, copy_vector, current, field, offset, peek, peek_user, setting, vector_len},
+    kernel::{Ptr, copy_user, copy_vector, current, field, offset, peek, peek_user, setting, vector_len, words},
     probes::descriptor,
     task::{End, PIECES, Place, Task, traced, with_pieces, with_place},
 };
