@@ -32,7 +32,7 @@ pub mod socket;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Version of this wire; recordings carry it. Minor: kinds or marks were added. Major: an old kind changed its meaning.
-pub const WIRE_VERSION: (u16, u16) = (1, 7);
+pub const WIRE_VERSION: (u16, u16) = (1, 8);
 
 /// The beginning of every record.
 #[repr(C)]

@@ -92,6 +92,16 @@ offsets! {
     request_operation: "io_kiocb"."opcode";
     request_flags: "io_kiocb"."flags";
     request_cqe: "io_kiocb"."cqe";
+    request_ring: "io_kiocb"."ctx";
+    accept_slot: "io_accept"."file_slot";
+    socket_slot: "io_socket"."file_slot";
+    open_slot: "io_open"."file_slot";
+    close_slot: "io_close"."file_slot";
+    close_fd: "io_close"."fd";
+    shutdown_how: "io_shutdown"."how";
+    listen_backlog: "io_listen"."backlog";
+    request_pipe_fds: "io_pipe"."fds";
+    request_pipe_slot: "io_pipe"."file_slot";
     inode_mode: "inode"."i_mode";
     inode_ino: "inode"."i_ino";
     inode_sb: "inode"."i_sb";
@@ -208,6 +218,13 @@ impl Offsets {
 pub const OPTIONAL: &[&str] = &[
     "tty_file_private",
     "io_kiocb",
+    "io_accept",
+    "io_socket",
+    "io_open",
+    "io_close",
+    "io_shutdown",
+    "io_listen",
+    "io_pipe",
     "eventfd_ctx",
     "signalfd_ctx",
     "socket_alloc",

@@ -64,6 +64,8 @@ pub mod flag {
     pub const SEQ: u32 = 256;
     /// What is put into the socket's queue is told ([`super::SOCKET_ARRIVED`]); the first in there was received.
     pub const QUEUED: u32 = 512;
+    /// Of a send: [`super::SocketCall::queued`] is of the one socket that got the message.
+    pub const QUEUED_THERE: u32 = 1024;
 }
 
 /// One socket and the other one, as the kernel has them.
@@ -136,7 +138,7 @@ pub struct SocketCall {
     pub flags: u32,
     /// Which of the call's messages, from 0; how many there are in the upper 16 bits.
     pub index: u32,
-    /// Buffers that wait to be received.
+    /// Buffers that wait to be received there; of a send, with [`flag::QUEUED_THERE`], at its receiver.
     pub queued: u32,
     /// Bytes of payload that follow.
     pub payload_len: u32,

@@ -183,6 +183,8 @@ pub struct Pieces {
     pub seq: u32,
     /// When the first was copied, by the one who holds the socket's lock; 0: none was.
     pub time: u64,
+    /// The `sock` that got the datagram that is sent; 0: none yet, 1: several.
+    pub receiver: u64,
     /// They.
     pub list: [Piece; PIECES],
 }

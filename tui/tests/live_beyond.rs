@@ -99,3 +99,47 @@ fn what_a_ring_does_is_told_as_such() {
         assert!(sends[1..].iter().all(|event| event["error"] == "EBADF"), "{sends:?}");
     }
 }
+
+#[test]
+#[ignore = "root"]
+fn what_a_ring_does_with_sockets_is_told_as_calls_are() {
+    let fifo = Scratch::new("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let (trace, truth) = trace_workload(&["serve", fifo.0.to_str().unwrap()]);
+    if truth["ring"] != "0" {
+        println!("SKIPPED (this kernel lets nobody have a ring)");
+        return;
+    }
+    trace.is_whole();
+    let [one, two]: [i64; 2] =
+        truth["clients"].split(' ').map(|fd| fd.parse().unwrap()).collect::<Vec<_>>().try_into().unwrap();
+    let (first, second) = (one + 1, two + 1);
+    assert!(truth["results"].contains("3 3 5 5 0 0 0 0 0 0"), "the kernel did something else: {}", truth["results"]);
+    let by_ring: Vec<&Value> = trace.events.iter().filter(|event| event["via"] == "io_uring").collect();
+    let told = |what: &str| -> Vec<i64> {
+        let of = |event: &&&Value| event["event"] == what && event["type"] == "tcp";
+        by_ring.iter().filter(of).map(|event| event["fd"].as_i64().unwrap()).collect()
+    };
+    assert_eq!(told("created"), [one, two]);
+    assert_eq!(told("shutdown"), [one]);
+    let (mut connected, mut accepted) = (told("connected"), told("accepted"));
+    connected.sort_unstable();
+    accepted.sort_unstable();
+    assert_eq!((connected, accepted), (vec![one, two], vec![first, second]));
+    let closed = trace.events.iter().filter(|event| event["event"] == "closed" && event["type"] == "tcp");
+    let closed: Vec<i64> = closed.map(|event| event["fd"].as_i64().unwrap()).collect();
+    assert_eq!(closed[..4], [first, one, second, two], "{closed:?}");
+    let is_of_first = |event: &&&Value| event["fd"] == first && event["event"] == "accepted";
+    let channel = text(by_ring.iter().find(is_of_first).unwrap(), "channel").to_owned();
+    let bytes = |kind| -> Vec<u64> { trace.on(kind, &channel).map(|event| number(event, "bytes")).collect() };
+    assert_eq!((bytes("send"), bytes("recv")), (vec![3, 5], vec![3, 5, 0]));
+    assert!(trace.on("recv", &channel).all(|event| event["fd"] == first));
+    let opened = trace.one("FIFO opened", |event| event["event"] == "opened" && event["type"] == "fifo");
+    assert_eq!((opened["fd"].to_string(), text(opened, "via")), (truth["fifo"].clone(), "io_uring"));
+    let pipes: Vec<&str> = by_ring
+        .iter()
+        .filter(|event| event["event"] == "created" && event["type"] == "pipe")
+        .map(|event| text(event, "channel"))
+        .collect();
+    assert_eq!(pipes.concat(), truth["pipe"]);
+}

@@ -62,6 +62,18 @@ fn datagrams_that_look_alike_are_told_apart() {
 
 #[test]
 #[ignore = "root"]
+fn how_many_wait_at_the_receiver_is_told() {
+    let (trace, _) = trace_workload(&["queued"]);
+    let has_udp = has_queues(&trace);
+    for mechanism in ["udp", "unix-dgram"].into_iter().filter(|mechanism| has_udp || *mechanism != "udp") {
+        let moved = trace.events.iter().filter(|event| event["type"] == mechanism && event["bytes"].is_u64());
+        let depths: Vec<u64> = moved.map(|event| number(event, "depth")).collect();
+        assert_eq!(depths, [1, 2, 3, 2, 1, 0], "{mechanism}");
+    }
+}
+
+#[test]
+#[ignore = "root"]
 fn a_datagram_is_followed_into_another_network_namespace() {
     // Its packets are smaller than the datagrams: they come in fragments.
     let script = format!(

@@ -26,8 +26,8 @@ use crate::{
     kernel::{Ptr, argument, current, exchange, field, now, offset, peek, peek_user, setting, site},
     task::{End, PIECES, Piece, Pieces, Task, traced, with_pieces},
 };
-pub use tell::described;
-use tell::{tell_call, tell_change};
+use tell::tell_call;
+pub use tell::{described, tell_change};
 
 /// Sockets whose users are remembered at once.
 const SOCKETS: u32 = 65536;
@@ -66,6 +66,8 @@ const NOBODY: User = User { task: 0, entered: 0, tid: 0, tgid: 0, shared: 0 };
 #[map]
 static SOCKET_USERS: HashMap<u64, Users> = HashMap::with_max_entries(SOCKETS, 0);
 
+/// Instead of a `sock`: there are several.
+const SEVERAL: u64 = 1;
 /// What the call on a socket was found to be at its beginning (`Task::sampled`): its beginning was told, or nothing is
 /// known of who else uses the socket.
 const TOLD: u8 = 2;
@@ -82,7 +84,7 @@ pub fn begin(me: Ptr) {
 #[inline(always)]
 fn enter(task: &mut Task, me: Ptr) {
     if let Some(pieces) = with_pieces(me) {
-        (pieces.count, pieces.time) = (0, 0);
+        (pieces.count, pieces.time, pieces.receiver) = (0, 0, 0);
     }
     let fd = task.args[0];
     let side = match task.class {
@@ -303,7 +305,14 @@ pub fn arrived(ctx: &BtfTracePointContext) {
     // First: whoever is the last at a later moment came later.
     let header = header(SOCKET_ARRIVED, now(), tid, tgid);
     let last: u64 = peek(sock + offset!(sock_last) as u64);
-    let own = u64::from(tid != 0 && with_pieces(current()).is_some_and(|pieces| has_made(pieces, last)));
+    let mut own = 0;
+    if tid != 0
+        && let Some(pieces) = with_pieces(current())
+        && has_made(pieces, last)
+    {
+        own = 1;
+        pieces.receiver = if pieces.receiver == 0 { sock } else { SEVERAL };
+    }
     emit(lost::SOCKET, SocketArrived { header, entered, sock, own });
 }
 

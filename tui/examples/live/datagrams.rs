@@ -3,7 +3,10 @@
 use std::{
     fs::File,
     net::{IpAddr, Ipv4Addr, UdpSocket},
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    os::{
+        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+        unix::net::UnixDatagram,
+    },
 };
 
 use super::sys::{check, fork, read, reap, say, write};
@@ -27,6 +30,7 @@ pub fn run(words: &[&str]) -> bool {
             enter(&own);
             alike(&receiver, senders.parse().unwrap(), count.parse().unwrap());
         }
+        ["queued"] => queued(),
         ["peek-behind"] => peek_behind(),
         _ => return false,
     }
@@ -69,6 +73,22 @@ fn alike(receiver: &UdpSocket, senders: u32, count: u32) {
     say("got", got.join(","));
     for child in children {
         reap(child);
+    }
+}
+
+/// Three are sent and then received: by UDP, and through a pair of UNIX sockets.
+fn queued() {
+    let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let (one, other) = UnixDatagram::pair().unwrap();
+    let mut buffer = [0; 8];
+    for number in 0..3 {
+        sender.send_to(&[0; 3][number..], receiver.local_addr().unwrap()).unwrap();
+        one.send(&[0; 3][number..]).unwrap();
+    }
+    for _ in 0..3 {
+        receiver.recv(&mut buffer).unwrap();
+        other.recv(&mut buffer).unwrap();
     }
 }
 

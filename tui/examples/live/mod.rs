@@ -58,6 +58,7 @@ pub fn run(words: &[&str]) -> bool {
         ["one-after-the-other", count] => many::one_after_the_other(count.parse().unwrap()),
         ["many", kind, count] => many::many(kind, count.parse().unwrap()),
         ["requests"] => beyond::requests(),
+        ["serve", fifo] => beyond::serve(fifo),
         ["ring"] => beyond::ring(),
         [name] => {
             return pipes::run(name)

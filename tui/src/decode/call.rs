@@ -9,7 +9,7 @@ use super::{
     Decoder, names,
     tasks::{Interrupted, Thread},
 };
-use crate::event::{Call, ChannelId, Kind, OpId, Task, Transfer};
+use crate::event::{Call, ChannelId, Kind, OpId, Task, Transfer, Via};
 
 /// What an interrupted call is on.
 #[derive(Clone, Debug)]
@@ -61,7 +61,26 @@ impl Decoder {
         }
     }
 
-    /// The same; if it is one that signals had interrupted, all of it. `is_on`: whether that one can be this.
+    /// The call that something was told of which no signal interrupts; an operation of a ring is one of its own, in which
+    /// nobody waits.
+    pub(super) fn plain_call(&mut self, task: Task, nr: i32, (entered, until): (u64, u64)) -> Call {
+        if names::via(nr) != Some(Via::IoUring) {
+            let op = self.tasks.op(task.tid, task.pid, entered);
+            return self.call(task, op, nr, (entered, until));
+        }
+        Call {
+            op: self.tasks.another_op(),
+            syscall: names::syscall(nr),
+            took_ns: until.saturating_sub(entered),
+            blocked_ns: Some(0),
+            restarts: 0,
+            interrupted_by: Vec::new(),
+            via: Some(Via::IoUring),
+            unfinished: false,
+        }
+    }
+
+    /// The same as [`Decoder::call`]; if it is one that signals had interrupted, all of it. `is_on`: whether that one can be this.
     pub(super) fn call_after_signals(
         &mut self,
         task: Task,

@@ -13,7 +13,7 @@ use foldhash::HashMap;
 
 use ipcscope_common::descriptor::{self as wire, change, object as kind};
 
-use crate::event::{Call, ChannelChange, ChannelEvent, ChannelId, ChannelType, End, Kind, PeerPid, Task};
+use crate::event::{ChannelChange, ChannelEvent, ChannelId, ChannelType, End, Kind, PeerPid, Task};
 
 use super::{
     Decoder,
@@ -371,7 +371,7 @@ impl Decoder {
     }
 
     fn tell_call(&mut self, record: &wire::Descriptor, task: Task, held: Held, event: ChannelChange) {
-        let call = self.plain_call(record, task);
+        let call = self.plain_call(task, record.nr, (record.entered, record.header.time));
         let is_other = object::mechanism_of(held.key).is_some();
         let event = if is_other { self.object_change(record, event) } else { event };
         let Some(mut told) = self.channel_event(held, record.fd, event) else { return };
@@ -420,13 +420,8 @@ impl Decoder {
         }
     }
 
-    fn plain_call(&mut self, record: &wire::Descriptor, task: Task) -> Call {
-        let op = self.tasks.op(task.tid, task.pid, record.entered);
-        self.call(task, op, record.nr, (record.entered, record.header.time))
-    }
-
     fn resized(&mut self, record: &wire::Descriptor, task: Task, held: Held) {
-        let call = self.plain_call(record, task);
+        let call = self.plain_call(task, record.nr, (record.entered, record.header.time));
         let Some(mut told) = self.channel_event(held, record.fd, ChannelChange::Resized) else { return };
         told.slots = Some(record.slots);
         told.capacity = Some(u64::from(record.slots) * PAGE);

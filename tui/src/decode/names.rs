@@ -1,6 +1,6 @@
 //! Numbers of the kernel by their names in the manual.
 
-use ipcscope_common::call::BIT_32;
+use ipcscope_common::{call::BIT_32, ring::ENTER};
 use syscalls::Sysno;
 
 use crate::event::Via;
@@ -17,6 +17,9 @@ pub fn syscall(number: i32) -> &'static str {
 
 /// How it was made.
 pub fn via(number: i32) -> Option<Via> {
+    if number == ENTER {
+        return Some(Via::IoUring);
+    }
     (number >= 0 && number & BIT_32 != 0).then_some(Via::Compat)
 }
 

@@ -5,40 +5,25 @@
 //!
 //! Invariant: an operation says that it was one (`via`), and names no origin.
 
-use ipcscope_common::ring::RingCall;
-use syscalls::Sysno;
+use ipcscope_common::ring::{ENTER, RingCall, operation};
 
 use super::{Decoder, names};
-use crate::event::{Call, FromUnknown, Kind, Task, Transfer, Via};
-
-/// `IORING_OP_*` (include/uapi/linux/io_uring.h): READV, READ_FIXED, RECVMSG, READ, RECV, READ_MULTISHOT, RECV_ZC.
-const RECEIVES: [u8; 7] = [1, 4, 10, 22, 27, 49, 58];
-/// WRITEV, WRITE_FIXED, SENDMSG, WRITE, SEND, SEND_ZC, SENDMSG_ZC.
-const SENDS: [u8; 7] = [2, 5, 9, 23, 26, 47, 48];
+use crate::event::{FromUnknown, Kind, Task, Transfer};
 
 impl Decoder {
     /// An operation is over.
     pub(super) fn ring_call(&mut self, record: &RingCall) {
         let header = &record.header;
         let task = Task { pid: header.tgid, tid: header.tid };
-        let (sends, receives) = (SENDS.contains(&record.operation), RECEIVES.contains(&record.operation));
+        let (sends, receives) =
+            (operation::SENDS.contains(&record.operation), operation::RECEIVES.contains(&record.operation));
         if !sends && !receives {
             return;
         }
         let key = (record.dev, record.ino);
         let known = self.channels.known(key).map(|(id, mechanism)| (id.clone(), mechanism));
         let Some((id, mechanism)) = known.or_else(|| self.object_id(key)) else { return };
-        let call = Call {
-            op: self.tasks.another_op(),
-            syscall: names::syscall(Sysno::io_uring_enter.id()),
-            took_ns: header.time.saturating_sub(record.submitted),
-            // Nobody waits in it.
-            blocked_ns: Some(0),
-            restarts: 0,
-            interrupted_by: Vec::new(),
-            via: Some(Via::IoUring),
-            unfinished: false,
-        };
+        let call = self.plain_call(task, ENTER, (record.submitted, header.time));
         let mut transfer = Transfer::new(id, mechanism, Some(record.fd).filter(|fd| *fd >= 0), call);
         match u64::try_from(record.result) {
             Ok(bytes) => transfer.bytes = Some(bytes),

@@ -28,7 +28,9 @@ pub struct Channel {
     pub slots: Option<u32>,
     /// Bytes in it, as last sampled; of a connection, in both directions.
     pub fill: Option<u64>,
-    /// Of a connection: the same for each direction.
+    /// Datagrams in the queue of its receiver, after the last call that moved one; unknown where several receive.
+    pub depth: Option<u64>,
+    /// Of a connection: the fill of each direction.
     pub(super) directions: Directions,
     /// Buffers in use, as last sampled.
     pub slots_used: Option<u32>,
@@ -101,6 +103,7 @@ impl Channel {
             capacity: None,
             slots: None,
             fill: None,
+            depth: None,
             directions: Directions::default(),
             slots_used: None,
             history: VecDeque::new(),

@@ -130,6 +130,8 @@ impl World {
         }
         if transfer.bytes.is_some() && transfer.error.is_none() {
             channel.count(side, key, bytes, t);
+            let queues = matches!(transfer.mechanism, ChannelType::Udp | ChannelType::UnixDgram);
+            channel.depth = transfer.depth.filter(|_| queues && channel.receivers.len() <= 1);
         }
     }
 

@@ -233,6 +233,24 @@ fn map_of_what_has_no_ends() {
     check("map_queue", |size| recorded(size, "queue", Mode::Live, 4.0));
 }
 
+/// Three are sent and one is received, from a socket that both hold: what is drawn is the address they are sent to.
+#[test]
+fn map_of_datagrams() {
+    const THREE: &str = "0.1 100 client open udp:[77] rw 3
+        +1ms 100 client fork 101
+        +1us 101 server inherit udp:[77] rw 3 from 100
+        +1ms 100 client write udp:127.0.0.1:5353 4 20 depth 1
+        +1ms 100 client write udp:127.0.0.1:5353 4 20 depth 2
+        +1ms 100 client write udp:127.0.0.1:5353 4 20 depth 3
+        +1ms 101 server read udp:127.0.0.1:5353 3 20 depth 2";
+    check("map_datagrams", |size| {
+        let mut stage = Stage::new(options(), size);
+        stage.update(Update::Started(Header::default()));
+        stage.update(Update::Events(events(THREE, 1.0)));
+        stage
+    });
+}
+
 #[test]
 fn timeline_with_a_loss() {
     check("timeline_lossy", |size| {

@@ -15,7 +15,7 @@ use ipcscope_common::{
     },
 };
 
-use super::{TOLD, UDP, UNSURE, inode_of, is_tcp, sock_of, watch};
+use super::{SEVERAL, TOLD, UDP, UNSURE, inode_of, is_tcp, sock_of, watch};
 use crate::{
     emit::{header, reserve},
     kernel::{Ptr, copy_user, copy_vector, current, field, offset, peek, peek_user, setting, vector_len, words},
@@ -332,6 +332,22 @@ pub extern "C" fn emit_call(flags: u32, index: u32) -> i32 {
     0
 }
 
+/// The socket to which a send goes, if it is one alone; 0: unknown.
+///
+/// # Safety
+///
+/// `end` has to be valid for reading.
+#[inline(always)]
+unsafe fn receiver(me: Ptr, end: *const Endpoint) -> u64 {
+    // SAFETY: as the caller promises.
+    let (family, protocol, peer) = unsafe { ((*end).family, (*end).protocol, (*end).peer) };
+    if family == AF_UNIX {
+        return peer;
+    }
+    let is_alone = |receiver: &u64| protocol == UDP && *receiver != SEVERAL;
+    with_pieces(me).map(|pieces| pieces.receiver).filter(is_alone).unwrap_or(0)
+}
+
 /// A record with the bytes of a buffer (`ROOM` is `N`), of several (twice `N`), or with none at all.
 #[inline(always)]
 fn with<const N: usize, const ROOM: usize>(
@@ -356,10 +372,14 @@ fn with<const N: usize, const ROOM: usize>(
         (*call).fd = end.fd;
         (*call).nr = task.nr;
         (*call).index = index;
-        (*call).queued = peek(sock + offset!(sock_queued) as u64);
-        if flags & flag::QUEUED != 0 && offset!(udp_queued) != ABSENT {
+        let receiver = if flags & flag::SEND == 0 { sock } else { receiver(me, &raw const (*call).end) };
+        let flags = if flags & flag::SEND != 0 && receiver != 0 { flags | flag::QUEUED_THERE } else { flags };
+        (*call).queued = peek(receiver + offset!(sock_queued) as u64);
+        if (flags & flag::QUEUED != 0 || flags & flag::QUEUED_THERE != 0 && (*call).end.protocol == UDP)
+            && offset!(udp_queued) != ABSENT
+        {
             // Receivers take over what is there at once.
-            (*call).queued += peek::<u32>(sock + offset!(udp_queued) as u64);
+            (*call).queued += peek::<u32>(receiver + offset!(udp_queued) as u64);
         }
         ((*call).sender, (*call).sender_ino, (*call).buffer) = (0, 0, 0);
         ((*call).copied, (*call).seq, (*call).message_len, (*call).skipped) = (0, [0; 2], 0, 0);

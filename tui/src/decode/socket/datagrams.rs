@@ -264,10 +264,10 @@ impl Datagrams {
     }
 
     fn serve(&mut self, answers: &mut Vec<Answer>) {
-        let waiting = std::mem::take(&mut self.waiting);
         // What was received after one whose sender is not known yet: it was not the first in the queue.
         let mut behind: Vec<Key> = Vec::new();
-        for (senders, receiver, received) in waiting {
+        for _ in 0..self.waiting.len() {
+            let Some((senders, receiver, received)) = self.waiting.pop_front() else { break };
             let answer = if behind.contains(&receiver) { None } else { self.answer(&senders, receiver, &received) };
             if let Some(answer) = answer {
                 answers.push((received.place, answer));

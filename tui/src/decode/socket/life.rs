@@ -142,8 +142,7 @@ impl Decoder {
             change::ACCEPTED => ChannelChange::Accepted,
             _ => ChannelChange::Shutdown,
         };
-        let op = self.tasks.op(task.tid, task.pid, record.entered);
-        let call = self.call(task, op, record.nr, (record.entered, time));
+        let call = self.plain_call(task, record.nr, (record.entered, time));
         let sockets = &self.channels.sockets;
         let Some(socket) = sockets.get(key) else { return };
         let mut told = ChannelEvent::new(socket.id.clone(), mechanism, event);

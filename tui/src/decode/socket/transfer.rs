@@ -144,6 +144,10 @@ impl Decoder {
         };
         let Some(id) = id else { return };
         let mut transfer = Self::socket_transfer(record, payload, call, id, mechanism, given.as_deref());
+        let is_alone = record.index >> 16 <= 1 && !by_address;
+        if messages && record.ret >= 0 && record.flags & flag::QUEUED_THERE != 0 && is_alone {
+            transfer.depth = Some(record.queued.into());
+        }
         if mechanism == ChannelType::Udp {
             self.udp_sent(record, payload, (task, key, op), given.as_deref(), last);
         }
@@ -289,7 +293,7 @@ impl Decoder {
         }
         transfer.from = from.filter(|_| got).and_then(|from| self.socket_origins(record, task.tid, (from, own)));
         let is_told = transfer.from.is_some();
-        if got && (mechanism == ChannelType::UnixDgram || record.flags & flag::QUEUED != 0) {
+        if got && (messages && mechanism != ChannelType::Udp || record.flags & flag::QUEUED != 0) {
             transfer.depth = Some(record.queued.into());
         }
         if mechanism == ChannelType::Udp {

@@ -26,7 +26,7 @@
 //! | `mask` | `SET` that the thread blocks; a SET is `USR1|CHLD`, or `-` |
 //! | `lost` | `COUNT CLASS FROM TO` (seconds) |
 //!
-//! Options of transfers: `fill N` `slots USED/ALL` `took D` `blocked D` `requested N` `by SYSCALL` `op N` `restarts N`
+//! Options of transfers: `fill N` `depth N` `slots USED/ALL` `took D` `blocked D` `requested N` `by SYSCALL` `op N` `restarts N`
 //! `discarded N` `interrupted ID` `nonblock` `peek` `duplicate` `reordered` `unfinished`, and last `payload TEXT…`. An origin
 //! may name its op: `4711:28@17`; else it is that process's last write there. Offsets are counted. Options of signals:
 //! `id N` `sender KIND` `syscall NAME` `code NAME` `state STATE` `masked` `external` `thread TID` `group N`

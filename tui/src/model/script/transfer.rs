@@ -71,6 +71,7 @@ impl Reader {
         let call = &mut transfer.call;
         match word {
             "fill" => transfer.fill = Some(words.number("bytes")?),
+            "depth" => transfer.depth = Some(words.number("messages")?),
             "slots" => {
                 let slots = words.word("USED/ALL")?;
                 let (used, all) = slots.split_once('/').ok_or_else(|| bad("USED/ALL", slots))?;

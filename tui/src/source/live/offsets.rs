@@ -1,6 +1,6 @@
 //! Where the running kernel keeps the fields the probes read, from its own BTF.
 
-use std::{fs, io};
+use std::{collections::BTreeMap, fs, io};
 
 use btfparse::{Offset, Readable, TypeInformation, TypeVariant};
 use ipcscope_common::offsets::{ABSENT, FIELDS, OPTIONAL, OPTIONAL_MEMBERS, Offsets};
@@ -80,10 +80,12 @@ pub fn kernel() -> Result<Kernel, KernelError> {
     }
     let types = TypeInformation::new(&InMemory(fs::read(BTF).map_err(KernelError::Read)?))
         .map_err(|error| KernelError::Parse(error.message().to_owned()))?;
+    let structures = structures(&types);
     let mut places = Vec::with_capacity(FIELDS.len());
     for &(structure, member) in FIELDS {
-        let place = place(&types, structure, member);
-        let may_lack = OPTIONAL.contains(&structure) && types.id_of(structure).is_none();
+        let id = structures.get(structure).copied();
+        let place = id.and_then(|id| place(&types, id, member));
+        let may_lack = OPTIONAL.contains(&structure) && id.is_none();
         let place = place.or_else(|| (may_lack || OPTIONAL_MEMBERS.contains(&member)).then_some(ABSENT));
         places.push(place.ok_or(KernelError::Missing { structure, member })?);
     }
@@ -101,9 +103,14 @@ pub fn kernel() -> Result<Kernel, KernelError> {
     })
 }
 
+/// All structures by their names, which functions may have, too.
+fn structures(types: &TypeInformation) -> BTreeMap<String, u32> {
+    let all = types.get().iter().filter(|(_, found)| matches!(found, TypeVariant::Struct(_)));
+    all.filter_map(|(&id, _)| Some((types.name_of(id)?, id))).collect()
+}
+
 /// A member's byte offset.
-fn place(types: &TypeInformation, structure: &str, member: &str) -> Option<u32> {
-    let id = types.id_of(structure)?;
+fn place(types: &TypeInformation, id: u32, member: &str) -> Option<u32> {
     if member == "sizeof" {
         return types.size_of(id).ok().and_then(|size| u32::try_from(size).ok());
     }

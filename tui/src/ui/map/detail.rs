@@ -88,7 +88,11 @@ impl Teller<'_> {
         };
         let slots = of(channel.slots_used.map(u64::from), channel.slots.map(u64::from));
         let slots = if channel.mechanism.is_socket() { String::new() } else { format!("  {slots} slots") };
-        lines.push(self.label("fill", format!("{} B{slots}", of(channel.fill, channel.capacity))));
+        let fill = match (channel.fill, channel.depth) {
+            (None, Some(depth)) => format!("{depth} queued"),
+            _ => format!("{} B{slots}", of(channel.fill, channel.capacity)),
+        };
+        lines.push(self.label("fill", fill));
         let spark = self.spark(channel, room.saturating_sub(9).min(40));
         lines.push(Line::from(vec![Span::styled(format!("{:<9}", ""), self.theme.dim()), spark]));
         lines.extend(self.throughput(channel, room));

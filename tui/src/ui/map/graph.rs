@@ -141,6 +141,7 @@ impl Graph {
             match (&*writers, &*readers) {
                 // Nothing has gone through it yet: it listens, or sends to the addresses of others.
                 ([one], [other]) if is_socket && one == other && !one.used => continue,
+                _ if is_socket_alone(channel) => continue,
                 // Connected, but not accepted: nobody is there yet who receives.
                 ([one], [other]) if is_socket && one.node == other.node && !other.used => readers.clear(),
                 _ => {}
@@ -300,6 +301,12 @@ fn far_host(channel: &Channel) -> Option<IpAddr> {
     let host = address.parse::<SocketAddr>().ok()?.ip().to_canonical();
     let is_broadcast = host == IpAddr::V4(Ipv4Addr::BROADCAST);
     (!host.is_loopback() && !host.is_unspecified() && !host.is_multicast() && !is_broadcast).then_some(host)
+}
+
+/// An internet socket that several may hold, but that is no connection: it listens, or sends to the addresses of others.
+fn is_socket_alone(channel: &Channel) -> bool {
+    let has_no_address = channel.id.0.split_once(":[").is_some_and(|(kind, _)| matches!(kind, "udp" | "tcp"));
+    has_no_address && channel.senders.is_empty() && channel.receivers.is_empty()
 }
 
 fn is_queue(channel: &Channel) -> bool {

@@ -262,7 +262,8 @@ impl<'a> Teller<'a> {
             .fold(None, |most: Option<f64>, level| Some(most.map_or(level, |most| most.max(level))));
         // Where nobody knows how much there is room for, it can still be empty.
         let fill: Option<u64> = channels().map(|channel| channel.fill).sum();
-        let level = level.or_else(|| (fill == Some(0)).then_some(0.0));
+        let depth: Option<u64> = channels().map(|channel| channel.depth).sum();
+        let level = level.or_else(|| (fill == Some(0) || depth == Some(0)).then_some(0.0));
         let percent = level.map(|level| if level >= 1.0 { 100 } else { ((level * 100.0).ceil() as u64).min(99) });
         let style = self.theme.fill(percent);
         if channels().all(|channel| channel.gone.is_some()) {
@@ -301,7 +302,11 @@ impl<'a> Teller<'a> {
             Some(0) => "empty".to_owned(),
             Some(100..) => return (level, "full".to_owned(), self.theme.alarm()),
             Some(percent) => format!("{percent} %"),
-            None => fill.map_or_else(|| "?".to_owned(), words::bytes),
+            None => match (fill, depth) {
+                (Some(fill), _) => words::bytes(fill),
+                (None, Some(depth)) => format!("{depth} msg"),
+                (None, None) => "?".to_owned(),
+            },
         };
         (level, word, style)
     }

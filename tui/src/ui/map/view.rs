@@ -15,11 +15,14 @@ use super::{
     layout::{Gauge, Place, Plan, Scale},
     telling::{Teller, Told},
 };
-use crate::event::ChannelType;
-use crate::ui::{
-    App,
-    screen::{Areas, draw_border},
-    words,
+use crate::{
+    event::ChannelType,
+    model::Channel,
+    ui::{
+        App,
+        screen::{Areas, draw_border},
+        words,
+    },
 };
 
 /// The plan of the map as it is drawn in `area`.
@@ -139,7 +142,8 @@ fn draw_link(
         "═".repeat(cells)
     } else if level.is_none() {
         // Something is in it, of how much there is room for nobody knows.
-        let is_known = link.members.iter().all(|id| app.world().channels.get(id).is_some_and(|c| c.fill.is_some()));
+        let is_known = |channel: &Channel| channel.fill.or(channel.depth).is_some();
+        let is_known = link.members.iter().all(|id| app.world().channels.get(id).is_some_and(is_known));
         if is_known { "▒".repeat(cells) } else { "?".repeat(cells) }
     } else if gauge.reversed {
         "░".repeat(cells - full) + &"█".repeat(full)
