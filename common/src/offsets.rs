@@ -93,6 +93,8 @@ offsets! {
     request_flags: "io_kiocb"."flags";
     request_cqe: "io_kiocb"."cqe";
     request_ring: "io_kiocb"."ctx";
+    request_rw_len: "io_rw"."len";
+    request_message_len: "io_sr_msg"."len";
     accept_slot: "io_accept"."file_slot";
     socket_slot: "io_socket"."file_slot";
     open_slot: "io_open"."file_slot";
@@ -218,6 +220,8 @@ impl Offsets {
 pub const OPTIONAL: &[&str] = &[
     "tty_file_private",
     "io_kiocb",
+    "io_rw",
+    "io_sr_msg",
     "io_accept",
     "io_socket",
     "io_open",

@@ -36,6 +36,10 @@ pub mod operation {
     pub const LISTEN: u8 = 57;
     /// A pipe is made.
     pub const PIPE: u8 = 62;
+    /// Bytes are read.
+    pub const READ_FIXED: u8 = 4;
+    /// The same.
+    pub const READ: u8 = 22;
     /// Bytes or messages are received.
     pub const RECV: u8 = 27;
     /// The same by a `msghdr`.
@@ -43,7 +47,7 @@ pub mod operation {
     /// Bytes are read, again and again.
     pub const READ_MULTISHOT: u8 = 49;
     /// READV, READ_FIXED, RECVMSG, READ, RECV, READ_MULTISHOT, RECV_ZC.
-    pub const RECEIVES: [u8; 7] = [1, 4, RECVMSG, 22, RECV, READ_MULTISHOT, 58];
+    pub const RECEIVES: [u8; 7] = [1, READ_FIXED, RECVMSG, READ, RECV, READ_MULTISHOT, 58];
     /// WRITEV, WRITE_FIXED, SENDMSG, WRITE, SEND, SEND_ZC, SENDMSG_ZC.
     pub const SENDS: [u8; 7] = [2, 5, 9, 23, 26, 47, 48];
 
@@ -77,8 +81,8 @@ pub struct RingCall {
     pub mode: u16,
     /// `IORING_OP_*`.
     pub operation: u8,
-    /// Keeps the size a multiple of 8.
-    pub reserved: u8,
+    /// 1: it asked for bytes, so that none of them are end-of-file; 0: that is unknown.
+    pub asked: u8,
 }
 
 const _: () = assert!(size_of::<RingCall>() == 56);

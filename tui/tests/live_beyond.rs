@@ -83,12 +83,16 @@ fn what_a_ring_does_is_told_as_such() {
         println!("SKIPPED (this kernel lets nobody have a ring)");
         return;
     }
-    assert_eq!(truth["results"], "5 5 5 5 -9");
+    assert_eq!(truth["results"], "5 5 5 5 -9 0 0");
     trace.is_whole();
     let socket = truth["socket"].replace("socket:", "unix:");
     for (channel, failed) in [(&truth["pipe"], 1), (&socket, 0)] {
         let of = |kind| -> Vec<&Value> { trace.on(kind, channel).filter(|event| event["via"] == "io_uring").collect() };
-        let (sends, receives) = (of("send"), of("recv"));
+        let (sends, mut receives) = (of("send"), of("recv"));
+        if failed == 1 {
+            let last = receives.pop().unwrap();
+            assert_eq!((last["eof"].as_bool(), number(last, "bytes")), (Some(true), 0));
+        }
         assert_eq!((sends.len(), receives.len()), (1 + failed, 1), "{channel}");
         for event in sends.iter().chain(&receives) {
             assert_eq!(event["syscall"], "io_uring_enter");

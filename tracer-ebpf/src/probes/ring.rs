@@ -154,9 +154,22 @@ pub fn done(ctx: &BtfTracePointContext) {
             fd: submitted.fd,
             mode: word(inode + offset!(inode_mode) as u64) as u16,
             operation,
-            reserved: 0,
+            asked: u8::from(asks(request, operation)),
         },
     );
+}
+
+/// Whether it asks for any bytes. Who receives again and again always does; with a buffer of the ring's choice it may not say
+/// how many.
+#[inline(always)]
+fn asks(request: u64, operation: u8) -> bool {
+    let len = match operation {
+        operation::READ_MULTISHOT => return true,
+        operation::READ | operation::READ_FIXED => offset!(request_rw_len),
+        operation::RECV => offset!(request_message_len),
+        _ => return false,
+    };
+    own(request, len).is_some_and(|len| len != 0)
 }
 
 /// What an operation has of its own in the request, behind the file.

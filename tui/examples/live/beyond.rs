@@ -35,7 +35,8 @@ pub fn take(path: &str) {
     write(w, b"from outside");
 }
 
-/// Asks a ring for operations on a pipe and on a pair of sockets: a write of 5 bytes and a read of it, and one that fails.
+/// Asks a ring for operations on a pipe and on a pair of sockets: a write of 5 bytes and a read of it, and one that fails;
+/// then end-of-file on the pipe.
 pub fn requests() {
     let Ok(mut ring) = io_uring::IoUring::new(4) else {
         say("ring", -1);
@@ -57,6 +58,9 @@ pub fn requests() {
         io_uring::opcode::Recv::new(other, room.0, room.1).build(),
         // The wrong end.
         io_uring::opcode::Write::new(fd(r), b"hello".as_ptr(), 5).build(),
+        // Nobody writes any more.
+        io_uring::opcode::Close::new(fd(w)).build(),
+        io_uring::opcode::Read::new(fd(r), room.0, room.1).build(),
     ];
     let mut results = Vec::new();
     for operation in operations {

@@ -8,7 +8,7 @@
 use ipcscope_common::ring::{ENTER, RingCall, operation};
 
 use super::{Decoder, names};
-use crate::event::{FromUnknown, Kind, Task, Transfer};
+use crate::event::{ChannelType, FromUnknown, Kind, Task, Transfer};
 
 impl Decoder {
     /// An operation is over.
@@ -29,6 +29,9 @@ impl Decoder {
             Ok(bytes) => transfer.bytes = Some(bytes),
             Err(_) => transfer.error = Some(names::errno(record.result.into())),
         }
+        let is_stream =
+            matches!(mechanism, ChannelType::Pipe | ChannelType::Fifo | ChannelType::UnixStream | ChannelType::Tcp);
+        transfer.eof = receives && record.result == 0 && record.asked != 0 && is_stream;
         if receives && record.result > 0 {
             transfer.from_unknown = Some(FromUnknown::Overlap);
         }
