@@ -47,6 +47,7 @@ offsets! {
     task_group_leader: "task_struct"."group_leader";
     task_thread_pid: "task_struct"."thread_pid";
     task_flags: "task_struct"."flags";
+    task_sleeps: "task_struct"."nvcsw";
     task_status: "task_struct"."thread_info.status";
     mm_arg_start: "mm_struct"."arg_start";
     mm_arg_end: "mm_struct"."arg_end";

@@ -214,7 +214,7 @@ pub unsafe fn copy_words<const N: usize>(to: *mut [u8; N], from: *const u8) {
     }
 }
 
-/// Copies fewer than `N` bytes (a power of two) of the current process from the buffers of a vector, of which it looks at
+/// Copies at most `N` bytes (a power of two) of the current process from the buffers of a vector, of which it looks at
 /// the first `MOST`; `ROOM` is twice `N`. Gives the bytes that could be read.
 #[inline(always)]
 pub fn copy_vector<const N: usize, const ROOM: usize, const MOST: u64>(
@@ -233,13 +233,18 @@ pub fn copy_vector<const N: usize, const ROOM: usize, const MOST: u64>(
         let Some([base, size]) = words::<2>(vector + i * 2 * word, word) else { break };
         let left = len - at;
         let run = if size < u64::from(left) { size as u32 } else { left };
-        let (start, bytes) = (below::<N>(at), below::<N>(run));
-        // SAFETY: both are below N; the helper tolerates any address.
-        unsafe {
-            let place = to.add(start as usize).cast::<c_void>();
-            if generated::bpf_probe_read_user(place, bytes as u32, base as *const c_void) != 0 {
-                break;
+        let base = base as *const c_void;
+        // SAFETY: a buffer that fills all of N, or a start and a length below N; the helper tolerates any address.
+        let result = unsafe {
+            if run as usize >= N {
+                generated::bpf_probe_read_user(to.cast::<c_void>(), N as u32, base)
+            } else {
+                let (start, bytes) = (below::<N>(at), below::<N>(run));
+                generated::bpf_probe_read_user(to.add(start as usize).cast::<c_void>(), bytes as u32, base)
             }
+        };
+        if result != 0 {
+            break;
         }
         at += run;
     }

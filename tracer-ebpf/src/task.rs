@@ -183,6 +183,12 @@ pub struct Pieces {
     pub seq: u32,
     /// When the first was copied, by the one who holds the socket's lock; 0: none was.
     pub time: u64,
+    /// How often the thread had gone to sleep by then.
+    pub sleeps: u64,
+    /// Bytes copied from a TCP connection.
+    pub copied: u32,
+    /// 1: what was copied need not stand together in the stream: it waited in between, and others may have received.
+    pub parted: u32,
     /// The `sock` that got the datagram that is sent; 0: none yet, 1: several.
     pub receiver: u64,
     /// They.

@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::{BTreeMap, HashMap};
 
-use common::{Trace, Value, is, number, text, trace_workload};
+use common::{Trace, Value, is, number, text, trace_with, trace_workload, truths, workload};
 
 /// Transfers through sockets of a type.
 fn transfers<'a>(trace: &'a Trace, kind: &'a str, mechanism: &'a str) -> Vec<&'a Value> {
@@ -208,6 +208,36 @@ fn what_is_in_a_connection_is_told() {
         let fills: Vec<u64> =
             moved.filter(|event| event["type"] == mechanism).map(|event| number(event, "fill")).collect();
         assert_eq!(fills, [1_000, 1_500, 70, 800, 0, 0], "{mechanism}");
+    }
+}
+
+/// The bytes of a receive that waits for more need not stand together in the stream.
+#[test]
+#[ignore = "root"]
+fn what_another_takes_while_a_call_waits_for_all_is_told_once() {
+    for (kind, mechanism) in [("unix", "unix-stream"), ("tcp", "tcp")] {
+        let (trace, truth) = trace_workload(&["waitall", kind]);
+        trace.is_whole();
+        assert_eq!((truth["got"].as_str(), truth["all"].as_str()), ("16", "40"), "{mechanism}: as it was meant");
+        let sends = transfers(&trace, "send", mechanism);
+        let receives = transfers(&trace, "recv", mechanism);
+        assert_eq!((bytes(&sends), bytes(&receives)), (56, 56), "{mechanism}");
+        let of = |size: u64| *receives.iter().find(|event| number(event, "bytes") == size).unwrap();
+        assert_eq!(text(of(40), "from_unknown"), "overlap", "{mechanism}");
+        let taken = of(16);
+        assert!(taken["from"].is_null() || taken["from"][0]["op"] == sends[1]["op"], "{mechanism}: {taken}");
+    }
+}
+
+#[test]
+#[ignore = "root"]
+fn the_payload_of_a_vector_is_its_bytes() {
+    let trace = trace_with(&["-s", "4096"], &[workload().to_str().unwrap(), "vectors"]);
+    let truth = truths(&trace.stdout);
+    assert_eq!((truth["sent"].as_str(), truth["got"].as_str()), ("4098", "4098"));
+    for kind in ["send", "recv"] {
+        let moved = transfers(&trace, kind, "unix-stream");
+        assert_eq!(text(moved[0], "payload"), "x".repeat(4096), "{kind}");
     }
 }
 

@@ -84,7 +84,7 @@ pub fn begin(me: Ptr) {
 #[inline(always)]
 fn enter(task: &mut Task, me: Ptr) {
     if let Some(pieces) = with_pieces(me) {
-        (pieces.count, pieces.time, pieces.receiver) = (0, 0, 0);
+        (pieces.count, pieces.time, pieces.receiver, pieces.parted) = (0, 0, 0, 0);
     }
     let fd = task.args[0];
     let side = match task.class {
@@ -241,7 +241,7 @@ pub fn allocated(ctx: &BtfTracePointContext) {
 
 /// `skb_copy_datagram_iovec(const struct sk_buff *skb, int len)`: a receive gets bytes of a buffer. It holds a lock of its
 /// socket (`unix_sock.iolock`, `lock_sock`) from the first to the last of them, so these moments are in the order of the
-/// bytes; and a UNIX buffer knows the socket it came from.
+/// bytes; but not while it waits for more (MSG_WAITALL, SO_RCVLOWAT). And a UNIX buffer knows the socket it came from.
 #[inline(always)]
 pub fn copied(ctx: &BtfTracePointContext) {
     let me = current();
@@ -257,14 +257,24 @@ pub fn copied(ctx: &BtfTracePointContext) {
     let Some(pieces) = with_pieces(me) else { return };
     let time = now();
     if peek::<u16>(sock + offset!(sock_family) as u64) != AF_UNIX {
-        if pieces.time == 0 && is_tcp(sock) {
-            pieces.time = time;
-            pieces.seq = peek(sock + offset!(tcp_copied_seq) as u64);
+        if is_tcp(sock) {
+            let seq: u32 = peek(sock + offset!(tcp_copied_seq) as u64);
+            if pieces.time == 0 {
+                (pieces.time, pieces.seq, pieces.copied) = (time, seq, 0);
+            } else if seq != pieces.seq && seq != pieces.seq.wrapping_add(pieces.copied) {
+                // Not what is behind the last of its own; who peeks leaves the count where it is.
+                pieces.parted = 1;
+            }
+            pieces.copied = pieces.copied.wrapping_add(ctx.arg::<u32>(1));
         }
         return;
     }
+    let sleeps: u64 = field!(me, task_sleeps as u64);
     if pieces.time == 0 {
-        pieces.time = time;
+        (pieces.time, pieces.sleeps) = (time, sleeps);
+    }
+    if sleeps != pieces.sleeps {
+        pieces.parted = 1;
     }
     let is_stream = peek::<u16>(sock + offset!(sock_type) as u64) == STREAM;
     if is_stream && pieces.count >= PIECES as u32 {
@@ -334,6 +344,15 @@ fn sending() -> (u32, u32, u64) {
         (is_sending || task.class == class::SENDMSG) && is_socket(&task.ends[1])
     });
     sender.map_or((0, 0, 0), |task| (task.tid, task.tgid, task.entered))
+}
+
+/// Whether what the current call has received need not stand together in the stream: it waited for more, and another thread
+/// receives there as well.
+#[inline(always)]
+fn is_parted(me: Ptr, sock: u64) -> bool {
+    // SAFETY: a valid map value; a plain read, of what another CPU may write.
+    let has_others = || SOCKET_USERS.get_ptr(sock).is_none_or(|users| unsafe { (*users).receiver.shared != 0 });
+    with_pieces(me).is_some_and(|pieces| pieces.parted != 0) && has_others()
 }
 
 /// A socket that datagrams can come to is there: from now on they are told of.
@@ -421,7 +440,8 @@ fn exit(task: &mut Task, me: Ptr) {
         class::BIND => {
             tell_change(task.args[0], -1, change::BOUND, 0);
         }
-        class::CONNECT if !call::interrupted(ret) => {
+        // To AF_UNSPEC, 0: a connection is dissolved, and none is made (connect(2)).
+        class::CONNECT if !call::interrupted(ret) && peek_user::<u16>(task.args[1]) != Some(0) => {
             tell_change(task.args[0], -1, change::CONNECTED, 0);
         }
         class::CONNECT => {}

@@ -32,6 +32,12 @@ pub fn run(words: &[&str]) -> bool {
         ["half"] => half(),
         ["reset"] => reset(),
         ["filled"] => filled(),
+        ["waitall", "tcp"] => wait_for_all(&connection()),
+        ["waitall", _] => {
+            let (one, other) = sockets(libc::SOCK_STREAM);
+            wait_for_all(&[one, other]);
+        }
+        ["vectors"] => vectors(),
         ["large", bytes] => large(bytes.parse().unwrap()),
         ["tcp", messages] => tcp(messages.parse().unwrap()),
         ["tcp-serve", address] => tcp_serve(address),
@@ -482,11 +488,64 @@ fn tcp_ask(address: &str, messages: u32) {
     say("bytes", ask(&mut stream, messages));
 }
 
-/// Connections with both ends in one process, so that it is known what is in them.
-fn filled() {
+/// Both ends of a TCP connection.
+fn connection() -> [OwnedFd; 2] {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (server, _) = listener.accept().unwrap();
+    [client.into(), server.into()]
+}
+
+/// Sets how the calling thread is scheduled.
+fn schedule(policy: i32, priority: i32) {
+    // SAFETY: reads the parameter.
+    let result = unsafe { libc::sched_setscheduler(0, policy, &libc::sched_param { sched_priority: priority }) };
+    check("sched_setscheduler", result.into());
+}
+
+/// A thread waits for 40 bytes (MSG_WAITALL) and has 16 of them when another takes the next 16; then come the rest. `got`:
+/// what the other one got.
+fn wait_for_all([one, other]: &[OwnedFd; 2]) {
+    // SAFETY: a set of processors is plain; both threads are to have one.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(0, &mut set);
+        check("sched_setaffinity", libc::sched_setaffinity(0, size_of_val(&set), &raw const set).into());
+    }
+    std::thread::scope(|scope| {
+        let receive = |len: usize, flags: i32| {
+            let mut buffer = [0_u8; 40];
+            // SAFETY: room for as many.
+            unsafe { libc::recv(other.as_raw_fd(), buffer.as_mut_ptr().cast(), len, flags) }
+        };
+        let waits = scope.spawn(move || receive(40, libc::MSG_WAITALL));
+        sleep(20);
+        write(one.as_raw_fd(), &[b'a'; 16]);
+        sleep(20);
+        schedule(libc::SCHED_FIFO, 10);
+        write(one.as_raw_fd(), &[b'b'; 16]);
+        let got = receive(16, libc::MSG_DONTWAIT);
+        schedule(libc::SCHED_OTHER, 0);
+        sleep(20);
+        write(one.as_raw_fd(), &[b'c'; 24]);
+        say("got", got);
+        say("all", waits.join().unwrap());
+    });
+}
+
+/// A writev of a page and some more, which is read as one.
+fn vectors() {
+    let (one, other) = sockets(libc::SOCK_STREAM);
+    let parts = [[b'x'; 4096].as_slice(), b"yz"];
+    let vector = parts.map(|part| libc::iovec { iov_base: part.as_ptr() as *mut _, iov_len: part.len() });
+    // SAFETY: the buffers live.
+    say("sent", unsafe { libc::writev(one.as_raw_fd(), vector.as_ptr(), 2) });
+    say("got", read(other.as_raw_fd(), 5000).0);
+}
+
+/// Connections with both ends in one process, so that it is known what is in them.
+fn filled() {
+    let [client, server] = connection();
     let (one, other) = UnixStream::pair().unwrap();
     for (one, other) in [(client.as_raw_fd(), server.as_raw_fd()), (one.as_raw_fd(), other.as_raw_fd())] {
         write(one, &[b'x'; 1_000]);

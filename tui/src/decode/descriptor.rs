@@ -80,6 +80,8 @@ pub struct Channels {
     peers: HashMap<(Key, End), Option<PeerPid>>,
     /// Time of the data.
     pub now: u64,
+    /// Records of pipes are missing until that time.
+    pub(super) blind_until: u64,
     /// Pipes nobody in the trace holds any more: kernel addresses, for whoever keeps tables by them.
     gone: Vec<u64>,
 }
@@ -173,6 +175,7 @@ impl Channels {
             self.pipes.remove(&key);
         }
         let outside = self.is_outside(key);
+        let (now, blind_until) = (self.now, self.blind_until);
         let (paths, names) = (&self.paths, &mut self.names);
         self.pipes.entry(key).or_insert_with(|| {
             let (id, mechanism) = match paths.get(&key) {
@@ -180,7 +183,12 @@ impl Channels {
                 _ if object == kind::FIFO => (new_name(names, format!("fifo:[{}]", key.1)), ChannelType::Fifo),
                 _ => (new_name(names, format!("pipe:[{}]", key.1)), ChannelType::Pipe),
             };
-            Pipe::new(id, mechanism, slots, address, created, outside)
+            let mut pipe = Pipe::new(id, mechanism, slots, address, created, outside);
+            if now < blind_until {
+                // What was moved through it since may be missing.
+                pipe.lose(now, blind_until);
+            }
+            pipe
         })
     }
 

@@ -134,7 +134,7 @@ impl Decoder {
     /// recording begins ([`roots::Roots`]), and nothing else is known.
     pub fn not_kept(&mut self, count: u64, out: &mut Vec<Event>) {
         for over in [false, true] {
-            self.pipes_lost(self.now);
+            self.pipes_lost(self.now, 0);
             self.sockets_lost(over);
             self.queues_lost(over);
         }
@@ -302,7 +302,7 @@ impl Decoder {
     fn records_lost(&mut self, record: &mark::Lost) {
         let others = matches!(record.class, lost::SCHED | lost::SIGNAL | lost::CALL | lost::QUEUE | lost::IPC);
         if !others && record.class != lost::SOCKET {
-            self.pipes_lost(record.header.time);
+            self.pipes_lost(record.header.time, record.header.time.max(record.until));
         }
         if !others && !matches!(record.class, lost::PIPE | lost::PIPE_SAMPLE | lost::PIPE_TABLE) {
             self.sockets_lost(record.over != 0);

@@ -84,6 +84,11 @@ impl Pipe {
         }
     }
 
+    /// Records are missing from then on, until then.
+    pub fn lose(&mut self, time: u64, until: u64) {
+        self.order.lost(time, until);
+    }
+
     /// It has another number of buffers now.
     pub fn resize(&mut self, slots: u32) {
         self.order.resize(slots);
@@ -206,11 +211,13 @@ impl Decoder {
         self.channels.move_unseen(record.files);
     }
 
-    pub(super) fn pipes_lost(&mut self, time: u64) {
+    /// Records are missing, from then on until then.
+    pub(super) fn pipes_lost(&mut self, time: u64, until: u64) {
+        self.channels.blind_until = self.channels.blind_until.max(until);
         let keys: Vec<Key> = self.channels.pipes().map(|(key, _)| *key).collect();
         for key in keys {
             if let Some(pipe) = self.channels.pipe(key) {
-                pipe.order.lost(time);
+                pipe.lose(time, until);
             }
             self.resolve_pipe(key, false);
         }

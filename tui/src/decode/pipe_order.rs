@@ -54,6 +54,8 @@ pub struct PipeOrder {
     mode: Mode,
     calls: Calls,
     max_usage: u32,
+    /// Records are missing until that time.
+    blind_until: u64,
     out: Vec<Resolved>,
 }
 
@@ -70,7 +72,7 @@ impl PipeOrder {
 
     fn new(max_usage: u32, solo: Solo) -> Self {
         let max_usage = max_usage.clamp(1, MOST_SLOTS);
-        Self { mode: Mode::Solo(solo), calls: Calls::default(), max_usage, out: Vec::new() }
+        Self { mode: Mode::Solo(solo), calls: Calls::default(), max_usage, blind_until: 0, out: Vec::new() }
     }
 
     /// The pipe has `max_usage` slots from here on (`F_SETPIPE_SZ`). While contended its state is unknown until it is
@@ -123,7 +125,7 @@ impl PipeOrder {
             Mode::Solo(solo) => {
                 if let Some(ended) = self.calls.remove(slot) {
                     solo.exit(time, &ended, ret, &self.calls, &mut self.out);
-                    if let Some(empty) = sample.filter(Sample::is_empty) {
+                    if let Some(empty) = sample.filter(Sample::is_empty).filter(|_| time >= self.blind_until) {
                         solo.seen(time, u64::from(empty.before.head.wrapping_sub(empty.before.tail)));
                     }
                 }
@@ -195,7 +197,7 @@ impl PipeOrder {
             Mode::Solo(solo) => {
                 let solo = std::mem::take(solo);
                 self.calls.start();
-                let contended = Contended::new(solo, self.max_usage, time, layout);
+                let contended = Contended::new(solo, self.max_usage, time, layout, self.blind_until);
                 self.mode = Mode::Contended(Box::new(contended));
                 self.run(false);
             }
@@ -211,6 +213,7 @@ impl PipeOrder {
     /// one if no call was in flight at `time`.
     pub fn layout(&mut self, time: u64, layout: Layout) {
         match &mut self.mode {
+            Mode::Solo(_) if time < self.blind_until => {}
             Mode::Solo(solo) => {
                 let queued = layout.buffers.iter().map(|buffer| u64::from(buffer.len)).sum();
                 solo.seen(time, queued);
@@ -222,13 +225,15 @@ impl PipeOrder {
         }
     }
 
-    /// Records of this pipe are missing: its contents and the progress of calls in flight are unknown until seen
-    /// again. Stream offsets are unknown for good.
-    pub fn lost(&mut self, time: u64) {
+    /// Records of this pipe are missing, from here on until that time: its contents and the progress of calls in flight are
+    /// unknown until seen again after it, since what is seen before may be followed by another gap. Stream offsets are
+    /// unknown for good.
+    pub fn lost(&mut self, time: u64, until: u64) {
+        self.blind_until = self.blind_until.max(until);
         match &mut self.mode {
             Mode::Solo(solo) => solo.lost(Why::Lost, &mut self.out),
             Mode::Contended(contended) => {
-                contended.lost(time);
+                contended.lost(time, until);
                 contended.run(&mut self.calls, &mut self.out, false);
             }
         }

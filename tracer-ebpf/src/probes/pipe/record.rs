@@ -201,7 +201,7 @@ fn with_kept<const N: usize>(call: &PipeCall, me: Ptr) {
     record.submit();
 }
 
-/// A record with the bytes of several buffers, one behind the other: fewer than `N` in a room of twice as many, so that
+/// A record with the bytes of several buffers, one behind the other: at most `N` in a room of twice as many, so that
 /// the verifier sees that each fits wherever it begins.
 #[inline(always)]
 fn with_vector<const N: usize, const ROOM: usize>(call: &PipeCall, vector: (u64, u64), buffers: u64, keep: u32) {

@@ -15,7 +15,7 @@ use ipcscope_common::{
     },
 };
 
-use super::{SEVERAL, TOLD, UDP, UNSURE, inode_of, is_tcp, sock_of, watch};
+use super::{SEVERAL, TOLD, UDP, UNSURE, inode_of, is_parted, is_tcp, sock_of, watch};
 use crate::{
     emit::{header, reserve},
     kernel::{Ptr, copy_user, copy_vector, current, field, offset, peek, peek_user, setting, vector_len, words},
@@ -287,6 +287,9 @@ pub extern "C" fn tell_call(side: u32, index: u32) -> i32 {
         flags |= flag::UNSURE;
     }
     let sock = if same { sock_of(end) } else { 0 };
+    if side == 0 && is_parted(me, sock) && !is_tcp(sock) {
+        flags |= flag::UNSURE;
+    }
     let is_datagram = side == 0 && place.ret >= 0 && peek::<u16>(sock + offset!(sock_protocol) as u64) == UDP;
     if is_datagram && setting!(arrivals) != 0 && place.flags & ERRQUEUE == 0 {
         flags |= flag::QUEUED;
@@ -310,7 +313,9 @@ pub extern "C" fn emit_call(flags: u32, index: u32) -> i32 {
     let limit = setting!(socket_payload_limit);
     let mut keep = 0;
     if place.ret > 0 && place.at != 0 {
-        keep = if (place.ret as u64) < u64::from(limit) { place.ret as u32 } else { limit };
+        // With MSG_TRUNC a receive returns the message's length, whatever there was room for.
+        let moved = if (place.ret as u64) < place.requested { place.ret as u64 } else { place.requested };
+        keep = if moved < u64::from(limit) { moved as u32 } else { limit };
     }
     if keep == 0 {
         with::<8, 8>(task, me, end, place, (flags, index, 0));
@@ -399,7 +404,7 @@ fn with<const N: usize, const ROOM: usize>(
                 }
             } else {
                 (*call).copied = pieces.time;
-                if pieces.time != 0 && is_tcp(sock) {
+                if pieces.time != 0 && is_tcp(sock) && pieces.parted == 0 {
                     (*call).seq = [pieces.seq, 0];
                     (*call).flags = flags | flag::SEQ;
                 } else if index & 0xffff < pieces.count && index & 0xffff < PIECES as u32 {

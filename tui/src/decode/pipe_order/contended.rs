@@ -62,7 +62,8 @@ enum Event {
     },
     Layout(Layout),
     Resize(u32),
-    Lost,
+    /// Records are missing until that time.
+    Lost(u64),
     /// The exit of this call is missing.
     Stale(u32),
     /// A call whose entry is missing ends.
@@ -103,10 +104,13 @@ pub(super) struct Contended {
     pub(super) rest_until: u64,
     /// Number of the step until which calls nobody knows of may still turn up.
     wary_until: u64,
+    /// Records are missing until that time, and when the step is that is worked off.
+    blind_until: u64,
+    now: u64,
 }
 
 impl Contended {
-    pub(super) fn new(solo: Solo, max_usage: u32, time: u64, layout: Option<Layout>) -> Self {
+    pub(super) fn new(solo: Solo, max_usage: u32, time: u64, layout: Option<Layout>, blind_until: u64) -> Self {
         let event = Event::Start { solo: Box::new(solo), layout };
         Self {
             steps: VecDeque::from([Step { time, event }]),
@@ -121,6 +125,8 @@ impl Contended {
             rest: 0,
             rest_until: 0,
             wary_until: 0,
+            blind_until,
+            now: 0,
         }
     }
 
@@ -180,8 +186,8 @@ impl Contended {
         self.push(time, Event::Resize(max_usage));
     }
 
-    pub(super) fn lost(&mut self, time: u64) {
-        self.push(time, Event::Lost);
+    pub(super) fn lost(&mut self, time: u64, until: u64) {
+        self.push(time, Event::Lost(until));
         self.wary_until = self.worked_off + self.steps.len() as u64 + WINDOW as u64;
     }
 
@@ -192,7 +198,7 @@ impl Contended {
     /// A step of a call whose entry is missing. It may have acted during any step that still waits.
     pub(super) fn unseen(&mut self, time: u64, id: CallId, ends: bool) {
         if !self.unseen.contains(&id) {
-            self.push_front(time, Event::Lost);
+            self.push_front(time, Event::Lost(0));
             if self.unseen.len() >= MOST_UNSEEN {
                 self.unseen.remove(0);
             }
@@ -225,7 +231,7 @@ impl Contended {
                     }
                 }
                 Event::Call { .. } | Event::Layout(_) | Event::Resize(_) | Event::Start { .. } => {}
-                Event::Lost | Event::Stale(_) | Event::UnseenEnds(_) => break,
+                Event::Lost(_) | Event::Stale(_) | Event::UnseenEnds(_) => break,
             }
         }
     }
@@ -241,6 +247,7 @@ impl Contended {
             && let Some(step) = self.steps.pop_front()
         {
             self.worked_off += 1;
+            self.now = step.time;
             match step.event {
                 Event::Call { slot, kind, sample } => {
                     self.work_off(slot, &kind, sample, calls, out);
@@ -254,7 +261,10 @@ impl Contended {
                     self.setting.max_usage = max_usage;
                     self.lose(Why::Overlap, out);
                 }
-                Event::Lost => self.forget_all(calls, out),
+                Event::Lost(until) => {
+                    self.blind_until = self.blind_until.max(until);
+                    self.forget_all(calls, out);
+                }
                 Event::Stale(slot) => {
                     calls.remove(slot);
                     self.forget_all(calls, out);
@@ -364,6 +374,11 @@ impl Contended {
         let soon = self.worked_off.saturating_sub(self.rest_until) < 8 * REST;
         self.rest = if soon { (2 * self.rest).clamp(REST, MOST_REST) } else { REST };
         self.rest_until = self.worked_off + self.rest;
+    }
+
+    /// More records may be missing before those that come next.
+    pub(super) fn is_blind(&self) -> bool {
+        self.now < self.blind_until
     }
 
     /// Compares what is believed with a layout, or begins anew from it.

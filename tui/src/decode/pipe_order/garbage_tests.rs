@@ -84,7 +84,7 @@ fn apply(order: &mut PipeOrder, step: Step) {
         Step::In(time, call, sample) => order.switch_in(time, call, sample),
         Step::Contended(time, layout) => order.contended(time, layout),
         Step::Layout(time, layout) => order.layout(time, layout),
-        Step::Lost(time) => order.lost(time),
+        Step::Lost(time) => order.lost(time, time),
         Step::Resize(slots) => order.resize(slots % 64),
         Step::Advance(time) => order.advance(time),
         Step::Flush => order.flush(),

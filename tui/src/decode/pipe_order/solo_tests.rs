@@ -25,7 +25,7 @@ fn play(order: &mut PipeOrder, script: &str) -> String {
         }
         match what {
             "f" => order.filled(number(entered), last, ret as u64),
-            "L" => order.lost(number(entered)),
+            "L" => order.lost(number(entered), 0),
             "e" => order.exit(number(exited), call, ret, None),
             "b" => {
                 order.enter(number(entered), call, task, side, method, None, None);
@@ -107,6 +107,18 @@ fn pipe_order_solo_found() {
     order.layout(10, Layout::default());
     assert_eq!(play(&mut order, "w3:11-12=5 r4:11-13=5 w5:14-15=2"), "w3@? r4=3x5@? w5@?");
     assert_eq!(order.leftover(), Some(vec![Leftover { write: Some(5), bytes: 2 }]));
+}
+
+/// What is seen between two gaps of one span of loss says nothing about what comes behind the second.
+#[test]
+fn pipe_order_solo_is_blind_while_records_are_missing() {
+    let mut order = PipeOrder::created(16);
+    order.lost(10, 50);
+    order.layout(20, Layout::default());
+    assert_eq!(play(&mut order, "w1:21-22=5 r2:23-24=5"), "w1@? r2?Lost");
+    order.lost(50, 50);
+    order.layout(60, Layout::default());
+    assert_eq!(play(&mut order, "w3:61-62=5 r4:63-64=5"), "w3@? r4=3x5@?");
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl Contended {
     /// Ends a time of unknown state. The calls in flight may have done anything.
     pub(super) fn recover(&mut self, ring: &Ring, calls: &Calls) {
         let Some(why) = self.unknown else { return };
-        if !self.unseen.is_empty() || self.worked_off < self.rest_until {
+        if self.is_blind() || !self.unseen.is_empty() || self.worked_off < self.rest_until {
             return;
         }
         let lost = Content::of(Sender::Unknown(why), ring.bytes());

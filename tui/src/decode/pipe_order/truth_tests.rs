@@ -167,7 +167,7 @@ fn contended(load: Workload, spoilt: Spoilt) -> Score {
         if gap > 0 {
             gap -= 1;
             if gap == 0 {
-                order.lost(seen.time);
+                order.lost(seen.time, seen.time);
             }
             continue;
         }

@@ -290,6 +290,8 @@ impl Decoder {
         let mut item = None;
         if got && record.message_len != 0 {
             transfer.discarded = Some(u64::from(record.message_len).saturating_sub(bytes)).filter(|cut| *cut > 0);
+        } else if got && messages {
+            transfer.discarded = (record.ret as u64).checked_sub(record.requested).filter(|cut| *cut > 0);
         }
         transfer.from = from.filter(|_| got).and_then(|from| self.socket_origins(record, task.tid, (from, own)));
         let is_told = transfer.from.is_some();
