@@ -231,6 +231,16 @@ fn what_another_takes_while_a_call_waits_for_all_is_told_once() {
 
 #[test]
 #[ignore = "root"]
+fn a_client_that_is_gone_before_it_is_accepted_has_its_channel() {
+    let (trace, truth) = trace_workload(&["early"]);
+    trace.is_whole();
+    let channel = truth["channel"].replace("socket:", "unix:");
+    let (send, recv) = (trace.on("send", &channel).next().unwrap(), trace.on("recv", &channel).next().unwrap());
+    assert_eq!((number(recv, "bytes"), &recv["from"][0]["op"]), (5, &send["op"]));
+}
+
+#[test]
+#[ignore = "root"]
 fn the_payload_of_a_vector_is_its_bytes() {
     let trace = trace_with(&["-s", "4096"], &[workload().to_str().unwrap(), "vectors"]);
     let truth = truths(&trace.stdout);

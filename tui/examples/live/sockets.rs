@@ -38,6 +38,7 @@ pub fn run(words: &[&str]) -> bool {
             wait_for_all(&[one, other]);
         }
         ["vectors"] => vectors(),
+        ["early"] => early(),
         ["large", bytes] => large(bytes.parse().unwrap()),
         ["tcp", messages] => tcp(messages.parse().unwrap()),
         ["tcp-serve", address] => tcp_serve(address),
@@ -531,6 +532,18 @@ fn wait_for_all([one, other]: &[OwnedFd; 2]) {
         say("got", got);
         say("all", waits.join().unwrap());
     });
+}
+
+/// A client that has sent and closed before it is accepted.
+fn early() {
+    let address = SocketAddr::from_abstract_name(format!("early-{}", pid())).unwrap();
+    let listener = UnixListener::bind_addr(&address).unwrap();
+    let client = UnixStream::connect_addr(&address).unwrap();
+    say("channel", super::sys::name(client.as_raw_fd()));
+    write(client.as_raw_fd(), b"hello");
+    drop(client);
+    let (server, _) = listener.accept().unwrap();
+    say("got", read(server.as_raw_fd(), 100).0);
 }
 
 /// A writev of a page and some more, which is read as one.

@@ -109,17 +109,17 @@ impl Decoder {
     /// Takes a record; gives what became known.
     pub fn record(&mut self, bytes: &[u8], out: &mut Vec<Event>) {
         // Records are large: one stays where it was put.
-        match (record::header(bytes), &record::parse(bytes)) {
-            (Ok(header), Ok(record)) => {
-                self.now = self.now.max(header.time);
-                self.channels.now = self.now;
-                self.numbers.take(&header);
-                if self.is_any_shown() && is_own_doing(record) {
-                    self.suppressed(header.time, Task { pid: header.tgid, tid: header.tid });
-                }
-                self.apply(record);
+        if let (Ok(header), Ok(record)) = (record::header(bytes), &record::parse(bytes)) {
+            self.now = self.now.max(header.time);
+            self.channels.now = self.now;
+            self.numbers.take(&header);
+            if self.is_any_shown() && is_own_doing(record) {
+                self.suppressed(header.time, Task { pid: header.tgid, tid: header.tid });
             }
-            _ => self.damaged += 1,
+            self.apply(record);
+        } else {
+            self.damaged += 1;
+            self.outbox.lost();
         }
         let now = self.nanos(self.now);
         self.outbox.drain(now, false, out);
@@ -127,12 +127,16 @@ impl Decoder {
 
     /// So many records were lost on the way here, which others tell of.
     pub fn lost_elsewhere(&mut self, count: u64) {
+        if count > 0 {
+            self.outbox.lost();
+        }
         self.numbers.tell(count);
     }
 
     /// What was before is not in the recording: so many records. What came of it so far stands for how things were when the
     /// recording begins ([`roots::Roots`]), and nothing else is known.
     pub fn not_kept(&mut self, count: u64, out: &mut Vec<Event>) {
+        self.outbox.lost();
         for over in [false, true] {
             self.pipes_lost(self.now, 0);
             self.sockets_lost(over);
@@ -300,6 +304,7 @@ impl Decoder {
 
     /// The ring buffer was full for a while: what hung on a missing record is unknown from here.
     fn records_lost(&mut self, record: &mark::Lost) {
+        self.outbox.lost();
         let others = matches!(record.class, lost::SCHED | lost::SIGNAL | lost::CALL | lost::QUEUE | lost::IPC);
         if !others && record.class != lost::SOCKET {
             self.pipes_lost(record.header.time, record.header.time.max(record.until));

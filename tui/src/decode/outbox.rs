@@ -31,6 +31,8 @@ pub struct Outbox {
     gone: VecDeque<(u64, ChannelId)>,
     /// Bytes kept of each payload; `None`: all that there are.
     payload: Option<usize>,
+    /// Records are missing.
+    has_losses: bool,
 }
 
 /// What has been handed over.
@@ -74,6 +76,11 @@ impl Outbox {
         }
     }
 
+    /// Records are missing.
+    pub fn lost(&mut self) {
+        self.has_losses = true;
+    }
+
     /// A channel is gone: no event tells of it any more, but for those on their way.
     pub fn forget(&mut self, channel: ChannelId) {
         self.gone.push_back((self.first + self.slots.len() as u64, channel));
@@ -99,6 +106,9 @@ impl Outbox {
             }
             if *waits {
                 go_without(event);
+            }
+            if !self.has_losses {
+                is_whole(event);
             }
             self.fills.take(event);
             while self.gone.front().is_some_and(|(behind, _)| *behind <= self.first)
@@ -169,6 +179,16 @@ fn keep(event: &mut Event, most: Option<usize>) {
     }
 }
 
+/// No record is missing. What was counted does not fit together for another reason then: a call was under way when the trace
+/// began, or something moved bytes that is not followed.
+fn is_whole(event: &mut Event) {
+    if let Kind::Recv(transfer) = &mut event.kind
+        && transfer.from_unknown == Some(FromUnknown::Lost)
+    {
+        transfer.from_unknown = Some(FromUnknown::Overlap);
+    }
+}
+
 /// What an event says when the fact it waited for never came.
 fn go_without(event: &mut Event) {
     if let Kind::Recv(transfer) = &mut event.kind
@@ -176,5 +196,48 @@ fn go_without(event: &mut Event) {
         && transfer.from_unknown.is_none()
     {
         transfer.from_unknown = Some(FromUnknown::Overlap);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Call, ChannelType, OpId, Transfer};
+
+    /// A receive of which something was missing.
+    fn receive() -> Event {
+        let call = Call {
+            op: OpId(1),
+            syscall: "read",
+            took_ns: 0,
+            blocked_ns: None,
+            restarts: 0,
+            interrupted_by: Vec::new(),
+            via: None,
+            unfinished: false,
+        };
+        let mut transfer = Transfer::new(ChannelId("pipe:[1]".into()), ChannelType::Pipe, Some(3), call);
+        transfer.from_unknown = Some(FromUnknown::Lost);
+        let kind = Kind::Recv(Box::new(transfer));
+        Event { t: Nanos(0), seq: 0, task: None, comm: None, ns_pid: None, host: None, kind }
+    }
+
+    #[test]
+    fn nothing_is_said_to_be_lost_where_no_record_is_missing() {
+        let mut outbox = Outbox::new(FamilySet::all(), 0);
+        let mut said = Vec::new();
+        for is_lossy in [false, true] {
+            if is_lossy {
+                outbox.lost();
+            }
+            outbox.push(receive());
+            let mut out = Vec::new();
+            outbox.drain(Nanos(0), true, &mut out);
+            said.extend(out.iter().map(|event| match &event.kind {
+                Kind::Recv(transfer) => transfer.from_unknown,
+                _ => None,
+            }));
+        }
+        assert_eq!(said, [Some(FromUnknown::Overlap), Some(FromUnknown::Lost)]);
     }
 }

@@ -108,7 +108,10 @@ impl Decoder {
             }
             (_, change::ACCEPTED) => {
                 let known = sockets.named(peer).map(|socket| socket.id.clone());
-                known.or_else(|| (peer_ino != 0).then(|| ChannelId(format!("unix:[{peer_ino}]").into())))
+                // Who has connected may have closed its end already; what it sent is still there.
+                let connected = sockets.flows.get(&(peer, own)).map(|flow| flow.tag);
+                let ino = Some(peer_ino).filter(|ino| *ino != 0).or(connected).filter(|ino| *ino != 0);
+                known.or_else(|| ino.map(|ino| ChannelId(format!("unix:[{ino}]").into())))
             }
             _ => None,
         };
